@@ -50,7 +50,9 @@ class NetworkSettings(Settings):
     """A timm name or one of the networks in `model/zoo.py`."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Widths of dense ReLU layers between the pooled features and the output."""
-    dropout: Fraction = 0.2
+    pooled_dropout: Fraction = 0.2
+    hidden_dropout: Fraction = 0.0
+    """Dropout on the pooled features, and after every hidden layer."""
     output: Literal["softmax", "sigmoid"] = "softmax"
 
 

@@ -1,0 +1,43 @@
+# Everything a developer or CI runs. Each target works on a fresh clone.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DEMO   ?= demo
+DATA   ?=
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test lint types unit format clean
+.DEFAULT_GOAL := test
+
+$(VENV)/.train: pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (PyTorch is large; this takes some minutes once) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) --editable '.[train]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.train
+	@echo "Installing what the tests need ..."
+	@$(PIP) --editable '.[all,dev]'
+	@touch $@
+
+demo: $(VENV)/.train  ## Train, evaluate and predict on phantoms, or on DATA=folder
+	@$(BIN)/lungscope demo --out $(DEMO) $(if $(DATA),--data $(DATA))
+
+test: lint types unit  ## Everything CI runs
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev
+	$(BIN)/pytest -n 2 --dist loadfile
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) $(DEMO)

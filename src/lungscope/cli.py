@@ -1,0 +1,221 @@
+"""The command line. Commands are short and import what is heavy only when they run.
+
+Exit status: 0 success; 2 a user's error, told in one line; 3 a folder was processed but some files failed.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lungscope import __version__
+from lungscope.errors import LungscopeError
+
+FAILED_FILES = 3
+USER_ERROR = 2
+
+app = typer.Typer(
+    help="Chest X-ray classification that can be checked, trusted and run. Research use only.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[Path, typer.Argument(help="Class folders, train/ val/ test/ above them, or a CSV with path,label.")]
+Model = Annotated[Path, typer.Option("--model", "-m", help="A run folder or a model.onnx.")]
+RecipeName = Annotated[str, typer.Option(help="A recipe's name or TOML file; see 'lungscope recipes'.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")]
+Weights = Annotated[str, typer.Option(help="imagenet (downloaded by timm), none, or a safetensors FILE.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a former run in --out.")]
+Leakage = Annotated[bool, typer.Option("--allow-leakage", help="Train even if a patient stands in two splits.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Runtime = Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")]
+PrecisionName = Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for phantoms, run and heat maps.")] = Path("demo"),
+    data: Annotated[Path | None, typer.Option(help="A folder of your own instead of phantoms.")] = None,
+    weights: Weights = "auto",
+    force: Force = False,
+) -> None:
+    """Do the whole main job on synthetic radiographs: make, train, evaluate, predict, report.
+
+    Example: lungscope demo --out demo
+    """
+    from lungscope.demo import run_demo
+
+    run_demo(out, data, weights, force=force)
+
+
+@app.command()
+def audit(
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="Folder for audit.json.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 2 when there is leakage.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look for what makes figures lie: unreadable files, duplicates, patients in two splits, imbalance.
+
+    Example: lungscope audit chest_xray --strict
+    """
+    from lungscope import experiment, show
+
+    report = experiment.audit_source(data, out)
+    show.audit(report, as_json=as_json)
+    if strict and report.leaks:
+        raise typer.Exit(USER_ERROR)
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The run folder to fill.")] = Path("runs/default"),
+    recipe: RecipeName = "default",
+    overrides: Overrides = None,
+    weights: Weights = "imagenet",
+    device: Device = "auto",
+    force: Force = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after a run in --out that was stopped.")] = False,
+    allow_leakage: Leakage = False,
+) -> None:
+    """Audit, split, train, calibrate, export and evaluate; everything ends up in the run folder.
+
+    Example: lungscope train chest_xray --set finetune.epochs=3 --out runs/first
+    """
+    from lungscope import experiment, show
+    from lungscope.config import load_recipe
+
+    settings = load_recipe(recipe, overrides or ())
+    run = experiment.train_run(
+        data, settings, out,
+        weights=weights, device=device, force=force, resume=resume, allow_leakage=allow_leakage,
+    )  # fmt: skip
+    show.run(run)
+
+
+@app.command()
+def evaluate(
+    data: Data,
+    model: Model,
+    split: Annotated[str, typer.Option(help="test, validation, train or all.")] = "test",
+    prevalence: Annotated[float | None, typer.Option(help="Share of diseased where the model will be used.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json and report.html.")] = None,
+    runtime: Runtime = "auto",
+    precision: PrecisionName = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure a model on labelled images, with 95 % intervals.
+
+    Example: lungscope evaluate chest_xray/test --model runs/first --split all --prevalence 0.1 --out evaluation
+    """
+    from lungscope import experiment, show
+
+    run = experiment.evaluate_run(
+        model, data, out, split=split, prevalence=prevalence, runtime=runtime, precision=precision
+    )
+    show.run(run, as_json=as_json)
+
+
+@app.command()
+def predict(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, DICOM files or folders.")],
+    model: Model,
+    operating_point: Annotated[str | None, typer.Option(help="One of the model's; see 'lungscope describe'.")] = None,
+    heatmaps: Annotated[Path | None, typer.Option(help="Folder for overlays.")] = None,
+    out: Annotated[Path | None, typer.Option(help="FILE.csv or FILE.jsonl instead of a table.")] = None,
+    runtime: Runtime = "auto",
+    precision: PrecisionName = "auto",
+) -> None:
+    """Classify images: file, finding, calibrated probability, operating point, notes.
+
+    Example: lungscope predict new/*.jpeg --model runs/first --heatmaps overlays
+    """
+    from lungscope import show
+    from lungscope.inference import batch
+    from lungscope.inference.bundle import load_bundle
+    from lungscope.inference.predictor import Predictor
+
+    if out:
+        batch.check_table(out)
+    predictor = Predictor(load_bundle(model), runtime=runtime, precision=precision)
+    sources = batch.find_sources(inputs)
+    paths = [source.path for source in sources]
+    readings = predictor.read(paths, operating_point=operating_point, heatmaps=heatmaps is not None)
+    if heatmaps:
+        readings = batch.write_overlays(readings, sources, heatmaps)
+    if show.readings(readings, predictor, len(paths), out):
+        raise typer.Exit(FAILED_FILES)
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes and every setting of the default one.
+
+    Example: lungscope recipes
+    """
+    from lungscope import show
+
+    show.recipes()
+
+
+@app.command()
+def describe(model: Annotated[Path, typer.Argument(help="A run folder or a model.onnx.")], as_json: Json = False) -> None:
+    """Tell what a model is: classes, operating points, calibration, data, versions, seal.
+
+    Example: lungscope describe runs/first
+    """
+    from lungscope import show
+
+    show.bundle(model, as_json=as_json)
+
+
+@app.command()
+def bench(
+    data: Data,
+    weights: Weights = "imagenet",
+    out: Annotated[Path | None, typer.Option(help="Folder for benchmark.json.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer images; the ratios are less certain.")] = False,
+) -> None:
+    """Measure this machine: ours beside a plain PyTorch script of the same work, in one run.
+
+    Example: lungscope bench chest_xray/train --weights mobilenetv2.safetensors
+    """
+    from lungscope.benchmark import run_benchmark
+
+    run_benchmark(data, weights, out, quick=quick)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"lungscope {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run a command; a user's error is one line on standard error and exit status 2."""
+    try:
+        app()
+    except LungscopeError as error:
+        sys.stderr.write(f"lungscope: {error}\n")
+        raise SystemExit(USER_ERROR) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("lungscope: stopped. Finished files are kept.\n")
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise SystemExit(0) from None

@@ -1,0 +1,145 @@
+"""Many files through one model: rows as CSV, JSON lines or text, and heat maps as pictures."""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lungscope.data.image import find_images, read_radiograph
+from lungscope.errors import ConfigError, DataError, ManifestError, OutputError
+from lungscope.inference.bundle import Card
+from lungscope.inference.overlay import overlay
+from lungscope.inference.predictor import Reading
+from lungscope.output import cannot_write, write_atomically
+
+FORMATS = (".csv", ".jsonl")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file to read and the folder it was found in, so that its place below is kept in outputs."""
+
+    path: Path
+    root: Path
+
+
+def find_sources(inputs: Sequence[Path]) -> list[Source]:
+    """Files as named, and every image below the folders named, in a stable order.
+
+    Raises:
+        ManifestError: a folder holds no image, or an input does not exist.
+    """
+    sources: list[Source] = []
+    for given in inputs:
+        if given.is_dir():
+            found = find_images(given)
+            if not found:
+                raise ManifestError(f"{given}: no image in this folder. Name one with PNG, JPEG, TIFF or DICOM files.")
+            sources += (Source(path, given) for path in found)
+        elif given.exists():
+            sources.append(Source(given, given.parent))
+        else:
+            raise ManifestError(f"{given}: there is no such file or folder. Check the path.")
+    return sources
+
+
+def row(reading: Reading, card: Card) -> dict[str, Any]:
+    """One reading as named columns; the columns are the same for every reading of a model."""
+    decision = reading.decision
+    probabilities = reading.probabilities or (None,) * len(card.classes)
+    return {
+        "file": str(reading.source),
+        "finding": decision.finding if decision else None,
+        "probability": round(decision.suspicion, 6) if decision else None,
+        "operating_point": decision.operating_point if decision else None,
+        "threshold": decision.threshold if decision else None,
+        **{
+            f"p_{name}": None if p is None else round(p, 6)
+            for name, p in zip(card.classes, probabilities, strict=True)
+        },
+        "notes": "; ".join(reading.notes),
+        "error": reading.error,
+    }
+
+
+def write_table(readings: Iterable[Reading], path: Path, card: Card) -> int:
+    """Write readings to a CSV or JSONL file, which appears whole when all are written.
+
+    Returns:
+        How many files failed.
+
+    Raises:
+        ConfigError: another file ending.
+        OutputError: the file cannot be written.
+    """
+    failures = 0
+    with _open_whole(path) as file:
+        write = _writer(file, path.suffix, card)
+        for reading in readings:
+            write(reading)
+            failures += bool(reading.error)
+    return failures
+
+
+def check_table(path: Path) -> None:
+    """Refuse, before any work, a table that could not be written.
+
+    Raises:
+        ConfigError: the ending is not one of `FORMATS`.
+    """
+    if path.suffix not in FORMATS:
+        raise ConfigError(f"--out {path}: this kind of file cannot be written. Use {' or '.join(FORMATS)}.")
+
+
+def write_overlays(readings: Iterable[Reading], sources: Sequence[Source], folder: Path) -> Iterator[Reading]:
+    """Draw what speaks for disease over each radiograph, whichever way the decision went; pass readings on.
+
+    A picture is named after its file and the folders above it, so that no two of them meet.
+    """
+    for reading, source in zip(readings, sources, strict=True):
+        if reading.heatmap is not None:
+            below = source.path.relative_to(source.root)
+            reading = _draw(reading, reading.heatmap[1:].max(0), folder / below.with_name(below.name + ".png"))
+        yield reading
+
+
+def _draw(reading: Reading, heat: NDArray[np.float32], path: Path) -> Reading:
+    try:
+        radiograph = read_radiograph(reading.source)
+    except DataError as error:  # it vanished or changed since it was read; its probabilities stand
+        return replace(reading, notes=(*reading.notes, f"no heat map: {error}"))
+    picture = BytesIO()
+    Image.fromarray(overlay(radiograph.pixels, heat)).save(picture, "PNG")
+    write_atomically(path, picture.getvalue())
+    return reading
+
+
+@contextmanager
+def _open_whole(path: Path) -> Iterator[TextIO]:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            yield file
+        os.replace(part, path)
+    except OSError as error:
+        raise OutputError(cannot_write(path, error)) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _writer(file: TextIO, suffix: str, card: Card) -> Callable[[Reading], object]:
+    if suffix == ".jsonl":
+        return lambda reading: file.write(json.dumps(row(reading, card)) + "\n")
+    columns = csv.DictWriter(file, list(row(Reading(Path()), card)), lineterminator="\n")
+    columns.writeheader()
+    return lambda reading: columns.writerow(row(reading, card))

@@ -1,0 +1,174 @@
+"""The door to a model: radiographs in, calibrated predictions out. Every other door goes through it."""
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungscope.data.image import Radiograph, read_radiograph
+from lungscope.errors import DataError
+from lungscope.inference.bundle import Bundle
+from lungscope.inference.runtime import Session, choose_engine, open_session, usable_cores
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the graph says of N images, rows in the order asked for."""
+
+    probabilities: NDArray[np.float32]
+    """(N, K), calibrated; rows sum to 1."""
+    logits: NDArray[np.float32]
+    """(N, K), before calibration."""
+    heatmaps: NDArray[np.float32] | None = None
+    """(N, K, h, w), Grad-CAM, at least 0."""
+    embeddings: NDArray[np.float32] | None = None
+    """(N, D), pooled features."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Probabilities held against an operating point."""
+
+    finding: str
+    suspicion: float
+    """Probability that the image is not of the reference class, or of the likeliest class without one."""
+    operating_point: str = ""
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One file: its decision, or the reason why there is none."""
+
+    source: Path
+    probabilities: tuple[float, ...] = ()
+    decision: Decision | None = None
+    notes: tuple[str, ...] = ()
+    """What was done to the image before the model saw it."""
+    error: str = ""
+    heatmap: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    """(K, h, w)."""
+
+
+class Predictor:
+    """Runs one bundle on this machine; safe to call from several threads.
+
+    Two sessions are opened when first needed: one that uses every core for a single image, and one that
+    uses a single core and is run once per core, which is faster for many images.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, runtime: str = "auto", precision: str = "auto", threads: int | None = None
+    ) -> None:
+        """Choose the engine; the graph is loaded at the first prediction."""
+        self.bundle, self.card = bundle, bundle.card
+        bf16 = any(record.engine.endswith("bf16") for record in bundle.card.parity)
+        self.engine = choose_engine(runtime, precision, bf16_allowed=bf16)
+        self.threads = threads or usable_cores()
+        self._sessions: dict[int, Session] = {}
+        self._lock = threading.Lock()
+
+    def predict(
+        self, pixels: NDArray[np.uint8], *, heatmaps: bool = True, embeddings: bool = False
+    ) -> Predictions:
+        """Predict images that are in memory.
+
+        Args:
+            pixels: uint8 (N, S, S) of the bundle's size, as `read_radiograph(..., size=S)` returns them.
+            heatmaps: whether to keep the heat maps.
+            embeddings: whether to keep the embeddings.
+        """
+        names = ["probabilities", "logits", *["heatmap"] * heatmaps, *["embedding"] * embeddings]
+        if len(pixels) <= self.threads:
+            columns = self._session(self.threads).run([pixels], names)
+        else:
+            session = self._session(1)
+            chunks = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
+            with ThreadPoolExecutor(self.threads) as workers:
+                parts = list(workers.map(lambda chunk: session.run([np.ascontiguousarray(chunk)], names), chunks))
+            columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        found = dict(zip(names, columns, strict=True))
+        return Predictions(
+            found["probabilities"], found["logits"], found.get("heatmap"), found.get("embedding")
+        )
+
+    def read(
+        self, sources: Iterable[Path], *, operating_point: str | None = None, heatmaps: bool = False
+    ) -> Iterator[Reading]:
+        """Decode and predict files, in their order, with bounded memory; a bad file is a reading with an error.
+
+        Every core decodes and predicts batches of its own, so that none waits for another.
+        """
+        if self.card.operating_points or operating_point:
+            self.card.operating_point(operating_point)  # refuses an unknown name before any work
+        paths = iter(sources)
+        first = list(itertools.islice(paths, BATCH + 1))
+        if len(first) <= self.threads:
+            yield from self._read_batch(first, operating_point, heatmaps, self.threads)
+            return
+        batches = iter(lambda: list(itertools.islice(paths, BATCH)), [])
+        waiting: deque[Future[list[Reading]]] = deque()
+        with ThreadPoolExecutor(self.threads) as workers:
+            for batch in itertools.chain([first], batches):
+                waiting.append(workers.submit(self._read_batch, batch, operating_point, heatmaps, 1))
+                if len(waiting) > 2 * self.threads:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+
+    def decide(self, probabilities: Sequence[float] | NDArray[np.float32], name: str | None = None) -> Decision:
+        """Hold the probabilities (K,) of one image against an operating point, by default the first."""
+        classes = self.card.classes
+        likeliest = int(np.argmax(probabilities))
+        if not self.card.operating_points:
+            return Decision(classes[likeliest], float(probabilities[likeliest]))
+        point = self.card.operating_point(name)
+        suspicion = float(np.float64(1) - np.float64(probabilities[0])) if len(classes) > 2 else float(probabilities[1])
+        abnormal = 1 + int(np.argmax(probabilities[1:]))
+        finding = classes[abnormal] if suspicion >= point.threshold else classes[0]
+        return Decision(finding, suspicion, point.name, point.threshold)
+
+    def _read_batch(
+        self, sources: Sequence[Path], operating_point: str | None, heatmaps: bool, threads: int
+    ) -> list[Reading]:
+        images = [self._open(source) for source in sources]
+        good = [image.pixels for image in images if isinstance(image, Radiograph)]
+        names = ["probabilities", *["heatmap"] * heatmaps]
+        found = self._session(threads).run([np.stack(good)], names) if good else []
+        rows = iter(zip(*found, strict=True))
+        return [
+            Reading(source, error=image)
+            if isinstance(image, str)
+            else self._reading(source, image, next(rows), operating_point)
+            for source, image in zip(sources, images, strict=True)
+        ]
+
+    def _reading(
+        self, source: Path, image: Radiograph, row: tuple[Any, ...], operating_point: str | None
+    ) -> Reading:
+        probabilities, *heat = row
+        decision = self.decide(probabilities, operating_point)
+        return Reading(
+            source, tuple(float(p) for p in probabilities), decision, image.notes, heatmap=heat[0] if heat else None
+        )
+
+    def _open(self, source: Path) -> Radiograph | str:
+        try:
+            return read_radiograph(source, size=self.card.size)
+        except DataError as error:
+            return str(error)
+
+    def _session(self, threads: int) -> Session:
+        with self._lock:
+            if threads not in self._sessions:
+                self._sessions[threads] = open_session(self.bundle.graph, self.engine, threads=threads)
+            return self._sessions[threads]

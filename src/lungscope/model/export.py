@@ -1,0 +1,188 @@
+"""Network → the one graph. Agreement with PyTorch is a condition of success.
+
+The graph has two parts that are exported apart and joined: the backbone, which is exported once and
+also computes the features the head learns from, and the tail (head, calibration, heat map), which is
+small and made anew whenever one of its constants changes.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import cast
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lungscope.errors import BundleError
+from lungscope.inference.bundle import Calibration, Parity
+from lungscope.inference.runtime import choose_engine, open_session
+from lungscope.model.zoo import Head, Network, grad_cam, pool
+
+OPSET = 20
+TOLERANCE = 1e-4
+OUTPUTS = ("probabilities", "logits", "heatmap", "embedding")
+
+
+class Backbone(nn.Module):
+    """Images → feature map and its pooled embedding."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 (N, H, W) → (N, C, h, w), (N, C)."""
+        feature_map = self.network.features(image)
+        return feature_map, pool(feature_map)
+
+
+class Tail(nn.Module):
+    """Feature map and embedding → calibrated probabilities, logits and heat map."""
+
+    def __init__(self, head: Head, calibration: Calibration) -> None:
+        super().__init__()
+        self.head = head
+        self.scale = calibration.scale
+        self.register_buffer("shift", torch.tensor(calibration.shift or (0.0,)))
+
+    def forward(self, feature_map: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, C, h, w), (N, C) → (N, K), (N, K), (N, K, h, w)."""
+        logits = self.head(embedding)
+        probabilities = torch.softmax(self.scale * logits + cast(Tensor, self.shift), dim=1)
+        return probabilities, logits, grad_cam(feature_map, self.head.gradient(embedding))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The largest absolute difference between an exported graph and PyTorch."""
+
+    probability: float
+    heatmap: float
+    """Relative to the largest heat."""
+
+
+def export_backbone(network: Network, size: int) -> bytes:
+    """ONNX of the backbone: `image` uint8 (N, size, size) → `feature_map`, `embedding`."""
+    example = torch.zeros(2, size, size, dtype=torch.uint8)
+    return _export(Backbone(network), (example,), ["image"], ["feature_map", "embedding"])
+
+
+def export_tail(head: Head, calibration: Calibration, feature_shape: tuple[int, int, int]) -> bytes:
+    """ONNX of the tail for feature maps of shape (C, h, w)."""
+    example = (torch.zeros(2, *feature_shape), torch.zeros(2, feature_shape[0]))
+    return _export(Tail(head, calibration), example, ["features", "pooled"], list(OUTPUTS[:3]))
+
+
+def join(backbone: bytes, tail: bytes) -> bytes:
+    """Connect both parts into the graph of a bundle: `image` → `OUTPUTS`."""
+    first, second = onnx.load_from_string(backbone), onnx.load_from_string(tail)
+    second = onnx.compose.add_prefix(second, "tail/", rename_inputs=False, rename_outputs=False)
+    joined = onnx.compose.merge_models(
+        first, second, io_map=[("feature_map", "features"), ("embedding", "pooled")], outputs=list(OUTPUTS)
+    )
+    by_name = {output.name: output for output in joined.graph.output}
+    del joined.graph.output[:]
+    joined.graph.output.extend(by_name[name] for name in OUTPUTS)
+    joined.producer_name, joined.producer_version = "lungscope", ""
+    onnx.checker.check_model(joined)
+    return cast(bytes, joined.SerializeToString(deterministic=True))
+
+
+def build_graph(network: Network, backbone: bytes, calibration: Calibration) -> bytes:
+    """The graph of a bundle from an exported backbone and the network's head."""
+    return join(backbone, export_tail(network.head, calibration, _feature_shape(backbone)))
+
+
+def check_parity(
+    graph: bytes,
+    network: Network,
+    calibration: Calibration,
+    images: NDArray[np.uint8],
+    threshold: float,
+    *,
+    tolerance: float = TOLERANCE,
+) -> Parity:
+    """Hold the graph in this machine's runtime against PyTorch.
+
+    Args:
+        graph: what `build_graph` returned.
+        network: the same network.
+        calibration: the same calibration.
+        images: (N, H, W), validation images.
+        threshold: default operating point, to count decisions that flip.
+        tolerance: largest difference of a probability that is accepted.
+
+    Raises:
+        BundleError: they differ by more.
+    """
+    engine = choose_engine()
+    with torch.inference_mode():
+        feature_map, embedding = Backbone(network.eval())(torch.from_numpy(images))
+        wanted, _, heat = Tail(network.head.eval(), calibration)(feature_map, embedding)
+    session = open_session(graph, engine, threads=1)
+    found, found_heat = session.run([images], ["probabilities", "heatmap"])
+    difference = float(np.abs(found - wanted.numpy()).max())
+    heat_difference = float(np.abs(found_heat - heat.numpy()).max() / max(float(heat.max()), 1e-12))
+    if not difference <= tolerance or not heat_difference <= 10 * tolerance:
+        raise BundleError(
+            f"The exported graph differs from PyTorch by {difference:.2g} in probability and {heat_difference:.2g} "
+            f"in heat (accepted: {tolerance:.0e}, {10 * tolerance:.0e}). Nothing was written; report this network."
+        )
+    flips = int(((found[:, 1:].sum(1) >= threshold) != (wanted.numpy()[:, 1:].sum(1) >= threshold)).sum())
+    return Parity(str(engine), len(images), difference, flips)
+
+
+def _export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str]) -> bytes:
+    # In-place activations are decomposed through the symbolic batch size, which takes a minute in all.
+    for part in module.modules():
+        if hasattr(part, "inplace"):
+            part.inplace = False
+    batch = torch.export.Dim("n")
+    with _quiet():
+        program = torch.onnx.export(
+            module.eval(), example, dynamo=True, verbose=False, opset_version=OPSET,
+            input_names=inputs, output_names=outputs, dynamic_shapes=tuple({0: batch} for _ in example),
+        )  # fmt: skip
+    buffer = BytesIO()
+    onnx.save_model(_strip(program.model_proto), buffer)  # type: ignore[union-attr]
+    return buffer.getvalue()
+
+
+def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
+    # The exporter notes stack traces, with paths of this machine, at every node.
+    model.ClearField("metadata_props")
+    model.graph.ClearField("metadata_props")
+    model.graph.ClearField("value_info")
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        value.ClearField("metadata_props")
+        value.ClearField("doc_string")
+    return model
+
+
+def _feature_shape(backbone: bytes) -> tuple[int, int, int]:
+    output = onnx.load_from_string(backbone).graph.output[0]
+    c, h, w = (dimension.dim_value for dimension in output.type.tensor_type.shape.dim[1:])
+    return c, h, w
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what the exporter says about itself; its errors still come through."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

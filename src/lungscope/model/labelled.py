@@ -1,0 +1,30 @@
+"""Labelled images without copies: rows of a packed memory map."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Some rows of a pack with their classes; pixels stay in the memory map until a batch is taken."""
+
+    pixels: NDArray[np.uint8]
+    """(M, H, W), the whole pack."""
+    classes: NDArray[np.int64]
+    """(M,), class index of every row of the pack."""
+    rows: NDArray[np.int64]
+    """(N,), which of them these are."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,), class indices."""
+        return self.classes[self.rows]
+
+    def batch(self, index: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
+        """(n, H, W), a copy of the images at `index`, positions in 0..N-1."""
+        return np.ascontiguousarray(self.pixels[self.rows[index]])
