@@ -1,0 +1,27 @@
+"""Patients as the unit that is drawn: rows of one patient are not independent."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Patients = Sequence[str] | NDArray[Any]
+
+
+def patient_index(patients: Patients) -> NDArray[np.intp]:
+    """Number the patients 0..P-1, row by row.
+
+    Args:
+        patients: (N,), any identifiers; a row with an empty one belongs to a patient of its own.
+
+    Returns:
+        (N,).
+    """
+    names = np.asarray(patients)
+    _, index = np.unique(names, return_inverse=True)
+    if names.dtype.kind == "U":
+        unknown = np.flatnonzero(names == "")
+        index[unknown] = len(names) + np.arange(len(unknown))
+    compact: NDArray[np.intp] = np.unique(index, return_inverse=True)[1]
+    return compact
