@@ -24,14 +24,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Data = Annotated[Path, typer.Argument(help="Class folders, train/ val/ test/ above them, or a CSV with path,label.")]
+Data = Annotated[
+    Path, typer.Argument(help="Class folders, train/ val/ test/ above them, or a CSV with path,label.")
+]
 Model = Annotated[Path, typer.Option("--model", "-m", help="A run folder or a model.onnx.")]
 RecipeName = Annotated[str, typer.Option(help="A recipe's name or TOML file; see 'lungscope recipes'.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")
+]
 Weights = Annotated[str, typer.Option(help="imagenet (downloaded by timm), none, or a safetensors FILE.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a former run in --out.")]
-Leakage = Annotated[bool, typer.Option("--allow-leakage", help="Train even if a patient stands in two splits.")]
+Leakage = Annotated[
+    bool, typer.Option("--allow-leakage", help="Train even if a patient stands in two splits.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Runtime = Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")]
 PrecisionName = Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")]
@@ -64,9 +70,14 @@ def audit(
 
     Example: lungscope audit chest_xray --strict
     """
-    from lungscope import experiment, show
+    from lungscope import show
+    from lungscope.config import ImageSettings
+    from lungscope.data.audit import write_audit
+    from lungscope.data.dataset import load
 
-    report = experiment.audit_source(data, out)
+    report = load(data, ImageSettings().size).audit
+    if out:
+        write_audit(report, out / "audit.json")
     show.audit(report, as_json=as_json)
     if strict and report.leaks:
         raise typer.Exit(USER_ERROR)
@@ -81,22 +92,24 @@ def train(
     weights: Weights = "imagenet",
     device: Device = "auto",
     force: Force = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after a run in --out that was stopped.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on after a run in --out that was stopped.")
+    ] = False,
     allow_leakage: Leakage = False,
 ) -> None:
     """Audit, split, train, calibrate, export and evaluate; everything ends up in the run folder.
 
     Example: lungscope train chest_xray --set finetune.epochs=3 --out runs/first
     """
-    from lungscope import experiment, show
+    from lungscope import show
     from lungscope.config import load_recipe
+    from lungscope.experiment import train_and_evaluate
 
-    settings = load_recipe(recipe, overrides or ())
-    run = experiment.train_run(
-        data, settings, out,
+    done = train_and_evaluate(
+        data, load_recipe(recipe, overrides or ()), out,
         weights=weights, device=device, force=force, resume=resume, allow_leakage=allow_leakage,
     )  # fmt: skip
-    show.run(run)
+    show.evaluation(done)
 
 
 @app.command()
@@ -104,7 +117,9 @@ def evaluate(
     data: Data,
     model: Model,
     split: Annotated[str, typer.Option(help="test, validation, train or all.")] = "test",
-    prevalence: Annotated[float | None, typer.Option(help="Share of diseased where the model will be used.")] = None,
+    prevalence: Annotated[
+        float | None, typer.Option(help="Share of diseased where the model will be used.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json and report.html.")] = None,
     runtime: Runtime = "auto",
     precision: PrecisionName = "auto",
@@ -114,19 +129,26 @@ def evaluate(
 
     Example: lungscope evaluate chest_xray/test --model runs/first --split all --prevalence 0.1 --out evaluation
     """
-    from lungscope import experiment, show
+    from lungscope import show
+    from lungscope.data.dataset import load
+    from lungscope.evaluation.run import evaluate_bundle
+    from lungscope.inference.bundle import load_bundle
 
-    run = experiment.evaluate_run(
-        model, data, out, split=split, prevalence=prevalence, runtime=runtime, precision=precision
+    bundle = load_bundle(model)
+    images = load(data, bundle.card.size, classes=bundle.card.classes)
+    done = evaluate_bundle(
+        bundle, images, out, split=split, prevalence=prevalence, runtime=runtime, precision=precision
     )
-    show.run(run, as_json=as_json)
+    show.evaluation(done, as_json=as_json)
 
 
 @app.command()
 def predict(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, DICOM files or folders.")],
     model: Model,
-    operating_point: Annotated[str | None, typer.Option(help="One of the model's; see 'lungscope describe'.")] = None,
+    operating_point: Annotated[
+        str | None, typer.Option(help="One of the model's; see 'lungscope describe'.")
+    ] = None,
     heatmaps: Annotated[Path | None, typer.Option(help="Folder for overlays.")] = None,
     out: Annotated[Path | None, typer.Option(help="FILE.csv or FILE.jsonl instead of a table.")] = None,
     runtime: Runtime = "auto",
@@ -165,7 +187,9 @@ def recipes() -> None:
 
 
 @app.command()
-def describe(model: Annotated[Path, typer.Argument(help="A run folder or a model.onnx.")], as_json: Json = False) -> None:
+def describe(
+    model: Annotated[Path, typer.Argument(help="A run folder or a model.onnx.")], as_json: Json = False
+) -> None:
     """Tell what a model is: classes, operating points, calibration, data, versions, seal.
 
     Example: lungscope describe runs/first
@@ -179,16 +203,26 @@ def describe(model: Annotated[Path, typer.Argument(help="A run folder or a model
 def bench(
     data: Data,
     weights: Weights = "imagenet",
-    out: Annotated[Path | None, typer.Option(help="Folder for benchmark.json.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer images; the ratios are less certain.")] = False,
+    full_size: Annotated[
+        Path | None, typer.Option(help="A folder of radiographs at their original size.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="FILE.json for the figures.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer images; the ratios are less certain.")
+    ] = False,
 ) -> None:
     """Measure this machine: ours beside a plain PyTorch script of the same work, in one run.
 
     Example: lungscope bench chest_xray/train --weights mobilenetv2.safetensors
     """
-    from lungscope.benchmark import run_benchmark
+    from lungscope import show
+    from lungscope.benchmark.bench import benchmark_json, run_benchmark
+    from lungscope.output import write_atomically
 
-    run_benchmark(data, weights, out, quick=quick)
+    found = run_benchmark(data, weights, full_size, quick=quick)
+    if out:
+        write_atomically(out, benchmark_json(found))
+    show.benchmark(found)
 
 
 def _version(value: bool) -> None:

@@ -123,7 +123,9 @@ class Recipe(Settings):
 def recipe_names() -> list[str]:
     """Names of the recipes in the package, the default first."""
     folder = resources.files("lungscope") / "recipes"
-    names = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    names = sorted(
+        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
     return sorted(names, key=lambda name: name != "default")
 
 
@@ -154,8 +156,12 @@ def _read_table(source: str | Path) -> dict[str, Any]:
             return tomllib.loads(path.read_text(encoding="utf-8"))
         if str(source) not in recipe_names():
             known = recipe_names()
-            raise ConfigError(f"There is no recipe {str(source)!r}.{_nearest(str(source), known)} Known: {', '.join(known)}.")
-        return tomllib.loads((resources.files("lungscope") / "recipes" / f"{source}.toml").read_text(encoding="utf-8"))
+            raise ConfigError(
+                f"There is no recipe {str(source)!r}.{_nearest(str(source), known)} Known: {', '.join(known)}."
+            )
+        return tomllib.loads(
+            (resources.files("lungscope") / "recipes" / f"{source}.toml").read_text(encoding="utf-8")
+        )
     except OSError as error:
         raise ConfigError(f"{path}: the recipe cannot be read ({error.strerror}). Check the path.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -170,7 +176,9 @@ def _apply(table: dict[str, Any], override: str) -> None:
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"--set {key}: {section!r} is a value, not a section. Run 'lungscope recipes' for the keys.")
+            raise ConfigError(
+                f"--set {key}: {section!r} is a value, not a section. Run 'lungscope recipes' for the keys."
+            )
     table[last] = _value(text.strip())
 
 
@@ -211,5 +219,9 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if not close:
         tail = name.rpartition(".")[2]
-        close = [other for other in known if difflib.get_close_matches(tail, [other.rpartition(".")[2]], cutoff=0.7)][:1]
+        close = [
+            other
+            for other in known
+            if difflib.get_close_matches(tail, [other.rpartition(".")[2]], cutoff=0.7)
+        ][:1]
     return f" Did you mean {close[0]!r}?" if close else ""

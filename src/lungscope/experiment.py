@@ -1,74 +1,29 @@
 """The main job: from a folder of radiographs to a trained, calibrated, evaluated model in a run folder."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.config import Recipe, dump_recipe
 from lungscope.console import stderr
-from lungscope.data.audit import AuditReport, audit
-from lungscope.data.manifest import Manifest, read_manifest, write_csv
-from lungscope.data.pack import Pack, pack
-from lungscope.data.split import assign_splits
-from lungscope.errors import DataError, LeakageError
-from lungscope.evaluation.evaluate import Evaluation
+from lungscope.data.dataset import Dataset, load, prepare
+from lungscope.data.manifest import Manifest, write_csv
+from lungscope.errors import DataError, UndefinedFigure
+from lungscope.evaluation.run import Evaluated, evaluate_bundle
 from lungscope.inference.bundle import Bundle, Calibration, Card, load_bundle, seal_bundle
-from lungscope.inference.predictor import Predictor
+from lungscope.inference.runtime import choose_engine, open_session
 from lungscope.output import claim_folder, write_atomically
 from lungscope.stats.calibration import fit_temperature
 from lungscope.stats.operating import OperatingPoint, choose, parse_goal
 
+if TYPE_CHECKING:
+    from lungscope.model.train import Trained
+
+PARITY_IMAGES = 64
 VERSIONED = ("lungscope", "torch", "timm", "onnx", "onnxruntime", "numpy", "pillow")
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A manifest whose images are all readable, their pixels, and what the audit found."""
-
-    manifest: Manifest
-    pixels: NDArray[np.uint8]
-    """(N, S, S)."""
-    report: AuditReport
-    notes: tuple[str, ...]
-
-    def rows(self, split: str) -> NDArray[np.int64]:
-        """Indices of one split."""
-        return np.flatnonzero(np.array(self.manifest.splits) == split)
-
-
-@dataclass(frozen=True)
-class Run:
-    """What `train_run` leaves behind."""
-
-    folder: Path
-    bundle: Bundle
-    evaluation: Evaluation
-    split: str
-    """The split that was evaluated."""
-
-
-def prepare(source: Path, recipe: Recipe, *, allow_leakage: bool = False) -> Dataset:
-    """Read, split, decode and audit a data set.
-
-    Raises:
-        ManifestError: the data are not a data set.
-        LeakageError: a patient or picture stands in two splits and `allow_leakage` is off.
-    """
-    manifest = read_manifest(source, patient_pattern=recipe.data.patient_pattern)
-    manifest, notes = assign_splits(manifest, recipe.data, recipe.seed)
-    packed = pack(manifest.paths, recipe.image.size)
-    report = audit(manifest, packed)
-    if report.leaks and not allow_leakage:
-        raise LeakageError(
-            f"{source}: {report.leaks[0].message} Let Lungscope split by patient (--set data.split=patients), "
-            "or pass --allow-leakage to train all the same."
-        )
-    return _readable(manifest, packed, report, notes)
 
 
 def train_run(
@@ -81,8 +36,8 @@ def train_run(
     force: bool = False,
     resume: bool = False,
     allow_leakage: bool = False,
-) -> Run:
-    """Train on a data set and fill a run folder.
+) -> Bundle:
+    """Train on a data set and fill a run folder with everything but its evaluation.
 
     Args:
         source: class folders, folders of splits, or a CSV.
@@ -97,36 +52,121 @@ def train_run(
     Raises:
         LungscopeError: as the steps do; a run that fails leaves no model behind.
     """
+    from lungscope.model.labelled import LabelledImages
     from lungscope.model.train import train
 
     if not resume:
         claim_folder(out, force=force)
-    data = prepare(source, recipe, allow_leakage=allow_leakage)
-    for note in data.notes:
-        stderr.print(f"Note: {note}", highlight=False)
+    data = prepare(source, recipe.data, recipe.image.size, recipe.seed, allow_leakage=allow_leakage)
+    for line in (*data.notes, *(finding.message for finding in data.audit.findings)):
+        stderr.print(f"Note: {line}", highlight=False, soft_wrap=True)
     write_atomically(out / "recipe.toml", dump_recipe(recipe))
     write_csv(data.manifest, out / "manifest.csv")
-    training, validation = (_images(data, split) for split in ("train", "validation"))
+    labels = data.manifest.labels
     trained = train(
-        training, validation, len(data.manifest.classes), recipe,
-        weights=weights, device=device, checkpoint=out / "checkpoint" / "finetune.pt",
-    )  # fmt: skip
-    return _finish(out, trained, data, recipe)
+        LabelledImages(data.pixels, labels, data.rows("train")),
+        LabelledImages(data.pixels, labels, data.rows("validation")),
+        len(data.manifest.classes),
+        recipe,
+        weights=weights,
+        device=device,
+        checkpoint=out / "checkpoint" / "finetune.pt",
+    )
+    return _write_bundle(out, trained, data, recipe)
 
 
-def evaluate_run(
-    model: Path,
-    source: Path,
-    out: Path | None,
-    *,
-    split: str = "test",
-    prevalence: float | None = None,
-    runtime: str = "auto",
-    precision: str = "auto",
-) -> Run:
-    """Evaluate a bundle on a data set and write evaluation.json, predictions.csv and report.html into `out`.
+def train_and_evaluate(source: Path, recipe: Recipe, out: Path, **options: Any) -> Evaluated:
+    """`train_run`, then the evaluation of its held-out part, beside the model.
 
-    A data set without splits is evaluated whole. Images that stand in the model's own training part
-    belong to another question; evaluate a run's own data through its `manifest.csv`.
+    The test split is measured; where there is none, the validation split, on which choices were made.
     """
-    ...
+    bundle = train_run(source, recipe, out, **options)
+    data = load(out / "manifest.csv", bundle.card.size, classes=bundle.card.classes)
+    split = "test" if len(data.rows("test")) else "validation"
+    return evaluate_bundle(bundle, data, out, split=split)
+
+
+def _write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) -> Bundle:
+    from safetensors.torch import save
+
+    from lungscope.model.export import build_graph, check_parity
+    from lungscope.model.history import history_csv
+
+    network, rows = trained.network, data.rows("validation")
+    pixels = np.ascontiguousarray(data.pixels[rows])
+    validation = data.manifest.select(rows)
+    logits = _logits(build_graph(network, trained.backbone, Calibration()), pixels)
+    calibration = calibrate(logits, validation.labels, recipe.calibration.method)
+    points = choose_operating_points(apply(calibration, logits), validation, recipe.operating_points)
+    graph = build_graph(network, trained.backbone, calibration)
+    threshold = points[0].threshold if points else 0.5
+    parity = check_parity(graph, network, calibration, pixels[:PARITY_IMAGES], threshold)
+    card = Card(
+        classes=data.manifest.classes,
+        size=recipe.image.size,
+        operating_points=points,
+        calibration=calibration,
+        recipe=dump_recipe(recipe),
+        recipe_name=recipe.name,
+        versions={name: version(name) for name in VERSIONED},
+        data={
+            "fingerprint": data.manifest.fingerprint(),
+            **{name: len(data.rows(name)) for name in ("train", "validation", "test")},
+        },
+        parity=(parity,),
+    )
+    write_atomically(out / "history.csv", history_csv(trained.history))
+    write_atomically(out / "weights.safetensors", save(network.state_dict()))
+    write_atomically(out / "model.onnx", seal_bundle(graph, card))
+    return load_bundle(out)
+
+
+def calibrate(logits: NDArray[np.float32], labels: NDArray[np.int64], method: str) -> Calibration:
+    """Fit what turns logits (N, K) of validation images into probabilities."""
+    k = logits.shape[1]
+    if method == "none":
+        return Calibration(shift=(0.0,) * k)
+    return Calibration(method, 1 / fit_temperature(logits, labels), (0.0,) * k)
+
+
+def apply(calibration: Calibration, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities (N, K) as the graph will compute them."""
+    from scipy.special import softmax
+
+    probabilities: NDArray[np.float64] = softmax(
+        calibration.scale * logits.astype(np.float64) + np.array(calibration.shift), axis=1
+    )
+    return probabilities
+
+
+def choose_operating_points(
+    probabilities: NDArray[np.float64], validation: Manifest, goals: dict[str, str]
+) -> tuple[OperatingPoint, ...]:
+    """Thresholds for each goal on the probability of not being of the reference class.
+
+    Two classes always have operating points; more than two only when the first is a reference such as
+    "normal", since otherwise no class is the one to be told from the rest.
+
+    Raises:
+        DataError: validation images lack a class, so that a goal has no threshold.
+    """
+    if len(validation.classes) > 2 and not validation.has_reference:
+        return ()
+    suspicion = probabilities[:, 1] if probabilities.shape[1] == 2 else 1 - probabilities[:, 0]
+    try:
+        return tuple(
+            choose(
+                parse_goal(goal), validation.labels > 0, suspicion, name=name, patients=validation.patients
+            )
+            for name, goal in goals.items()
+        )
+    except UndefinedFigure as error:
+        raise DataError(
+            f"No operating point can be chosen on validation: {error} Add validation images."
+        ) from None
+
+
+def _logits(graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    session = open_session(graph, choose_engine(), threads=1)
+    parts = [session.run([pixels[i : i + 16]], ["logits"])[0] for i in range(0, len(pixels), 16)]
+    return np.concatenate(parts)

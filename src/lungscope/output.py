@@ -1,5 +1,6 @@
 """Writing results: whole or not at all, and never over somebody else's."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -19,12 +20,20 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        discard(part)
         raise OutputError(cannot_write(path, error)) from None
 
 
-def claim_folder(path: Path, *, force: bool = False) -> None:
+def discard(part: Path) -> None:
+    """Remove a half-written file, if there is one."""
+    with contextlib.suppress(OSError):
+        part.unlink()
+
+
+def claim_folder(path: Path, *, marker: str = "recipe.toml", force: bool = False) -> None:
     """Make `path` an empty folder that may be written into; `force` removes what a former run left there.
+
+    A folder without `marker`, a file that every run leaves, is not a run's and is never emptied.
 
     Raises:
         OutputError: there is something already, or the folder cannot be made.
@@ -32,9 +41,13 @@ def claim_folder(path: Path, *, force: bool = False) -> None:
     try:
         if path.is_dir() and any(path.iterdir()):
             if not force:
-                raise OutputError(f"{path}: the folder is not empty. Choose another --out, or pass --force to replace it.")
-            if not (path / "recipe.toml").exists():
-                raise OutputError(f"{path}: not a run folder, so --force does not empty it. Choose another --out.")
+                raise OutputError(
+                    f"{path}: the folder is not empty. Choose another --out, or pass --force to replace it."
+                )
+            if not (path / marker).exists():
+                raise OutputError(
+                    f"{path}: not a run folder, so --force does not empty it. Choose another --out."
+                )
             shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
         probe = path / ".lungscope"

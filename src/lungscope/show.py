@@ -7,13 +7,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
 
 from lungscope.console import stderr, track
 from lungscope.inference.batch import write_table
 from lungscope.inference.bundle import load_bundle
 from lungscope.inference.predictor import Predictor, Reading
 
+if TYPE_CHECKING:
+    from lungscope.benchmark.bench import Benchmark
+    from lungscope.data.audit import AuditReport
+    from lungscope.evaluation.run import Evaluated
+
 RESEARCH_USE = "Research use only. Not a medical device."
+STYLES = {"leakage": "bold red", "error": "red", "warning": "yellow", "note": "dim"}
 
 
 def readings(rows: Iterable[Reading], predictor: Predictor, total: int, out: Path | None) -> int:
@@ -32,22 +42,145 @@ def readings(rows: Iterable[Reading], predictor: Predictor, total: int, out: Pat
     rate = total / max(time.perf_counter() - started, 1e-9)
     counts = ", ".join(f"{n} {name}" for name, n in findings.most_common())
     where = f" → {out}" if out else ""
-    stderr.print(f"{total} files: {counts} ({rate:.0f} images/s, {predictor.engine}){where}. {RESEARCH_USE}", highlight=False)
+    _say(f"{total} files: {counts} ({rate:.0f} images/s, {predictor.engine}){where}. {RESEARCH_USE}")
     return failures
 
 
 def _print_readings(rows: Iterable[Reading], predictor: Predictor) -> int:
     failures, width = 0, max(len("finding"), *(len(name) for name in predictor.card.classes))
     # The file stands last: its length is not known beforehand, and rows are printed as they come.
-    print(f"{'finding':<{width}}  probability  operating point             file")
+    print(f"{'finding':<{width}}  probability  operating point           file")
     for reading in rows:
         decision = reading.decision
         if decision is None:
             failures += 1
-            print(f"{'failed':<{width}}  {'':<11}  {'':<26}  {reading.error}")
+            print(f"{'failed':<{width}}  {'':<11}  {'':<24}  {reading.error}")
             continue
-        point = f"{decision.operating_point} (≥ {decision.threshold:.3f})" if decision.threshold is not None else ""
+        point = (
+            f"{decision.operating_point} (≥ {decision.threshold:.3f})"
+            if decision.threshold is not None
+            else ""
+        )
         notes = f"  [{'; '.join(reading.notes)}]" if reading.notes else ""
-        print(f"{decision.finding:<{width}}  {decision.suspicion:<11.4f}  {point:<26}  {reading.source}{notes}")
+        print(
+            f"{decision.finding:<{width}}  {decision.suspicion:<11.4f}  {point:<24}  {reading.source}{notes}"
+        )
     sys.stdout.flush()
     return failures
+
+
+def audit(report: "AuditReport", *, as_json: bool = False) -> None:
+    """Print what the audit found."""
+    from lungscope.data.audit import audit_json
+
+    if as_json:
+        print(json.dumps(audit_json(report), indent=2))
+        return
+    table = Table("class", *[split or "unassigned" for split in report.splits], title="Images (patients)")
+    for name, images, patients in zip(report.classes, report.counts, report.patients, strict=True):
+        table.add_row(name, *[f"{n} ({p})" for n, p in zip(images, patients, strict=True)])
+    console = Console(highlight=False)
+    console.print(table)
+    for finding in report.findings:
+        console.print(f"[{STYLES[finding.severity]}]{finding.severity}[/]: ", end="")
+        console.print(finding.message, markup=False, soft_wrap=True)
+    if not report.findings:
+        console.print("Nothing found.")
+
+
+def evaluation(done: "Evaluated", *, as_json: bool = False) -> None:
+    """Print the main figures of an evaluation and where its report is."""
+    if as_json:
+        print(json.dumps(done.document, indent=2))
+        return
+    found = done.evaluation
+    console = Console(highlight=False)
+    console.print(f"{found.n} images of {found.patients} patients, {done.split} split. Intervals are 95 %.")
+    for name in ("auroc", "accuracy", "brier", "ece"):
+        console.print(f"  {name:<10} {getattr(found, name)}")
+    if found.operating_points:
+        table = Table("operating point", "threshold", "sensitivity", "specificity", "PPV", "NPV")
+        for point in found.operating_points:
+            figures = point.figures
+            shown = (figures.sensitivity, figures.specificity, figures.ppv, figures.npv)
+            table.add_row(point.point.name, f"{point.point.threshold:.3f}", *map(str, shown))
+        console.print(table)
+    if done.report:
+        console.print(f"Report: {done.report}", soft_wrap=True)
+    console.print(RESEARCH_USE)
+
+
+def bundle(model: Path, *, as_json: bool = False) -> None:
+    """Print what a model is."""
+    found = load_bundle(model)
+    card = found.card
+    if as_json:
+        print(json.dumps({"sha256": found.sha256, **asdict(card)}, indent=2))
+        return
+    console = Console(highlight=False)
+    console.print(f"{found.path}\n  sha256       {found.sha256}", soft_wrap=True)
+    console.print(
+        f"  classes      {', '.join(card.classes)}\n  input        {card.size} × {card.size} px, 8-bit grey"
+    )
+    console.print(f"  recipe       {card.recipe_name}\n  calibration  {card.calibration.method}", end="")
+    console.print(f", scale {card.calibration.scale:.3f}")
+    console.print(
+        f"  data         {', '.join(f'{name} {value}' for name, value in card.data.items())}", soft_wrap=True
+    )
+    console.print(f"  versions     {', '.join(f'{name} {value}' for name, value in card.versions.items())}")
+    for record in card.parity:
+        console.print(
+            f"  parity       {record.engine}: largest |Δp| {record.largest_difference:.1e} and {record.flips} "
+            f"flipped decisions on {record.images} validation images"
+        )
+    table = Table(
+        "operating point", "goal", "threshold", "sensitivity", "specificity", title="Chosen on validation"
+    )
+    for point in card.operating_points:
+        table.add_row(
+            point.name, point.goal, f"{point.threshold:.3f}", str(point.sensitivity), str(point.specificity)
+        )
+    console.print(table)
+    console.print(RESEARCH_USE)
+
+
+def recipes() -> None:
+    """Print every recipe, and the settings of the default one as TOML."""
+    from lungscope.config import dump_recipe, load_recipe, recipe_names
+
+    table = Table("recipe", "network", "input", "epochs (head + all layers)", "what it does")
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        epochs = f"{recipe.head.epochs} + {recipe.finetune.epochs}"
+        size = f"{recipe.image.size} px"
+        table.add_row(name, recipe.network.backbone, size, epochs, recipe.description)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print("\nSettings of the default recipe; change them with --set section.key=value:\n")
+    console.print(dump_recipe(load_recipe()), markup=False)
+
+
+def benchmark(found: "Benchmark") -> None:
+    """Print a benchmark as one table with ratios."""
+    table = Table(
+        "job", "unit", "ours", "plain PyTorch", "ratio", "plain at 224", "ratio", "limit", "of limit",
+        title=f"{found.machine}, {found.cores} cores",
+    )  # fmt: skip
+    for line in found.lines:
+        table.add_row(
+            line.job + (f" ({line.note})" if line.note else ""), line.unit, f"{line.ours:.4g}",
+            *_beside(line.ours, line.peer, line.unit), *_beside(line.ours, line.tutorial, line.unit),
+            f"{line.limit:.4g}" if line.limit else "", f"{line.ours / line.limit:.0%}" if line.limit else "",
+        )  # fmt: skip
+    Console(highlight=False).print(table)
+
+
+def _beside(ours: float, other: float | None, unit: str) -> tuple[str, str]:
+    if other is None:
+        return "", ""
+    faster = ours / other if unit.endswith("/s") else other / ours
+    return f"{other:.4g}", f"{faster:.1f}×"
+
+
+def _say(text: str) -> None:
+    stderr.print(text, highlight=False, soft_wrap=True)

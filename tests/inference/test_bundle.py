@@ -4,18 +4,20 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lungscope.stats.operating import OperatingPoint
 from onnx import TensorProto, helper
 
 from lungscope.errors import BundleError
 from lungscope.inference.bundle import Calibration, Card, Parity, load_bundle, seal_bundle
 from lungscope.stats.metrics import Figure
-from lungscope.stats.operating import OperatingPoint
 
 CARD = Card(
     classes=("NORMAL", "PNEUMONIA"),
     size=64,
     operating_points=(
-        OperatingPoint("sensitivity-95", "sensitivity >= 0.95", 0.31, Figure(0.96, 0.93, 0.98), Figure(0.9, 0.8, 1.0)),
+        OperatingPoint(
+            "sensitivity-95", "sensitivity >= 0.95", 0.31, Figure(0.96, 0.93, 0.98), Figure(0.9, 0.8, 1.0)
+        ),
         OperatingPoint("half", "0.5", 0.5, Figure(None, reason="no positive image"), Figure(0.9, 0.8, 1.0)),
     ),
     calibration=Calibration("temperature", 0.7, (0.0, 0.25)),

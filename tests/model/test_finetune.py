@@ -29,9 +29,7 @@ def images() -> tuple[LabelledImages, LabelledImages]:
 def run(images, checkpoint=None, recipe: Recipe = RECIPE):
     torch.manual_seed(0)
     network = build_network(recipe.network, recipe.image, 2)
-    rows = finetune(
-        network, *images, recipe=recipe, class_weights=torch.ones(2), checkpoint=checkpoint
-    )
+    rows = finetune(network, *images, recipe=recipe, class_weights=torch.ones(2), checkpoint=checkpoint)
     return rows, network.state_dict()
 
 
@@ -45,7 +43,9 @@ def test_all_layers_learn(images) -> None:
     rows, after = run(images)
     assert [row.phase for row in rows] == ["finetune"] * len(rows)
     assert rows[-1].train_loss < rows[0].train_loss
-    assert not torch.equal(before["backbone.model.conv_stem.weight"], after["backbone.model.conv_stem.weight"])
+    assert not torch.equal(
+        before["backbone.model.conv_stem.weight"], after["backbone.model.conv_stem.weight"]
+    )
 
 
 def test_the_same_seed_gives_the_same_weights(images) -> None:
@@ -78,7 +78,11 @@ def test_a_damaged_checkpoint_names_the_remedy(images, tmp_path) -> None:
 
 
 def test_a_checkpoint_that_cannot_be_written_keeps_the_former_one(images, tmp_path, monkeypatch) -> None:
-    run(images, tmp_path / "state.pt", RECIPE.model_copy(update={"finetune": FinetuneSettings(epochs=1, batch=8)}))
+    run(
+        images,
+        tmp_path / "state.pt",
+        RECIPE.model_copy(update={"finetune": FinetuneSettings(epochs=1, batch=8)}),
+    )
     kept = (tmp_path / "state.pt").read_bytes()
 
     def full(state: object, path: object) -> None:

@@ -23,7 +23,9 @@ def test_the_grey_stem_equals_the_three_channel_one_up_to_the_border(padding: in
     stem = GreyStem(conv, torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD))
     images = torch.randint(0, 256, (2, 21, 30), dtype=torch.uint8)
     with torch.no_grad():
-        torch.testing.assert_close(stem(images.unsqueeze(1).float() / 255), conv(normalised(images)), atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            stem(images.unsqueeze(1).float() / 255), conv(normalised(images)), atol=2e-5, rtol=1e-4
+        )
 
 
 def test_a_single_channel_network_has_the_features_of_the_published_one() -> None:
@@ -33,7 +35,9 @@ def test_a_single_channel_network_has_the_features_of_the_published_one() -> Non
     network = build_network(NetworkSettings(backbone="mobilenetv2_050"), SMALL, 2).eval()
     images = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
     with torch.no_grad():
-        torch.testing.assert_close(pool(network.features(images)), reference(normalised(images)), atol=1e-5, rtol=1e-3)
+        torch.testing.assert_close(
+            pool(network.features(images)), reference(normalised(images)), atol=1e-5, rtol=1e-3
+        )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from lungscope.errors import ConfigError, DataError, ManifestError, OutputError
 from lungscope.inference.bundle import Card
 from lungscope.inference.overlay import overlay
 from lungscope.inference.predictor import Reading
-from lungscope.output import cannot_write, write_atomically
+from lungscope.output import cannot_write, discard, write_atomically
 
 FORMATS = (".csv", ".jsonl")
 
@@ -43,7 +43,9 @@ def find_sources(inputs: Sequence[Path]) -> list[Source]:
         if given.is_dir():
             found = find_images(given)
             if not found:
-                raise ManifestError(f"{given}: no image in this folder. Name one with PNG, JPEG, TIFF or DICOM files.")
+                raise ManifestError(
+                    f"{given}: no image in this folder. Name one with PNG, JPEG, TIFF or DICOM files."
+                )
             sources += (Source(path, given) for path in found)
         elif given.exists():
             sources.append(Source(given, given.parent))
@@ -108,7 +110,9 @@ def write_overlays(readings: Iterable[Reading], sources: Sequence[Source], folde
     for reading, source in zip(readings, sources, strict=True):
         if reading.heatmap is not None:
             below = source.path.relative_to(source.root)
-            reading = _draw(reading, reading.heatmap[1:].max(0), folder / below.with_name(below.name + ".png"))
+            reading = _draw(
+                reading, reading.heatmap[1:].max(0), folder / below.with_name(below.name + ".png")
+            )
         yield reading
 
 
@@ -134,7 +138,7 @@ def _open_whole(path: Path) -> Iterator[TextIO]:
     except OSError as error:
         raise OutputError(cannot_write(path, error)) from None
     finally:
-        part.unlink(missing_ok=True)
+        discard(part)
 
 
 def _writer(file: TextIO, suffix: str, card: Card) -> Callable[[Reading], object]:

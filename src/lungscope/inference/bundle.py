@@ -98,10 +98,14 @@ def load_bundle(source: Path) -> Bundle:
         ) from None
     entries = _entries(content, path)
     if _CARD not in entries or _SEAL not in entries:
-        raise BundleError(f"{path}: an ONNX file, but not one that Lungscope wrote. Train one: lungscope train DATA.")
+        raise BundleError(
+            f"{path}: an ONNX file, but not one that Lungscope wrote. Train one: lungscope train DATA."
+        )
     seal = _entry(_SEAL, entries[_SEAL])
     if not content.endswith(seal) or entries[_SEAL] != hashlib.sha256(content[: -len(seal)]).hexdigest():
-        raise BundleError(f"{path}: the file was changed or damaged after it was written. Copy or train it again.")
+        raise BundleError(
+            f"{path}: the file was changed or damaged after it was written. Copy or train it again."
+        )
     return Bundle(path, hashlib.sha256(content).hexdigest(), _read_card(entries[_CARD], path), content)
 
 
@@ -124,7 +128,9 @@ def _read_card(text: str, path: Path) -> Card:
         fields["parity"] = tuple(Parity(**record) for record in fields["parity"])
         return Card(**_tuples(fields))
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{path}: the model's card cannot be read ({error}). Export the model again.") from None
+        raise BundleError(
+            f"{path}: the model's card cannot be read ({error}). Export the model again."
+        ) from None
 
 
 def _point(fields: dict[str, Any]) -> OperatingPoint:
@@ -179,7 +185,9 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
 
 def _entry(key: str, value: str) -> bytes:
     """One `metadata_props` entry in protobuf's encoding."""
-    pair = b"".join(bytes([number << 3 | 2]) + _length(part.encode()) for number, part in ((1, key), (2, value)))
+    pair = b"".join(
+        bytes([number << 3 | 2]) + _length(part.encode()) for number, part in ((1, key), (2, value))
+    )
     return bytes([_METADATA_FIELD << 3 | 2]) + _length(pair)
 
 

@@ -94,7 +94,9 @@ class Predictor:
             session = self._session(1)
             chunks = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
             with ThreadPoolExecutor(self.threads) as workers:
-                parts = list(workers.map(lambda chunk: session.run([np.ascontiguousarray(chunk)], names), chunks))
+                parts = list(
+                    workers.map(lambda chunk: session.run([np.ascontiguousarray(chunk)], names), chunks)
+                )
             columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
         found = dict(zip(names, columns, strict=True))
         return Predictions(
@@ -125,16 +127,18 @@ class Predictor:
             while waiting:
                 yield from waiting.popleft().result()
 
-    def decide(self, probabilities: Sequence[float] | NDArray[np.float32], name: str | None = None) -> Decision:
+    def decide(
+        self, probabilities: Sequence[float] | NDArray[np.float32], name: str | None = None
+    ) -> Decision:
         """Hold the probabilities (K,) of one image against an operating point, by default the first."""
         classes = self.card.classes
         likeliest = int(np.argmax(probabilities))
         if not self.card.operating_points:
             return Decision(classes[likeliest], float(probabilities[likeliest]))
         point = self.card.operating_point(name)
-        suspicion = float(np.float64(1) - np.float64(probabilities[0])) if len(classes) > 2 else float(probabilities[1])
+        suspicion = float(probabilities[1] if len(classes) == 2 else 1 - probabilities[0])
         abnormal = 1 + int(np.argmax(probabilities[1:]))
-        finding = classes[abnormal] if suspicion >= point.threshold else classes[0]
+        finding = classes[abnormal] if point.is_positive(suspicion) else classes[0]
         return Decision(finding, suspicion, point.name, point.threshold)
 
     def _read_batch(
@@ -158,7 +162,11 @@ class Predictor:
         probabilities, *heat = row
         decision = self.decide(probabilities, operating_point)
         return Reading(
-            source, tuple(float(p) for p in probabilities), decision, image.notes, heatmap=heat[0] if heat else None
+            source,
+            tuple(float(p) for p in probabilities),
+            decision,
+            image.notes,
+            heatmap=heat[0] if heat else None,
         )
 
     def _open(self, source: Path) -> Radiograph | str:

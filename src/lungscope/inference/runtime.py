@@ -72,7 +72,9 @@ def choose_engine(runtime: str = "auto", precision: str = "auto", *, bf16_allowe
         raise RuntimeUnavailable("OpenVINO is not installed. Run: pip install 'lungscope[openvino]'.")
     has_bf16 = find_spec("openvino") is not None and processor_has_bf16()
     if precision == "bf16" and not has_bf16:
-        raise RuntimeUnavailable("bf16 needs OpenVINO and a processor with AMX or AVX-512 BF16. Use --precision fp32.")
+        raise RuntimeUnavailable(
+            "bf16 needs OpenVINO and a processor with AMX or AVX-512 BF16. Use --precision fp32."
+        )
     fast = has_bf16 and precision != "fp32" and (bf16_allowed or precision == "bf16")
     if fast and runtime != "onnxruntime":
         return Engine("openvino", "bf16")
@@ -97,7 +99,9 @@ def open_session(graph: bytes, engine: Engine, *, threads: int) -> Session:
     except RuntimeUnavailable:
         raise
     except Exception as error:  # each runtime raises its own kinds, some of them plain RuntimeError
-        raise BundleError(f"{engine.runtime} cannot load the graph ({str(error)[:120]}). Export it again.") from error
+        raise BundleError(
+            f"{engine.runtime} cannot load the graph ({str(error)[:120]}). Export it again."
+        ) from error
 
 
 class OnnxSession:

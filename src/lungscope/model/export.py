@@ -142,7 +142,7 @@ def _export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], o
     # In-place activations are decomposed through the symbolic batch size, which takes a minute in all.
     for part in module.modules():
         if hasattr(part, "inplace"):
-            part.inplace = False
+            setattr(part, "inplace", False)  # noqa: B010 - no such attribute for the type checker
     batch = torch.export.Dim("n")
     with _quiet():
         program = torch.onnx.export(

@@ -54,7 +54,7 @@ def finetune(
     """
     settings = recipe.finetune
     fabric = open_fabric(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
     )

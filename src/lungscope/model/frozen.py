@@ -49,7 +49,9 @@ def train_head(
     validation = (torch.from_numpy(validation_features) - mean) / deviation
 
     torch.manual_seed(seed)
-    optimizer = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(
+        head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs)
     progress = Progress(patience=settings.patience)
     best = copy.deepcopy(head.state_dict())

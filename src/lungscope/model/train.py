@@ -54,11 +54,15 @@ def train(
         RuntimeUnavailable: no such device, or weights that cannot be had.
     """
     if not recipe.head.epochs and not recipe.finetune.epochs:
-        raise ConfigError("head.epochs and finetune.epochs are both 0: nothing would be learned. Set one of them.")
+        raise ConfigError(
+            "head.epochs and finetune.epochs are both 0: nothing would be learned. Set one of them."
+        )
     place = choose_device(device)
     torch.manual_seed(recipe.seed)
     network = build_network(recipe.network, recipe.image, n_classes, weights)
-    class_weights = balanced_weights(training.labels, n_classes) if recipe.class_weights else torch.ones(n_classes)
+    class_weights = (
+        balanced_weights(training.labels, n_classes) if recipe.class_weights else torch.ones(n_classes)
+    )
     history: tuple[Epoch, ...] = ()
     backbone: bytes | None = None
     if recipe.head.epochs:
@@ -70,7 +74,7 @@ def train(
             recipe=recipe, class_weights=class_weights, device=place, checkpoint=checkpoint,
         )  # fmt: skip
         backbone = None
-    network.cpu().eval()
+    network.cpu().to(memory_format=torch.contiguous_format).eval()
     undo_weighting(network, class_weights)
     return Trained(network, backbone or export_backbone(network, recipe.image.size), history)
 
@@ -108,7 +112,7 @@ def undo_weighting(network: Network, class_weights: torch.Tensor) -> None:
     shift = class_weights.log()
     bias = network.head.output.bias
     with torch.no_grad():
-        bias -= (shift[1:] - shift[:1]) if network.head.sigmoid else shift
+        bias.sub_(shift[1:] - shift[:1] if network.head.sigmoid else shift)
 
 
 def choose_device(device: str) -> str:

@@ -5,8 +5,13 @@ logit with respect to the pooled features needs only the head's weights and its 
 """
 
 import difflib
+import re
+import socket
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +22,8 @@ from lungscope.errors import ConfigError, RuntimeUnavailable
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+PLAIN_CNN = re.compile(r"cnn((?:-[1-9]\d{0,3})+)")
+REMEDY = "Connect to the network, or pass --weights FILE.safetensors with the backbone's weights, or --weights none."
 
 
 class GreyStem(nn.Module):
@@ -57,7 +64,7 @@ class Head(nn.Module):
                 "Use --set network.output=softmax."
             )
         widths = (n_features, *settings.hidden)
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.output = nn.Linear(widths[-1], 1 if self.sigmoid else n_classes)
         self.pooled_dropout, self.hidden_dropout = settings.pooled_dropout, settings.hidden_dropout
 
@@ -135,6 +142,25 @@ class TimmBackbone(nn.Module):
         return cast(Tensor, self.model.forward_features(grey))  # type: ignore[operator]
 
 
+class PlainCnn(nn.Module):
+    """Blocks of 3×3 convolution, batch normalisation, ReLU and halving, of the widths in its name.
+
+    The network of many tutorials: `cnn-32-64-128-256` has the four blocks of a published baseline.
+    """
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        for before, width in pairwise((1, *widths)):
+            convolution = nn.Conv2d(before, width, 3, padding=1, bias=False)
+            blocks += [convolution, nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2)]
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, grey: Tensor) -> Tensor:
+        """(N, 1, H, W) → (N, C, h, w)."""
+        return cast(Tensor, self.blocks(grey))
+
+
 def build_network(
     network: NetworkSettings, image: ImageSettings, n_classes: int, weights: str | Path = "none"
 ) -> Network:
@@ -150,7 +176,7 @@ def build_network(
         ConfigError: the backbone is unknown or yields no feature map.
         RuntimeUnavailable: the weights cannot be downloaded or read.
     """
-    backbone = TimmBackbone(network.backbone, weights, image)
+    backbone = _backbone(network.backbone, weights, image)
     with torch.no_grad():
         probe = backbone.eval()(torch.zeros(1, 1, image.size, image.size))
     if probe.ndim != 4:
@@ -159,6 +185,15 @@ def build_network(
             "Choose a convolutional network."
         )
     return Network(backbone, Head(probe.shape[1], n_classes, network), image)
+
+
+def _backbone(name: str, weights: str | Path, image: ImageSettings) -> nn.Module:
+    widths = PLAIN_CNN.fullmatch(name)
+    if widths is None:
+        return TimmBackbone(name, weights, image)
+    if weights != "none":
+        raise ConfigError(f"network.backbone = {name!r} has no pre-trained weights. Use --weights none.")
+    return PlainCnn(tuple(int(width) for width in widths[1].split("-")[1:]))
 
 
 def _timm_model(name: str, weights: str | Path) -> nn.Module:
@@ -170,22 +205,39 @@ def _timm_model(name: str, weights: str | Path) -> nn.Module:
         raise ConfigError(f"network.backbone = {name!r} is not a timm network.{hint}")
     if weights == "imagenet":
         return _from_hub(name)
-    model = timm.create_model(name, pretrained=False, num_classes=0)
+    model: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
     if weights != "none":
         _load(model, Path(weights), name)
-    return cast(nn.Module, model)
+    return model
 
 
 def _from_hub(name: str) -> nn.Module:
     import timm
 
+    if not _reaches_hub():
+        raise RuntimeUnavailable(
+            f"ImageNet weights of {name!r} could not be downloaded (no network). {REMEDY}"
+        )
     try:
-        return cast(nn.Module, timm.create_model(name, pretrained=True, num_classes=0))
+        return timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # the hub raises many kinds, each meaning that there are no weights
         raise RuntimeUnavailable(
-            f"ImageNet weights of {name!r} could not be downloaded ({type(error).__name__}). Connect to the "
-            "network, or pass --weights FILE.safetensors with the backbone's weights, or --weights none."
+            f"ImageNet weights of {name!r} could not be downloaded ({type(error).__name__}). {REMEDY}"
         ) from error
+
+
+def _reaches_hub() -> bool:
+    """Whether a download is worth a try; the hub's own client retries for a minute where there is no network."""
+    from huggingface_hub import constants
+
+    host = urlsplit(constants.ENDPOINT).hostname
+    if constants.HF_HUB_OFFLINE or getproxies() or host is None:
+        return True  # a cache or a proxy, which the client knows better
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        return Path(constants.HF_HUB_CACHE).is_dir()
+    return True
 
 
 def _load(model: nn.Module, path: Path, name: str) -> None:
@@ -212,6 +264,8 @@ def _first_convolution(model: nn.Module, name: str) -> str:
     for path, module in model.named_modules():
         if isinstance(module, nn.Conv2d):
             if type(module) is nn.Conv2d and module.in_channels == 3 and module.groups == 1:
-                return path
+                return str(path)
             break
-    raise ConfigError(f"network.backbone = {name!r} has no plain first convolution over 3 channels. Choose another.")
+    raise ConfigError(
+        f"network.backbone = {name!r} has no plain first convolution over 3 channels. Choose another."
+    )

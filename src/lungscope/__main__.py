@@ -1,0 +1,5 @@
+"""`python -m lungscope` is the command."""
+
+from lungscope.cli import main
+
+main()

@@ -1,0 +1,85 @@
+"""A data set ready for use: its table, its splits, its pixels and what the audit found."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungscope.config import DataSettings
+from lungscope.data.audit import AuditReport, audit
+from lungscope.data.manifest import Manifest, read_manifest
+from lungscope.data.pack import Pack, pack
+from lungscope.data.split import assign_splits, link_patients
+from lungscope.errors import DataError, LeakageError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A manifest whose images are all readable, their pixels, and what the audit found."""
+
+    source: Path
+    manifest: Manifest
+    pixels: NDArray[np.uint8]
+    """(N, S, S)."""
+    audit: AuditReport
+    """Of all files, the unreadable ones included."""
+    notes: tuple[str, ...] = ()
+    """What was decided while reading and splitting, in plain words."""
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Indices of one split, or of everything for "all"."""
+        splits = np.array(self.manifest.splits)
+        return np.flatnonzero((splits == split) | (split == "all"))
+
+
+def prepare(
+    source: Path, settings: DataSettings, size: int, seed: int, *, allow_leakage: bool = False
+) -> Dataset:
+    """Read, decode, split and audit a data set for training.
+
+    Args:
+        source: class folders, folders of splits, or a CSV.
+        settings: how to split, and how names tell the patient.
+        size: S, side of the decoded images.
+        seed: of the split.
+        allow_leakage: go on even when a patient or a picture stands in two splits.
+
+    Raises:
+        ManifestError: the data are not a data set.
+        LeakageError: there is leakage and it is not allowed.
+    """
+    manifest = read_manifest(source, patient_pattern=settings.patient_pattern)
+    packed = pack(manifest.paths, size)
+    manifest, notes = assign_splits(link_patients(manifest, packed), settings, seed)
+    data = _assemble(source, manifest, packed, notes)
+    if data.audit.leaks and not allow_leakage:
+        raise LeakageError(
+            f"{source}: {data.audit.leaks[0].message} Let Lungscope split by patient (--set data.split=patients), "
+            "or pass --allow-leakage to go on all the same."
+        )
+    return data
+
+
+def load(source: Path, size: int, *, classes: tuple[str, ...] = ()) -> Dataset:
+    """Read, decode and audit a data set as it is split, for a look or for evaluation.
+
+    Args:
+        source: class folders, folders of splits, or a CSV.
+        size: S, side of the decoded images.
+        classes: those of the model, in its order; empty for whatever is found.
+
+    Raises:
+        ManifestError: the data are not a data set, or have a class the model does not know.
+    """
+    manifest = read_manifest(source, classes=classes)
+    packed = pack(manifest.paths, size)
+    return _assemble(source, link_patients(manifest, packed), packed, ())
+
+
+def _assemble(source: Path, manifest: Manifest, packed: Pack, notes: tuple[str, ...]) -> Dataset:
+    report, readable = audit(manifest, packed), packed.readable
+    if not readable.any():
+        raise DataError(f"{source}: none of {len(manifest)} images can be read; {packed.records[0].error}")
+    pixels = packed.pixels if readable.all() else packed.pixels[readable]
+    return Dataset(source, manifest.select(readable), pixels, report, (*manifest.notes, *notes))

@@ -1,0 +1,155 @@
+"""Labelled cases with their predictions, and the metrics of them that a bootstrap can draw."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lungscope.errors import DataError, UndefinedFigure
+from lungscope.evaluation.curves import require_spread
+from lungscope.stats.bootstrap import Metric
+from lungscope.stats.calibration import brier, expected_calibration_error
+from lungscope.stats.metrics import (
+    Array,
+    Ratio,
+    Weights,
+    auroc,
+    average_precision,
+    class_indices,
+    count,
+    same_rows,
+)
+from lungscope.stats.operating import predictive_values
+from lungscope.stats.patients import Patients
+from lungscope.stats.prior import as_probabilities
+
+Ranking = Callable[[NDArray[np.bool_], Array, Weights | None], Ratio]
+
+
+@dataclass(frozen=True)
+class Cases:
+    """N cases, checked; the first class is the reference."""
+
+    labels: NDArray[np.int64]
+    probabilities: Array
+    """(N, K)."""
+    patients: NDArray[np.str_]
+    classes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Cases({len(self.labels)} cases, classes={self.classes})"
+
+    @property
+    def decided(self) -> NDArray[np.int64]:
+        """(N,), the likeliest class."""
+        likeliest: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return likeliest
+
+    @property
+    def diseased(self) -> NDArray[np.bool_]:
+        """(N,), whether the label is another than the reference."""
+        return self.labels > 0
+
+    @property
+    def suspicion(self) -> Array:
+        """(N,), probability of not being of the reference class."""
+        if len(self.classes) == 2:
+            return self.probabilities[:, 1]
+        return np.clip(1 - self.probabilities[:, 0], 0.0, 1.0)
+
+    def areas(self) -> list[Metric]:
+        """AUROC of each class against all others."""
+        return [self._against_others(auroc, k) for k in range(len(self.classes))]
+
+    def precisions(self) -> list[Metric]:
+        """Average precision of each class against all others."""
+        return [self._against_others(average_precision, k) for k in range(len(self.classes))]
+
+    def suspicion_auroc(self) -> Metric:
+        """AUROC of suspicion, disease of any kind against the reference."""
+        return _ranking(auroc, self.diseased, self.suspicion, f"other than {self.classes[0]}")
+
+    def brier(self) -> Metric:
+        """Brier score of all classes."""
+        return lambda weights: brier(self.labels, self.probabilities, weights)
+
+    def ece(self) -> Metric:
+        """Expected calibration error."""
+        return lambda weights: expected_calibration_error(self.labels, self.probabilities, weights=weights)
+
+    def balanced_accuracy(self) -> Metric:
+        """Mean recall of the classes, with the likeliest as the decision."""
+
+        def recall(k: int) -> Metric:
+            def value(weights: Weights | None) -> Ratio:
+                if not (self.labels == k).any():
+                    raise UndefinedFigure(f"no case is {self.classes[k]}")
+                return count(self.labels == k, self.decided == k, weights).sensitivity
+
+            return value
+
+        return mean([recall(k) for k in range(len(self.classes))])
+
+    def predictive_values(self, called: NDArray[np.bool_], prevalence: float) -> list[Metric]:
+        """PPV and NPV of calls (N,) where the disease has another prevalence."""
+
+        def value(which: int, weights: Weights | None) -> Ratio:
+            if self.diseased.all() or not self.diseased.any():
+                raise UndefinedFigure(_one_sided(self.diseased, f"other than {self.classes[0]}"))
+            if not (called if which == 0 else ~called).any():
+                raise UndefinedFigure(f"no case was called {('positive', 'negative')[which]}")
+            counts = count(self.diseased, called, weights)
+            return predictive_values(counts.sensitivity, counts.specificity, prevalence)[which]
+
+        return [lambda weights: value(0, weights), lambda weights: value(1, weights)]
+
+    def _against_others(self, metric: Ranking, k: int) -> Metric:
+        return _ranking(metric, self.labels == k, self.probabilities[:, k], self.classes[k])
+
+
+def check_cases(
+    labels: ArrayLike, probabilities: ArrayLike, patients: Patients, classes: Sequence[str]
+) -> Cases:
+    """Columns as cases.
+
+    Raises:
+        DataError: no case, a probability that is none, or columns that do not fit.
+    """
+    columns, names = np.asarray(probabilities, np.float64), np.asarray(patients, np.str_)
+    if columns.ndim != 2 or columns.shape[1] != len(classes):
+        raise DataError(
+            f"Probabilities of shape {columns.shape} do not fit {len(classes)} classes. Pass a column per class."
+        )
+    if not len(columns):
+        raise DataError("There is no case to evaluate. Name a split that holds images.")
+    if not np.isfinite(columns).all():
+        raise DataError("A probability is not a number. The model is damaged; export or train it again.")
+    truth = class_indices(labels, len(classes))
+    same_rows(truth, columns)
+    same_rows(truth, names)
+    return Cases(truth, as_probabilities(columns), names, tuple(classes))
+
+
+def mean(metrics: Sequence[Metric]) -> Metric:
+    """Unweighted mean of metrics; undefined as soon as one is."""
+
+    def value(weights: Weights | None) -> Ratio:
+        average: Ratio = np.mean([np.asarray(metric(weights)) for metric in metrics], axis=0)[()]
+        return average
+
+    return value
+
+
+def _ranking(metric: Ranking, truth: NDArray[np.bool_], scores: Array, name: str) -> Metric:
+    def value(weights: Weights | None) -> Ratio:
+        if truth.all() or not truth.any():
+            raise UndefinedFigure(_one_sided(truth, name))
+        require_spread(scores)
+        return metric(truth, scores, weights)
+
+    return value
+
+
+def _one_sided(truth: NDArray[np.bool_], name: str) -> str:
+    return f"{'every' if truth.all() else 'no'} case is {name}"

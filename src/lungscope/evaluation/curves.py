@@ -1,0 +1,154 @@
+"""What the plots of an evaluation are drawn from: ROC with its band, precision-recall, reliability, scores."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungscope.errors import UndefinedFigure
+from lungscope.stats.bootstrap import RESAMPLES, bootstrap_weights, interval
+from lungscope.stats.calibration import ReliabilityCurve, reliability_curve
+from lungscope.stats.metrics import (
+    Array,
+    PrecisionRecallCurve,
+    RocCurve,
+    precision_recall_curve,
+    roc_curve,
+    score_mass,
+)
+from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.proportion import FEW_PATIENTS
+
+BINS = 20
+
+
+@dataclass(frozen=True)
+class RocBand:
+    """Pointwise 95 % interval of sensitivity at given false-positive rates."""
+
+    false_positive_rate: Array
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Cases per class and bin of a score from 0 to 1."""
+
+    edges: Array
+    """(bins + 1,)."""
+    counts: NDArray[np.int64]
+    """(K, bins)."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Curves of one score; None where these data give none, for the `reason`."""
+
+    roc: RocCurve | None
+    band: RocBand | None
+    precision_recall: PrecisionRecallCurve | None
+    reliability: ReliabilityCurve
+    histogram: Histogram
+    reason: str = ""
+
+
+def trace(
+    positive: NDArray[np.bool_],
+    scores: Array,
+    labels: NDArray[np.int64],
+    patients: Patients,
+    n_classes: int,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Curves:
+    """Trace every curve of a score.
+
+    Args:
+        positive: (N,), true where diseased.
+        scores: (N,), probability of disease.
+        labels: (N,), class indices, for the histogram.
+        patients: (N,), drawn with replacement for the band.
+        n_classes: K.
+        resamples: number of draws.
+        seed: of the draws.
+    """
+    reliability, histogram = reliability_curve(positive, scores), _histogram(labels, scores, n_classes)
+    try:
+        require_spread(scores)
+        roc, recall = roc_curve(positive, scores), precision_recall_curve(positive, scores)
+    except UndefinedFigure as error:
+        return Curves(None, None, None, reliability, histogram, str(error))
+    try:
+        band = roc_band(positive, scores, patients, resamples=resamples, seed=seed)
+    except UndefinedFigure:
+        band = None
+    return Curves(roc, band, recall, reliability, histogram)
+
+
+def require_spread(scores: NDArray[Any]) -> None:
+    """Refuse a score that cannot rank: every curve of it would be the diagonal and say nothing.
+
+    Raises:
+        UndefinedFigure: all scores are equal.
+    """
+    if scores.min() == scores.max():
+        raise UndefinedFigure("every case has the same score")
+
+
+def roc_band(
+    positive: NDArray[np.bool_],
+    scores: Array,
+    patients: Patients,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    points: int = 101,
+) -> RocBand:
+    """Interval of sensitivity at fixed false-positive rates, by drawing patients with replacement.
+
+    Args:
+        positive: (N,), true where diseased.
+        scores: (N,).
+        patients: (N,).
+        resamples: number of draws.
+        seed: of the draws.
+        points: false-positive rates from 0 to 1.
+
+    Raises:
+        UndefinedFigure: one class is empty, or there are too few patients for an interval.
+    """
+    if len(np.unique(patient_index(patients))) < FEW_PATIENTS:
+        raise UndefinedFigure(f"fewer than {FEW_PATIENTS} patients")
+    rates = np.linspace(0.0, 1.0, points)
+    drawn = np.concatenate(
+        [
+            _sensitivities(positive, scores, weights, rates)
+            for weights in bootstrap_weights(patients, resamples=resamples, seed=seed)
+        ]
+    )
+    low, high = np.transpose([interval(column) for column in drawn.T])
+    return RocBand(rates, low, high)
+
+
+def _sensitivities(
+    positive: NDArray[np.bool_], scores: Array, weights: NDArray[np.uint16], rates: Array
+) -> Array:
+    """(b, points): sensitivity of every resample at every false-positive rate."""
+    mass = score_mass(positive, scores, weights)
+    found, alarms = mass.positive.cumsum(-1), mass.negative.cumsum(-1)
+    curves = np.full((len(weights), len(rates)), np.nan)
+    for row, (hits, misses) in enumerate(zip(found, alarms, strict=True)):
+        if hits[-1] and misses[-1]:
+            curves[row] = np.interp(
+                rates, np.append(0.0, misses / misses[-1]), np.append(0.0, hits / hits[-1])
+            )
+    return curves
+
+
+def _histogram(labels: NDArray[np.int64], scores: Array, n_classes: int) -> Histogram:
+    edges = np.linspace(0.0, 1.0, BINS + 1)
+    counts = np.stack([np.histogram(scores[labels == k], edges)[0] for k in range(n_classes)])
+    return Histogram(edges, counts.astype(np.int64))

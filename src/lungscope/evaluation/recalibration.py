@@ -1,0 +1,82 @@
+"""Calibration slope and intercepts with intervals that hold for several images per patient."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from lungscope.errors import UndefinedFigure
+from lungscope.stats.calibration import SATURATED, Recalibration, calibration_slope_intercept
+from lungscope.stats.metrics import Array, Figure
+from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.proportion import FEW_PATIENTS, Z95
+
+
+@dataclass(frozen=True)
+class RecalibrationFigures:
+    """`Recalibration` with 95 % intervals."""
+
+    slope: Figure
+    intercept: Figure
+    in_the_large: Figure
+
+
+def recalibration_figures(
+    positive: NDArray[np.bool_], probabilities: Array, patients: Patients
+) -> RecalibrationFigures:
+    """Slope and intercepts of the outcome on the predicted log-odds.
+
+    The intervals are Wald's with the variance of clustered scores (Liang & Zeger 1986): one fit instead of
+    the thousand of a bootstrap, which they agree with on all but the smallest data.
+
+    Args:
+        positive: (N,), true where diseased.
+        probabilities: (N,), of disease.
+        patients: (N,), whose each row is.
+    """
+    try:
+        fit = calibration_slope_intercept(positive, probabilities)
+    except UndefinedFigure as error:
+        missing = Figure(None, reason=str(error))
+        return RecalibrationFigures(missing, missing, missing)
+    index = patient_index(patients)
+    if len(np.unique(index)) < FEW_PATIENTS:
+        reason = f"no interval: fewer than {FEW_PATIENTS} patients"
+        values = (fit.slope, fit.intercept, fit.in_the_large)
+        return RecalibrationFigures(*(Figure(value, reason=reason) for value in values))
+    return _with_intervals(fit, positive.astype(np.float64), _log_odds(probabilities), index)
+
+
+def _with_intervals(
+    fit: Recalibration, outcome: Array, odds: Array, index: NDArray[np.intp]
+) -> RecalibrationFigures:
+    ones = np.ones((odds.size, 1))
+    both = np.column_stack([ones, odds])
+    intercept, slope = _deviations(both, outcome, fit.intercept + fit.slope * odds, index)
+    (large,) = _deviations(ones, outcome, fit.in_the_large + odds, index)
+    return RecalibrationFigures(
+        _wald(fit.slope, slope), _wald(fit.intercept, intercept), _wald(fit.in_the_large, large)
+    )
+
+
+def _log_odds(probabilities: Array) -> Array:
+    clipped = np.clip(probabilities, SATURATED, 1 - SATURATED)
+    odds: Array = np.log(clipped) - np.log1p(-clipped)
+    return odds
+
+
+def _deviations(design: Array, outcome: Array, fitted: Array, index: NDArray[np.intp]) -> Array:
+    """Standard errors (P,) of a logistic fit whose rows (N, P) cluster by patient."""
+    expected = expit(fitted)
+    information = (design * (expected * (1 - expected))[:, None]).T @ design
+    scores = design * (outcome - expected)[:, None]
+    sums = np.stack([np.bincount(index, weights=column) for column in scores.T])
+    n_patients = sums.shape[1]
+    inverse = np.linalg.inv(information)
+    variance = inverse @ (sums @ sums.T) @ inverse * n_patients / (n_patients - 1)
+    return np.sqrt(np.diag(variance))
+
+
+def _wald(value: float, deviation: float) -> Figure:
+    return Figure(value, value - Z95 * float(deviation), value + Z95 * float(deviation))

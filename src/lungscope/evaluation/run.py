@@ -1,0 +1,145 @@
+"""A bundle on labelled images: evaluation.json, predictions.csv and report.html."""
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungscope.data.dataset import Dataset
+from lungscope.data.image import read_radiograph
+from lungscope.data.manifest import Manifest
+from lungscope.errors import ManifestError
+from lungscope.evaluation.evaluate import Evaluation, ModelReference, evaluate, evaluation_json
+from lungscope.evaluation.history import TrainingEpoch, parse_history
+from lungscope.evaluation.report import GalleryCase, Report, write_report
+from lungscope.inference.bundle import Bundle
+from lungscope.inference.predictor import Predictions, Predictor
+from lungscope.output import write_atomically
+
+GALLERY = 12
+SPLITS = ("train", "validation", "test", "all")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What was measured, on which split, and where the report stands."""
+
+    evaluation: Evaluation
+    document: dict[str, Any]
+    """The content of evaluation.json."""
+    split: str
+    report: Path | None
+
+
+def evaluate_bundle(
+    bundle: Bundle,
+    data: Dataset,
+    out: Path | None,
+    *,
+    split: str = "test",
+    prevalence: float | None = None,
+    runtime: str = "auto",
+    precision: str = "auto",
+) -> Evaluated:
+    """Measure a bundle on one split and write the three files into `out`, when there is one.
+
+    Args:
+        bundle: the model.
+        data: images of the bundle's size and classes.
+        out: folder; an evaluation that stands there is replaced.
+        split: "train", "validation", "test" or "all". Data without any split are taken whole.
+        prevalence: share of diseased where the model will be used, between 0 and 1.
+        runtime: see `choose_engine`.
+        precision: see `choose_engine`.
+
+    Raises:
+        ManifestError: no image in that split.
+    """
+    split = _known_split(data, split)
+    rows = data.rows(split)
+    chosen, pixels = data.manifest.select(rows), np.ascontiguousarray(data.pixels[rows])
+    predictor = Predictor(bundle, runtime=runtime, precision=precision)
+    predictions = predictor.predict(pixels, heatmaps=True)
+    card = bundle.card
+    found = evaluate(
+        chosen.labels, predictions.probabilities, chosen.patients, card.classes, card.operating_points,
+        prevalence=prevalence,
+    )  # fmt: skip
+    engine = predictor.engine
+    model = ModelReference(bundle.sha256, card.recipe_name, engine.runtime, engine.precision)
+    fingerprint = chosen.fingerprint()
+    document = evaluation_json(found, model, fingerprint)
+    if out is None:
+        return Evaluated(found, document, split, None)
+    report = Report(
+        evaluation=found,
+        model=model,
+        data_fingerprint=fingerprint,
+        split=split,
+        recipe=card.recipe,
+        versions=card.versions,
+        audit=data.audit,
+        history=_history(bundle),
+        gallery=_worst(chosen, predictions),
+        notes=data.notes,
+    )
+    write_atomically(out / "predictions.csv", _predictions_csv(chosen, predictions))
+    write_report(out / "report.html", report)
+    write_atomically(out / "evaluation.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
+    return Evaluated(found, document, split, out / "report.html")
+
+
+def _known_split(data: Dataset, split: str) -> str:
+    if split not in SPLITS:
+        raise ManifestError(f"--split {split!r} is unknown. Choose {', '.join(SPLITS)}.")
+    if not any(data.manifest.splits):
+        return "all"
+    if not len(data.rows(split)):
+        present = ", ".join(sorted(set(data.manifest.splits) - {""}))
+        raise ManifestError(
+            f"{data.source}: no image is in the {split} split. It has: {present}; or use --split all."
+        )
+    return split
+
+
+def _worst(chosen: Manifest, predictions: Predictions) -> tuple[GalleryCase, ...]:
+    """The images whose own class was given the least probability, among those decided wrongly."""
+    wrong = np.flatnonzero(predictions.probabilities.argmax(1) != chosen.labels)
+    own = predictions.probabilities[wrong, chosen.labels[wrong]]
+    if predictions.heatmaps is None:
+        return ()
+    worst = wrong[np.argsort(own, kind="stable")][:GALLERY]
+    return tuple(_case(chosen, predictions, predictions.heatmaps, int(i)) for i in worst)
+
+
+def _case(chosen: Manifest, predictions: Predictions, heatmaps: NDArray[np.float32], i: int) -> GalleryCase:
+    decided = int(predictions.probabilities[i].argmax())
+    return GalleryCase(
+        name=chosen.paths[i].name,
+        label=chosen.classes[chosen.labels[i]],
+        predicted=chosen.classes[decided],
+        probability=float(predictions.probabilities[i, decided]),
+        image=read_radiograph(chosen.paths[i]).pixels,
+        # What speaks for disease, also where the model missed it.
+        heatmap=heatmaps[i, 1:].max(0),
+    )
+
+
+def _history(bundle: Bundle) -> tuple[TrainingEpoch, ...]:
+    path = bundle.path.with_name("history.csv")
+    return parse_history(path.read_text(encoding="utf-8")) if path.exists() else ()
+
+
+def _predictions_csv(chosen: Manifest, predictions: Predictions) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "label", "split", *(f"p_{name}" for name in chosen.classes)])
+    for i, path in enumerate(chosen.paths):
+        label = chosen.classes[chosen.labels[i]]
+        writer.writerow([path, label, chosen.splits[i], *(f"{p:.6f}" for p in predictions.probabilities[i])])
+    return text.getvalue()

@@ -1,0 +1,85 @@
+"""Imports go downward only, and none of the doors needs PyTorch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "lungscope"
+GROUND = {"errors", "config", "console", "output"}
+MAY_IMPORT = {
+    "errors": set(),
+    "output": {"errors"},
+    "console": set(),
+    "config": {"errors"},
+    "stats": {"errors", "config"},
+    "data": {"stats", *GROUND},
+    "inference": {"stats", "data", *GROUND},
+    "model": {"stats", "data", "inference", *GROUND},
+    "evaluation": {"stats", "data", "inference", *GROUND},
+    "serve": {"stats", "data", "inference", *GROUND},
+    "benchmark": {"stats", "data", "inference", *GROUND},
+}
+TORCH_PACKAGES = {"torch", "torchvision", "timm", "lightning_fabric"}
+
+
+def modules() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def layer(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_go_downward(path: Path) -> None:
+    if layer(path) not in MAY_IMPORT:
+        return  # the top: experiment, demo, show, cli
+    above = {
+        name
+        for name in imported(path)
+        if name.startswith("lungscope.")
+        and name.split(".")[1] not in MAY_IMPORT[layer(path)] | {layer(path), "__version__"}
+    }
+    assert not above
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_only_the_model_layer_imports_pytorch(path: Path) -> None:
+    if layer(path) in {"model", "benchmark"}:
+        return
+    found = {name.split(".")[0] for name in imported(path)} & TORCH_PACKAGES
+    assert not found
+
+
+def test_package_files_are_empty_but_the_roots() -> None:
+    assert [path for path in SOURCE.rglob("__init__.py") if path.parent != SOURCE and path.read_text()] == []
+
+
+def test_modules_stay_short() -> None:
+    long = {
+        str(path.relative_to(SOURCE)): n
+        for path in modules()
+        if (n := len(path.read_text().splitlines())) > 350
+    }
+    assert not long
+
+
+@pytest.mark.parametrize("module", ["lungscope.cli", "lungscope.inference.batch", "lungscope.show"])
+def test_the_way_to_a_prediction_loads_nothing_heavy(module: str) -> None:
+    heavy = ("torch", "scipy", "sklearn", "matplotlib", "pydantic", "pydicom", "openvino", "pandas", "jinja2")
+    code = f"import sys, {module}; print(*[name for name in {heavy!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []

@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lungscope.data.image import read_radiograph
+from lungscope.errors import BundleError
+from lungscope.inference.bundle import load_bundle
+from lungscope.inference.predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def predictor(model: Path) -> Predictor:
+    return Predictor(load_bundle(model))
+
+
+@pytest.fixture(scope="module")
+def pixels(pictures: list[Path]) -> np.ndarray:
+    return np.stack([read_radiograph(path, size=64).pixels for path in pictures])
+
+
+def test_the_number_of_images_does_not_change_a_probability(predictor: Predictor, pixels: np.ndarray) -> None:
+    together = predictor.predict(pixels)
+    for i in (0, 17, 40):
+        alone = predictor.predict(pixels[i : i + 1])
+        np.testing.assert_allclose(alone.probabilities[0], together.probabilities[i], atol=1e-6)
+        np.testing.assert_allclose(alone.heatmaps[0], together.heatmaps[i], rtol=1e-4, atol=1e-4)
+    assert together.probabilities.sum(1) == pytest.approx(np.ones(41), abs=1e-5)
+    assert np.ptp(together.probabilities[:, 1]) > 0.01
+
+
+def test_only_what_is_asked_for_is_returned(predictor: Predictor, pixels: np.ndarray) -> None:
+    plain = predictor.predict(pixels[:3], heatmaps=False)
+    assert plain.heatmaps is None
+    assert plain.embeddings is None
+    full = predictor.predict(pixels[:3], embeddings=True)
+    assert full.heatmaps.shape == (3, 2, 2, 2)
+    assert full.embeddings.shape == (3, 1280)
+
+
+def test_files_come_back_in_order_with_the_probabilities_of_their_pixels(predictor, pictures, pixels) -> None:
+    wanted = predictor.predict(pixels, heatmaps=False).probabilities
+    readings = list(predictor.read(iter(pictures)))
+    assert [reading.source for reading in readings] == pictures
+    np.testing.assert_allclose([reading.probabilities for reading in readings], wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("bad_at", [[0], [3, 20], [40], list(range(41))])
+def test_a_bad_file_is_a_row_and_the_others_go_on(predictor, pictures, tmp_path, bad_at: list[int]) -> None:
+    paths = list(pictures)
+    for i in bad_at:
+        paths[i] = tmp_path / f"bad{i}.jpeg"
+        paths[i].write_bytes(b"" if i % 2 else pictures[i].read_bytes()[:200])
+    readings = list(predictor.read(paths))
+    assert [i for i, reading in enumerate(readings) if reading.error] == bad_at
+    assert all(reading.decision is None for reading in readings if reading.error)
+    assert all(reading.decision is not None for reading in readings if not reading.error)
+
+
+def test_a_vanished_file_is_a_row(predictor, pictures, tmp_path) -> None:
+    (reading,) = predictor.read([tmp_path / "gone.jpeg"])
+    assert "gone.jpeg" in reading.error
+
+
+def test_the_operating_point_moves_the_decision(predictor: Predictor) -> None:
+    assert predictor.decide([0.3, 0.7]).finding == "PNEUMONIA"
+    assert predictor.decide([0.3, 0.7]).operating_point == "half"
+    strict = predictor.decide([0.3, 0.7], "strict")
+    assert (strict.finding, strict.threshold) == ("NORMAL", 0.999)
+
+
+def test_an_unknown_operating_point_is_refused_before_any_work(predictor: Predictor) -> None:
+    def never() -> None:
+        raise AssertionError("work was begun")
+        yield
+
+    with pytest.raises(BundleError, match="no operating point 'best'. It has: half, strict"):
+        next(predictor.read(never(), operating_point="best"))
+
+
+def test_no_files_give_no_rows(predictor: Predictor) -> None:
+    assert list(predictor.read([])) == []
+
+
+def test_openvino_agrees(model: Path, pixels: np.ndarray, predictor: Predictor) -> None:
+    pytest.importorskip("openvino")
+    other = Predictor(load_bundle(model), runtime="openvino", precision="fp32")
+    found, wanted = other.predict(pixels), predictor.predict(pixels)
+    np.testing.assert_allclose(found.probabilities, wanted.probabilities, atol=1e-4)
+    np.testing.assert_allclose(found.heatmaps, wanted.heatmaps, atol=1e-3 * wanted.heatmaps.max())
