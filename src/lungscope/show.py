@@ -16,6 +16,7 @@ from lungscope.console import stderr, track
 from lungscope.inference.batch import write_table
 from lungscope.inference.bundle import load_bundle
 from lungscope.inference.predictor import Predictor, Reading
+from lungscope.stats.metrics import Figure
 
 if TYPE_CHECKING:
     from lungscope.benchmark.bench import Benchmark
@@ -99,11 +100,12 @@ def evaluation(done: "Evaluated", *, as_json: bool = False) -> None:
     for name in ("auroc", "accuracy", "brier", "ece"):
         console.print(f"  {name:<10} {getattr(found, name)}")
     if found.operating_points:
-        table = Table("operating point", "threshold", "sensitivity", "specificity", "PPV", "NPV")
+        table = _table("operating point", "cut-off", "sensitivity", "specificity", "PPV", "NPV")
         for point in found.operating_points:
             figures = point.figures
-            shown = (figures.sensitivity, figures.specificity, figures.ppv, figures.npv)
-            table.add_row(point.point.name, f"{point.point.threshold:.3f}", *map(str, shown))
+            shown = (_short(figures.sensitivity), _short(figures.specificity))
+            values = (_value(figures.ppv), _value(figures.npv))
+            table.add_row(point.point.name, f"{point.point.threshold:.3f}", *shown, *values)
         console.print(table)
     if done.report:
         console.print(f"Report: {done.report}", soft_wrap=True)
@@ -133,13 +135,11 @@ def bundle(model: Path, *, as_json: bool = False) -> None:
             f"  parity       {record.engine}: largest |Δp| {record.largest_difference:.1e} and {record.flips} "
             f"flipped decisions on {record.images} validation images"
         )
-    table = Table(
-        "operating point", "goal", "threshold", "sensitivity", "specificity", title="Chosen on validation"
-    )
+    console.print("\nOperating points, chosen on validation; the first is the default:")
+    table = _table("name", "goal", "cut-off", "sensitivity", "specificity")
     for point in card.operating_points:
-        table.add_row(
-            point.name, point.goal, f"{point.threshold:.3f}", str(point.sensitivity), str(point.specificity)
-        )
+        figures = (_short(point.sensitivity), _short(point.specificity))
+        table.add_row(point.name, point.goal, f"{point.threshold:.3f}", *figures)
     console.print(table)
     console.print(RESEARCH_USE)
 
@@ -180,6 +180,23 @@ def _beside(ours: float, other: float | None, unit: str) -> tuple[str, str]:
         return "", ""
     faster = ours / other if unit.endswith("/s") else other / ours
     return f"{other:.4g}", f"{faster:.1f}×"
+
+
+def _table(*columns: str) -> Table:
+    """A table without rules that fits eighty columns."""
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def _value(figure: Figure) -> str:
+    return "n/a" if figure.value is None else f"{figure.value:.3f}"
+
+
+def _short(figure: Figure) -> str:
+    interval = "" if figure.low is None or figure.high is None else f" ({figure.low:.2f}–{figure.high:.2f})"
+    return _value(figure) + interval
 
 
 def _say(text: str) -> None:

@@ -9,7 +9,12 @@ from lungscope.data.display import display
 def header(**elements):
     dataset = Dataset()
     dataset.update(
-        {"PhotometricInterpretation": "MONOCHROME2", "BitsStored": 12, "BitsAllocated": 16, "PixelRepresentation": 0}
+        {
+            "PhotometricInterpretation": "MONOCHROME2",
+            "BitsStored": 12,
+            "BitsAllocated": 16,
+            "PixelRepresentation": 0,
+        }
     )
     dataset.set_original_encoding(False, True)
     for keyword, value in elements.items():
@@ -102,7 +107,9 @@ def test_a_voi_lut_that_overstates_its_bits_still_reaches_white():
 
 def test_values_outside_of_a_lut_take_its_nearest_entry():
     dataset = header(VOILUTSequence=lut([10, 20, 255], first=100))
-    np.testing.assert_array_equal(shown(dataset, np.array([[0, 100, 101, 102, 4000]], np.uint16)), [[10, 10, 20, 255, 255]])
+    np.testing.assert_array_equal(
+        shown(dataset, np.array([[0, 100, 101, 102, 4000]], np.uint16)), [[10, 10, 20, 255, 255]]
+    )
 
 
 @pytest.mark.parametrize("little", [True, False])
@@ -116,7 +123,9 @@ def test_lut_data_in_bytes_follow_the_byte_order_of_the_file(little):
 
 
 def test_a_modality_lut_comes_before_the_window():
-    dataset = header(ModalityLUTSequence=lut([300, 200, 100, 0], bits=16), WindowCenter=150.5, WindowWidth=301)
+    dataset = header(
+        ModalityLUTSequence=lut([300, 200, 100, 0], bits=16), WindowCenter=150.5, WindowWidth=301
+    )
     np.testing.assert_array_equal(shown(dataset, np.array([[0, 1, 2, 3]], np.uint16)), [[255, 170, 85, 0]])
 
 
@@ -131,7 +140,10 @@ def test_a_negative_first_value_written_as_unsigned_is_negative():
 def test_monochrome1_of_complemented_values_is_the_same_picture(window):
     two, notes_two = display(header(**window), RAMP)
     one, notes_one = display(
-        header(PhotometricInterpretation="MONOCHROME1", **{**window, **({"WindowCenter": 2096} if window else {})}),
+        header(
+            PhotometricInterpretation="MONOCHROME1",
+            **{**window, **({"WindowCenter": 2096} if window else {})},
+        ),
         4095 - RAMP,
     )
     np.testing.assert_array_equal(one, two)
@@ -196,7 +208,11 @@ def test_padding_is_black_and_plays_no_part_in_the_range(photometric):
 def test_padding_written_with_the_wrong_sign_is_still_found():
     pixels = np.array([[-2000, 0, 500, 1000]], np.int16)
     dataset = header(
-        PixelRepresentation=1, BitsStored=16, PixelPaddingValue=65536 - 2000, WindowCenter=-500, WindowWidth=3000
+        PixelRepresentation=1,
+        BitsStored=16,
+        PixelPaddingValue=65536 - 2000,
+        WindowCenter=-500,
+        WindowWidth=3000,
     )
     assert shown(dataset, pixels)[0, 0] == 0
     assert shown(dataset, pixels)[0, 1] > 150

@@ -109,12 +109,15 @@ def _inflated(data: bytes, name: str) -> bytes:
     if meta.get("TransferSyntaxUID") != DEFLATED.decode():
         return data
     start = file.tell()
-    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[start:], MAX_INFLATED_BYTES + 1)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = inflater.decompress(data[start:], MAX_INFLATED_BYTES + 1)
     if len(inflated) > MAX_INFLATED_BYTES:
         raise UnreadableImage(
             f"{name}: inflates beyond the limit of {MAX_INFLATED_BYTES // 2**20} MiB (MAX_INFLATED_BYTES). "
             "Export a single picture."
         )
+    if not inflater.eof:
+        raise zlib.error("cut off")
     return data[:start].replace(DEFLATED, EXPLICIT) + inflated
 
 

@@ -133,8 +133,9 @@ def _window(header: Dataset, values: NDArray[np.float64]) -> Shown | None:
 
 
 def _first(value: Any) -> float | None:
-    values = [] if value is None else np.ravel(value)
-    return float(values[0]) if len(values) else None
+    if value is None:
+        return None
+    return float(np.ravel(value)[0])
 
 
 def _windowed(values: NDArray[np.float64], centre: float, width: float, function: str) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +32,7 @@ FOREIGN = {
     b"\x1f\x8b": "gzip",
     b"\x93NUMPY": "NumPy",
 }
-SHAPE_REMEDY = "Save the picture as DICOM, PNG, JPEG or TIFF."
+REMEDY = "Save the picture as DICOM, PNG, JPEG or TIFF."
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,16 +130,16 @@ def _kind(data: bytes, name: str) -> str:
         return kind
     for magic, foreign in FOREIGN.items():
         if head.startswith(magic):
-            raise UnsupportedImage(f"{name}: {foreign} is not read here. {SHAPE_REMEDY}")
+            raise UnsupportedImage(f"{name}: {foreign} is not read here. {REMEDY}")
     # The content is not quoted: a text file may name a patient.
     what = "text" if all(byte >= 32 or byte in b"\t\n\r" for byte in head) else "no known kind of image"
-    raise UnreadableImage(f"{name}: the content is {what}, whatever the name says. {SHAPE_REMEDY}")
+    raise UnreadableImage(f"{name}: the content is {what}, whatever the name says. {REMEDY}")
 
 
 def _pixels(picture: GreyPicture, size: int | None) -> NDArray[np.uint8]:
     image = picture.image
     if size is not None:
-        # A gap of 3 halves the time for large pictures and cannot be told from a full resize.
+        # A gap of 3 saves a third of the time on large pictures, at 0.15 grey levels on average.
         image = image.resize((size, size), Image.Resampling.BILINEAR, picture.box, reducing_gap=3.0)
     if picture.turn is not None:
         image = image.transpose(picture.turn)
@@ -188,7 +188,7 @@ def _walk(entries: list[os.DirEntry[str]], visited: set[tuple[int, int]]) -> Ite
             open_folders.pop()
             continue
         try:
-            if not _is_folder(entry):
+            if not _holds(entry.is_dir):
                 if _is_image(entry):
                     yield entry.path
             elif (place := (entry.stat().st_dev, entry.stat().st_ino)) not in visited:
@@ -198,9 +198,9 @@ def _walk(entries: list[os.DirEntry[str]], visited: set[tuple[int, int]]) -> Ite
             yield entry.path
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _holds(check: Callable[[], bool]) -> bool:
     try:
-        return entry.is_dir()
+        return check()
     except OSError:  # a link to itself
         return False
 
@@ -210,7 +210,7 @@ def _is_image(entry: os.DirEntry[str]) -> bool:
     if suffix in IMAGE_SUFFIXES:
         return True
     # Archives name DICOM files by UID, whose last number looks like a suffix.
-    if (suffix and not suffix[1:].isdigit()) or entry.name.upper() == "DICOMDIR" or not entry.is_file():
+    if (suffix and not suffix[1:].isdigit()) or entry.name.upper() == "DICOMDIR" or not _holds(entry.is_file):
         return False
     with open(entry.path, "rb", buffering=0) as file:
         return is_dicom(file.read(HEAD_BYTES))

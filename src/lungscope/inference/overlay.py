@@ -36,10 +36,13 @@ def overlay(
     heat = enlarge(heatmap, (pixels.shape[0], pixels.shape[1]))
     if not heat.any():
         return grey
-    colour = colour_ramp()[np.rint(heat * (LEVELS - 1)).astype(np.intp)]
-    cover = opacity * np.minimum(heat / FULL_COVER, 1.0)[:, :, None]
-    blend: NDArray[np.uint8] = np.rint(grey * (1 - cover) + colour * cover).astype(np.uint8)
-    return blend
+    level = (heat * (LEVELS - 1) + 0.5).astype(np.uint8)
+    # One table entry per level of heat: full radiographs are large.
+    cover = (opacity * np.minimum(np.linspace(0, 1, LEVELS) / FULL_COVER, 1.0)).astype(np.float32)
+    paint = colour_ramp() * cover[:, None] + 0.5
+    blend = np.take(paint, level, axis=0)
+    blend += (pixels * np.take(1 - cover, level))[:, :, None]
+    return blend.astype(np.uint8)
 
 
 def enlarge(heatmap: NDArray[np.floating], shape: tuple[int, int]) -> NDArray[np.float32]:
