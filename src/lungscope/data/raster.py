@@ -72,7 +72,7 @@ def read_raster(data: bytes, kind: str, name: str, size: int | None) -> GreyPict
 
 def _read(data: bytes, kind: str, name: str, size: int | None) -> GreyPicture:
     # Only metadata beyond the plain header makes Pillow warn; most JPEGs have none.
-    if kind != "JPEG" or data.find(b"Exif\0", 0, 65536) >= 0:
+    if kind != "JPEG" or data.find(b"Exif\0", 0, 2**20) >= 0:
         mute_libraries()
     image = _open(data, kind)
     width, height = image.size
