@@ -135,7 +135,8 @@ def evaluate(
     from lungscope.inference.bundle import load_bundle
 
     bundle = load_bundle(model)
-    images = load(data, bundle.card.size, classes=bundle.card.classes)
+    card = bundle.card
+    images = load(data, card.size, classes=card.classes, label_pattern=card.label_pattern)
     done = evaluate_bundle(
         bundle, images, out, split=split, prevalence=prevalence, runtime=runtime, precision=precision
     )

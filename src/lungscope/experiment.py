@@ -15,6 +15,7 @@ from lungscope.errors import DataError, UndefinedFigure
 from lungscope.evaluation.run import Evaluated, evaluate_bundle
 from lungscope.inference.bundle import Bundle, Calibration, Card, load_bundle, seal_bundle
 from lungscope.inference.runtime import choose_engine, open_session
+from lungscope.inference.validation import summarise
 from lungscope.output import claim_folder, write_atomically
 from lungscope.stats.calibration import fit_temperature
 from lungscope.stats.operating import OperatingPoint, choose, parse_goal
@@ -95,9 +96,10 @@ def _write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) 
     network, rows = trained.network, data.rows("validation")
     pixels = np.ascontiguousarray(data.pixels[rows])
     validation = data.manifest.select(rows)
-    logits = _logits(build_graph(network, trained.backbone, Calibration()), pixels)
+    logits, embeddings = _run(build_graph(network, trained.backbone, Calibration()), pixels)
     calibration = calibrate(logits, validation.labels, recipe.calibration.method)
-    points = choose_operating_points(apply(calibration, logits), validation, recipe.operating_points)
+    probabilities = apply(calibration, logits)
+    points = choose_operating_points(probabilities, validation, recipe.operating_points)
     graph = build_graph(network, trained.backbone, calibration)
     threshold = points[0].threshold if points else 0.5
     parity = check_parity(graph, network, calibration, pixels[:PARITY_IMAGES], threshold)
@@ -114,6 +116,11 @@ def _write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) 
             **{name: len(data.rows(name)) for name in ("train", "validation", "test")},
         },
         parity=(parity,),
+        validation=summarise(
+            suspicion(probabilities) if points else probabilities.max(1),
+            embeddings,
+            validation.labels > 0 if points else None,
+        ),
     )
     write_atomically(out / "history.csv", history_csv(trained.history))
     write_atomically(out / "weights.safetensors", save(network.state_dict()))
@@ -152,11 +159,14 @@ def choose_operating_points(
     """
     if len(validation.classes) > 2 and not validation.has_reference:
         return ()
-    suspicion = probabilities[:, 1] if probabilities.shape[1] == 2 else 1 - probabilities[:, 0]
     try:
         return tuple(
             choose(
-                parse_goal(goal), validation.labels > 0, suspicion, name=name, patients=validation.patients
+                parse_goal(goal),
+                validation.labels > 0,
+                suspicion(probabilities),
+                name=name,
+                patients=validation.patients,
             )
             for name, goal in goals.items()
         )
@@ -166,7 +176,14 @@ def choose_operating_points(
         ) from None
 
 
-def _logits(graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def suspicion(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability (N,) of not being of the reference class, which is the first."""
+    return probabilities[:, 1] if probabilities.shape[1] == 2 else 1 - probabilities[:, 0]
+
+
+def _run(graph: bytes, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     session = open_session(graph, choose_engine(), threads=1)
-    parts = [session.run([pixels[i : i + 16]], ["logits"])[0] for i in range(0, len(pixels), 16)]
-    return np.concatenate(parts)
+    wanted = ("logits", "embedding")
+    parts = [session.run([pixels[i : i + 16]], wanted) for i in range(0, len(pixels), 16)]
+    logits, embeddings = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return logits, embeddings

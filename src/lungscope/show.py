@@ -161,25 +161,22 @@ def recipes() -> None:
 
 
 def benchmark(found: "Benchmark") -> None:
-    """Print a benchmark as one table with ratios."""
-    table = Table(
-        "job", "unit", "ours", "plain PyTorch", "ratio", "plain at 224", "ratio", "limit", "of limit",
-        title=f"{found.machine}, {found.cores} cores",
-    )  # fmt: skip
+    """Print a benchmark: each job's figure with the peers' and the limit of the same run below it."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{found.machine}, {found.cores} cores")
     for line in found.lines:
-        table.add_row(
-            line.job + (f" ({line.note})" if line.note else ""), line.unit, f"{line.ours:.4g}",
-            *_beside(line.ours, line.peer, line.unit), *_beside(line.ours, line.tutorial, line.unit),
-            f"{line.limit:.4g}" if line.limit else "", f"{line.ours / line.limit:.0%}" if line.limit else "",
-        )  # fmt: skip
-    Console(highlight=False).print(table)
-
-
-def _beside(ours: float, other: float | None, unit: str) -> tuple[str, str]:
-    if other is None:
-        return "", ""
-    faster = ours / other if unit.endswith("/s") else other / ours
-    return f"{other:.4g}", f"{faster:.1f}×"
+        console.print(f"\n[bold]{line.job}[/bold]: {line.ours:.4g} {line.unit}")
+        for name, other in (
+            ("plain script, same input size", line.peer),
+            ("plain script at 224 px", line.tutorial),
+        ):
+            if other is not None:
+                faster = line.ours / other if line.unit.endswith("/s") else other / line.ours
+                console.print(f"  {name:<30} {other:>8.4g} {line.unit}   {faster:.1f}×")
+        if line.limit is not None:
+            console.print(
+                f"  {'limit of decoding and runtime':<30} {line.limit:>8.4g} {line.unit}   {line.ours / line.limit:.0%}"
+            )
 
 
 def _table(*columns: str) -> Table:

@@ -6,7 +6,8 @@ from torch import nn
 
 from lungscope.config import ImageSettings, NetworkSettings
 from lungscope.errors import ConfigError, RuntimeUnavailable
-from lungscope.model.zoo import IMAGENET_MEAN, IMAGENET_STD, GreyStem, Head, build_network, grad_cam, pool
+from lungscope.model.backbones import IMAGENET_MEAN, IMAGENET_STD, GreyStem
+from lungscope.model.zoo import Head, build_network, grad_cam, pool
 
 SMALL = ImageSettings(size=64)
 

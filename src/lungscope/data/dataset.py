@@ -49,7 +49,9 @@ def prepare(
         ManifestError: the data are not a data set.
         LeakageError: there is leakage and it is not allowed.
     """
-    manifest = read_manifest(source, patient_pattern=settings.patient_pattern)
+    manifest = read_manifest(
+        source, patient_pattern=settings.patient_pattern, label_pattern=settings.label_pattern
+    )
     packed = pack(manifest.paths, size)
     manifest, notes = assign_splits(link_patients(manifest, packed), settings, seed)
     data = _assemble(source, manifest, packed, notes)
@@ -61,18 +63,19 @@ def prepare(
     return data
 
 
-def load(source: Path, size: int, *, classes: tuple[str, ...] = ()) -> Dataset:
+def load(source: Path, size: int, *, classes: tuple[str, ...] = (), label_pattern: str = "") -> Dataset:
     """Read, decode and audit a data set as it is split, for a look or for evaluation.
 
     Args:
         source: class folders, folders of splits, or a CSV.
         size: S, side of the decoded images.
         classes: those of the model, in its order; empty for whatever is found.
+        label_pattern: how names tell the label, where the model was trained so; see `read_manifest`.
 
     Raises:
         ManifestError: the data are not a data set, or have a class the model does not know.
     """
-    manifest = read_manifest(source, classes=classes)
+    manifest = read_manifest(source, classes=classes, label_pattern=label_pattern)
     packed = pack(manifest.paths, size)
     return _assemble(source, link_patients(manifest, packed), packed, ())
 

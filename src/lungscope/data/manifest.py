@@ -86,7 +86,9 @@ class Manifest:
         return hashlib.sha256(repr((self.classes, rows)).encode()).hexdigest()
 
 
-def read_manifest(source: Path, *, patient_pattern: str = "", classes: Sequence[str] = ()) -> Manifest:
+def read_manifest(
+    source: Path, *, patient_pattern: str = "", label_pattern: str = "", classes: Sequence[str] = ()
+) -> Manifest:
     """Read the table of a data set.
 
     The patient of an image is the CSV's, else what the pattern finds in the file's name, else the image is
@@ -98,12 +100,14 @@ def read_manifest(source: Path, *, patient_pattern: str = "", classes: Sequence[
             its paths are relative to its own folder.
         patient_pattern: regular expression over the file name whose groups together are the patient.
             Empty: the names of the Kermany and NIH sets are known.
+        label_pattern: regular expression over the file name whose first group is the label, for finer classes
+            than the folders have; a file it does not match keeps its label.
         classes: the classes in their order, where a model asks for them; upper and lower case are the
             same here. Empty: all labels found, of which there must be two at least.
 
     Raises:
         ManifestError: the source is missing, empty, or not arranged or filled in as it should be.
-        ConfigError: the pattern is not a regular expression.
+        ConfigError: a pattern is not a regular expression.
     """
     source = Path(os.path.abspath(source))
     if not source.exists():
@@ -114,14 +118,15 @@ def read_manifest(source: Path, *, patient_pattern: str = "", classes: Sequence[
         raise ManifestError(
             f"{error.filename}: cannot be read ({error.strerror}). Check the rights."
         ) from None
-    known = tuple(classes) or _classes(source, table.rows)
+    rows = _relabelled(source, table.rows, label_pattern, needed=not classes) if label_pattern else table.rows
+    known = tuple(classes) or _classes(source, rows)
     return Manifest(
-        paths=tuple(row.path for row in table.rows),
-        labels=_labels(source, table.rows, known, fold=bool(classes)),
-        patients=_patients(source, table.rows, patient_pattern),
-        splits=tuple(row.split for row in table.rows),
+        paths=tuple(row.path for row in rows),
+        labels=_labels(source, rows, known, fold=bool(classes)),
+        patients=_patients(source, rows, patient_pattern),
+        splits=tuple(row.split for row in rows),
         classes=known,
-        extra={name: tuple(row.extra[i] for row in table.rows) for i, name in enumerate(table.extra)},
+        extra={name: tuple(row.extra[i] for row in rows) for i, name in enumerate(table.extra)},
         notes=table.notes,
     )
 
@@ -154,6 +159,29 @@ def write_csv(manifest: Manifest, path: Path) -> None:
 
 def _relative(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+
+def _relabelled(source: Path, rows: list[Row], text: str, *, needed: bool) -> list[Row]:
+    """Rows with the label that their name tells; `needed` where it must tell at least one."""
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise ConfigError(
+            f"data.label_pattern {text!r} is not a regular expression: {error}. Change it."
+        ) from None
+    if not pattern.groups:
+        raise ConfigError(
+            f"data.label_pattern {text!r} has no group. Put the label into brackets, as in '_(bacteria|virus)_'."
+        )
+    found = [pattern.search(row.path.name) for row in rows]
+    if needed and not any(found):
+        raise ManifestError(
+            f"{source}: data.label_pattern {text!r} matches no file name, such as {rows[0].path.name!r}. Change it."
+        )
+    return [
+        replace(row, label=match[1] or row.label) if match else row
+        for row, match in zip(rows, found, strict=True)
+    ]
 
 
 def _classes(source: Path, rows: list[Row]) -> tuple[str, ...]:

@@ -7,12 +7,14 @@ ever unpickled.
 
 import hashlib
 import json
+import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lungscope.errors import BundleError
+from lungscope.inference.validation import Curve, Reference, Validation
 from lungscope.stats.metrics import Figure
 from lungscope.stats.operating import OperatingPoint
 
@@ -58,7 +60,14 @@ class Card:
     data: dict[str, int | str]
     """Counts and fingerprint of the data it was trained on."""
     parity: tuple[Parity, ...] = ()
+    validation: Validation | None = None
+    """Missing in bundles of versions that did not keep it."""
     format: int = FORMAT
+
+    @property
+    def label_pattern(self) -> str:
+        """How file names told the labels it was trained on; empty when they did not."""
+        return str(tomllib.loads(self.recipe).get("data", {}).get("label_pattern", ""))
 
     def operating_point(self, name: str | None = None) -> OperatingPoint:
         """The named operating point, or the default one.
@@ -126,6 +135,7 @@ def _read_card(text: str, path: Path) -> Card:
         fields["operating_points"] = tuple(_point(point) for point in fields["operating_points"])
         fields["calibration"] = Calibration(**_tuples(fields["calibration"]))
         fields["parity"] = tuple(Parity(**record) for record in fields["parity"])
+        fields["validation"] = _validation(fields.get("validation"))
         return Card(**_tuples(fields))
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(
@@ -136,6 +146,13 @@ def _read_card(text: str, path: Path) -> Card:
 def _point(fields: dict[str, Any]) -> OperatingPoint:
     figures = {name: Figure(**fields[name]) for name in ("sensitivity", "specificity")}
     return OperatingPoint(**{**fields, **figures})
+
+
+def _validation(fields: dict[str, Any] | None) -> Validation | None:
+    if fields is None:
+        return None
+    curve = Curve(**_tuples(fields["curve"])) if fields["curve"] else None
+    return Validation(curve, Reference(**_tuples(fields["reference"])))
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:

@@ -4,52 +4,17 @@ Every network ends this way, so Grad-CAM (Selvaraju et al. 2017) has a closed fo
 logit with respect to the pooled features needs only the head's weights and its ReLU mask.
 """
 
-import difflib
-import re
-import socket
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lungscope.config import ImageSettings, NetworkSettings
-from lungscope.errors import ConfigError, RuntimeUnavailable
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-PLAIN_CNN = re.compile(r"cnn((?:-[1-9]\d{0,3})+)")
-REMEDY = "Connect to the network, or pass --weights FILE.safetensors with the backbone's weights, or --weights none."
-
-
-class GreyStem(nn.Module):
-    """A first convolution that takes one grey channel and equals the three-channel one on grey images.
-
-    The three normalised channels are affine in the grey value, so their kernels fold into one. What is
-    left of the offsets is a convolution of a constant image, which zero padding makes smaller at the
-    border; it is kept as a second kernel over ones, so that the border is exact too.
-    """
-
-    def __init__(self, conv: nn.Conv2d, mean: Tensor, std: Tensor) -> None:
-        """Fold `conv`, which expects channels normalised by `mean` and `std` (3,) of pixels in 0..1."""
-        super().__init__()
-        with torch.no_grad():
-            gain = (1 / std).view(1, 3, 1, 1)
-            offset = (-mean / std).view(1, 3, 1, 1)
-            self.weight = nn.Parameter((conv.weight * gain).sum(1, keepdim=True))
-            self.offset = nn.Parameter((conv.weight * offset).sum(1, keepdim=True))
-        self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
-        self.stride, self.padding, self.dilation = conv.stride, conv.padding, conv.dilation
-
-    def forward(self, grey: Tensor) -> Tensor:
-        """(N, 1, H, W) in 0..1 → (N, C, H', W')."""
-        image = functional.conv2d(grey, self.weight, self.bias, self.stride, self.padding, self.dilation)
-        ones = torch.ones_like(grey[:1])
-        return image + functional.conv2d(ones, self.offset, None, self.stride, self.padding, self.dilation)
+from lungscope.errors import ConfigError
+from lungscope.model.backbones import build_backbone, probe
 
 
 class Head(nn.Module):
@@ -125,42 +90,6 @@ def pool(feature_map: Tensor) -> Tensor:
     return feature_map.mean((2, 3))
 
 
-class TimmBackbone(nn.Module):
-    """Any timm network that yields a feature map, with a single-channel stem."""
-
-    def __init__(self, name: str, weights: str | Path, image: ImageSettings) -> None:
-        super().__init__()
-        model = _timm_model(name, weights)
-        stem = _first_convolution(model, name)
-        mean, std = ((0.0,) * 3, (1.0,) * 3) if image.scaling != "imagenet" else (IMAGENET_MEAN, IMAGENET_STD)
-        conv = cast(nn.Conv2d, model.get_submodule(stem))
-        model.set_submodule(stem, GreyStem(conv, torch.tensor(mean), torch.tensor(std)))
-        self.model = model
-
-    def forward(self, grey: Tensor) -> Tensor:
-        """(N, 1, H, W) → (N, C, h, w)."""
-        return cast(Tensor, self.model.forward_features(grey))  # type: ignore[operator]
-
-
-class PlainCnn(nn.Module):
-    """Blocks of 3×3 convolution, batch normalisation, ReLU and halving, of the widths in its name.
-
-    The network of many tutorials: `cnn-32-64-128-256` has the four blocks of a published baseline.
-    """
-
-    def __init__(self, widths: tuple[int, ...]) -> None:
-        super().__init__()
-        blocks: list[nn.Module] = []
-        for before, width in pairwise((1, *widths)):
-            convolution = nn.Conv2d(before, width, 3, padding=1, bias=False)
-            blocks += [convolution, nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2)]
-        self.blocks = nn.Sequential(*blocks)
-
-    def forward(self, grey: Tensor) -> Tensor:
-        """(N, 1, H, W) → (N, C, h, w)."""
-        return cast(Tensor, self.blocks(grey))
-
-
 def build_network(
     network: NetworkSettings, image: ImageSettings, n_classes: int, weights: str | Path = "none"
 ) -> Network:
@@ -176,96 +105,33 @@ def build_network(
         ConfigError: the backbone is unknown or yields no feature map.
         RuntimeUnavailable: the weights cannot be downloaded or read.
     """
-    backbone = _backbone(network.backbone, weights, image)
-    with torch.no_grad():
-        probe = backbone.eval()(torch.zeros(1, 1, image.size, image.size))
-    if probe.ndim != 4:
+    backbone, shape = _backbone(network.backbone, image, weights)
+    if len(shape) != 4:
         raise ConfigError(
-            f"network.backbone = {network.backbone!r} yields {probe.ndim - 1} axes, not a feature map. "
+            f"network.backbone = {network.backbone!r} yields {len(shape) - 1} axes, not a feature map. "
             "Choose a convolutional network."
         )
-    return Network(backbone, Head(probe.shape[1], n_classes, network), image)
+    return Network(backbone, Head(shape[1], n_classes, network), image)
 
 
-def _backbone(name: str, weights: str | Path, image: ImageSettings) -> nn.Module:
-    widths = PLAIN_CNN.fullmatch(name)
-    if widths is None:
-        return TimmBackbone(name, weights, image)
-    if weights != "none":
-        raise ConfigError(f"network.backbone = {name!r} has no pre-trained weights. Use --weights none.")
-    return PlainCnn(tuple(int(width) for width in widths[1].split("-")[1:]))
-
-
-def _timm_model(name: str, weights: str | Path) -> nn.Module:
-    import timm
-
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3)
-        hint = f" Similar: {', '.join(near)}." if near else " timm.list_models() prints all names."
-        raise ConfigError(f"network.backbone = {name!r} is not a timm network.{hint}")
-    if weights == "imagenet":
-        return _from_hub(name)
-    model: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
-    if weights != "none":
-        _load(model, Path(weights), name)
-    return model
-
-
-def _from_hub(name: str) -> nn.Module:
-    import timm
-
-    if not _reaches_hub():
-        raise RuntimeUnavailable(
-            f"ImageNet weights of {name!r} could not be downloaded (no network). {REMEDY}"
-        )
+def _backbone(name: str, image: ImageSettings, weights: str | Path) -> tuple[nn.Module, tuple[int, ...]]:
     try:
-        return timm.create_model(name, pretrained=True, num_classes=0)
-    except Exception as error:  # the hub raises many kinds, each meaning that there are no weights
-        raise RuntimeUnavailable(
-            f"ImageNet weights of {name!r} could not be downloaded ({type(error).__name__}). {REMEDY}"
+        backbone = build_backbone(name, weights, image)
+        shape = probe(backbone, image.size)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise ConfigError(
+            f"network.backbone = {name!r} does not take images of image.size = {image.size} pixels ({_line(error)}). "
+            "Set image.size to the size it was made for, often 224."
         ) from error
+    return backbone, shape
 
 
-def _reaches_hub() -> bool:
-    """Whether a download is worth a try; the hub's own client retries for a minute where there is no network."""
-    from huggingface_hub import constants
-
-    host = urlsplit(constants.ENDPOINT).hostname
-    if constants.HF_HUB_OFFLINE or getproxies() or host is None:
-        return True  # a cache or a proxy, which the client knows better
-    try:
-        socket.getaddrinfo(host, 443)
-    except OSError:
-        return Path(constants.HF_HUB_CACHE).is_dir()
-    return True
+def _line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
 
 
-def _load(model: nn.Module, path: Path, name: str) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise RuntimeUnavailable(
-            f"{path}: not a readable safetensors file ({error}). Pass the backbone's weights saved by safetensors."
-        ) from None
-    wanted = model.state_dict()
-    missing = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
-    if missing:
-        raise RuntimeUnavailable(
-            f"{path}: the weights do not fit {name!r} ({len(missing)} of {len(wanted)} tensors are missing or "
-            f"of another shape, first {missing[0]!r}). Pass weights of that network, or --weights none."
-        )
-    model.load_state_dict({key: state[key] for key in wanted})
-
-
-def _first_convolution(model: nn.Module, name: str) -> str:
-    for path, module in model.named_modules():
-        if isinstance(module, nn.Conv2d):
-            if type(module) is nn.Conv2d and module.in_channels == 3 and module.groups == 1:
-                return str(path)
-            break
-    raise ConfigError(
-        f"network.backbone = {name!r} has no plain first convolution over 3 channels. Choose another."
-    )
+def count_parameters(network: NetworkSettings, image: ImageSettings, n_classes: int = 2) -> int:
+    """Number of trainable weights, without allocating any."""
+    with torch.device("meta"):
+        built = build_network(network, image, n_classes)
+    return sum(parameter.numel() for parameter in built.parameters())

@@ -1,4 +1,4 @@
-"""Is one classifier better than another on the same cases? DeLong, McNemar, Holm."""
+"""Is one classifier better than another on the same cases? DeLong, McNemar, several seeds, Holm."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -139,6 +139,19 @@ def holm(p_values: ArrayLike) -> Array:
     adjusted = np.empty_like(given)
     adjusted[order] = np.minimum(stepped, 1.0)
     return adjusted
+
+
+def twice_median(p_values: ArrayLike) -> float:
+    """One p-value of several tests of the same hypothesis, however they depend on each other.
+
+    Twice the median is valid under any dependence (Meinshausen, Meier & Bühlmann 2009), such as that of
+    training runs judged on the same cases. A single value is returned as it is.
+
+    Args:
+        p_values: (M,), 0..1, M at least 1.
+    """
+    given = np.asarray(p_values, np.float64)
+    return float(given[0]) if given.size == 1 else min(1.0, 2 * float(np.median(given)))
 
 
 def _auroc_influence(truth: NDArray[np.bool_], scores: ArrayLike) -> tuple[float, Array]:

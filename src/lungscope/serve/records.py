@@ -1,0 +1,129 @@
+"""What is kept of a prediction, and what can be asked for."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Verdict = Literal["agree", "disagree"]
+Order = Literal["-suspicion", "suspicion", "-created", "created"]
+NOT_ASSESSED_URGENCY = 2.0
+"""Stands before every suspicion, so that a picture nobody assessed is never the last of a worklist."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a reader thinks of a finding."""
+
+    verdict: Verdict
+    given_us: int
+    given_by: str
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known about an uploaded file; only hash and length when it could not be read."""
+
+    sha256: str
+    file_bytes: int
+    width: int | None = None
+    height: int | None = None
+    bits: int | None = None
+    format: str | None = None
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What the model said, as it was decided then."""
+
+    finding: str
+    positive: bool | None
+    """None when no class of the model is a reference."""
+    suspicion: float
+    probabilities: dict[str, float]
+    operating_point: str | None
+    threshold: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One uploaded file and its answer. Times are microseconds since 1970, UTC."""
+
+    id: str
+    created_us: int
+    asked_by: str
+    model_sha256: str
+    engine: str
+    image: ImageFacts
+    file: str | None = field(default=None, repr=False)
+    reason: str = ""
+    """Why the image was not assessed."""
+    assessment: Assessment | None = None
+    notes: tuple[str, ...] = ()
+    patient_hash: str | None = None
+    heatmap: NDArray[np.float16] | None = field(default=None, repr=False)
+    """(h, w), at least 0."""
+    sketch: NDArray[np.float32] | None = field(default=None, repr=False)
+    """(SKETCH,), of the embedding."""
+    feedback: Feedback | None = None
+
+    @property
+    def urgency(self) -> float:
+        """By which a worklist is sorted."""
+        return self.assessment.suspicion if self.assessment else NOT_ASSESSED_URGENCY
+
+    def digest(self) -> str:
+        """SHA-256 over all that never changes, so that the audit log can vouch for it."""
+        fields = {
+            **{name: getattr(self, name) for name in ("id", "created_us", "asked_by", "model_sha256")},
+            **{name: getattr(self, name) for name in ("engine", "file", "reason", "patient_hash")},
+            "image": asdict(self.image),
+            "assessment": asdict(self.assessment) if self.assessment else None,
+            "notes": list(self.notes),
+            "heatmap": _hexadecimal(self.heatmap),
+            "sketch": _hexadecimal(self.sketch),
+        }
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which records are asked for; None is no condition."""
+
+    status: Literal["assessed", "not_assessed"] | None = None
+    finding: str | None = None
+    feedback: Literal["agree", "disagree", "none"] | None = None
+    patient_hash: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+    min_suspicion: float | None = None
+    max_suspicion: float | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some records, how many there are in all, and where the next page begins."""
+
+    records: tuple[Record, ...]
+    total: int
+    next: str | None
+
+
+def to_us(time: datetime) -> int:
+    """Microseconds since 1970; a time without a zone is taken as UTC."""
+    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_us(us: int) -> datetime:
+    """The time, UTC."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def _hexadecimal(values: NDArray[np.float16] | NDArray[np.float32] | None) -> str | None:
+    return None if values is None else f"{values.shape} {values.tobytes().hex()}"
