@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.data.manifest import OWN_PATIENT, Manifest
+from lungscope.data.manifest import OWN_PATIENT, Manifest, narrow_patients
 from lungscope.data.pack import Pack
 from lungscope.output import write_atomically
 
@@ -184,17 +184,31 @@ def _identical_within_class(case: _Case) -> Iterator[Finding]:
 
 
 def _patients_across_splits(case: _Case) -> Iterator[Finding]:
-    rows_of: defaultdict[str, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for row, (split, patient) in enumerate(zip(case.manifest.splits, case.manifest.patients, strict=True)):
-        rows_of[split][patient].append(row)
+    splits = case.manifest.splits
     for one, other in combinations(filter(None, case.splits), 2):
-        shared = sorted(rows_of[one].keys() & rows_of[other].keys())
-        if shared:
-            groups = [(*rows_of[one][patient], *rows_of[other][patient]) for patient in shared]
+        wide = _in_both(case.manifest.patients, splits, one, other)
+        narrow = _in_both(narrow_patients(case.manifest), splits, one, other)
+        if narrow:
             message = (
-                f"{len(shared)} patients stand in both {one} and {other}. Keep each patient in one split."
+                f"{len(narrow)} patients stand in both {one} and {other}. Keep each patient in one split."
             )
-            yield Finding("patient-across-splits", "leakage", message, case.files(groups))
+            yield Finding("patient-across-splits", "leakage", message, case.files(narrow))
+        elif wide:
+            message = (
+                f"{len(wide)} patients stand in both {one} and {other} if a number such as person1 is one patient, "
+                "none if bacterial and viral cases are numbered apart. Name the patients in a CSV if you know."
+            )
+            yield Finding("patient-number-across-splits", "warning", message, case.files(wide))
+
+
+def _in_both(patients: Sequence[str], splits: Sequence[str], one: str, other: str) -> list[tuple[int, ...]]:
+    """The rows of each patient who stands in both splits."""
+    rows_of: defaultdict[str, list[int]] = defaultdict(list)
+    for row, (patient, split) in enumerate(zip(patients, splits, strict=True)):
+        if split in (one, other):
+            rows_of[patient].append(row)
+    shared = (rows for _, rows in sorted(rows_of.items()) if {splits[row] for row in rows} == {one, other})
+    return [tuple(rows) for rows in shared]
 
 
 def _few_examples(case: _Case) -> Iterator[Finding]:
