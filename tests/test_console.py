@@ -51,8 +51,12 @@ def test_a_terminal_gets_a_bar(clock, monkeypatch) -> None:
 
 
 def test_the_bar_is_taken_down_when_work_fails(clock, log) -> None:
-    with pytest.raises(ValueError, match="half-way"), Bar("Reading", 10) as bar:
-        clock[0] = 11.0
-        bar.advance(5)
-        raise ValueError("half-way")
+    def fail() -> None:
+        with Bar("Reading", 10) as bar:
+            clock[0] = 11.0
+            bar.advance(5)
+            raise ValueError("half-way")
+
+    with pytest.raises(ValueError, match="half-way"):
+        fail()
     assert log.getvalue().count("\n") == 1

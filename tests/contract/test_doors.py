@@ -57,7 +57,9 @@ def test_training_evaluation_and_prediction_are_shown_the_same_tensor(folder: Pa
         np.testing.assert_array_equal(np.asarray(door), read)
 
 
-def test_evaluation_and_prediction_give_the_same_probabilities(folder: Path, model: Path, tmp_path: Path) -> None:
+def test_evaluation_and_prediction_give_the_same_probabilities(
+    folder: Path, model: Path, tmp_path: Path
+) -> None:
     bundle = load_bundle(model)
     data = load(folder, bundle.card.size, classes=bundle.card.classes)
     evaluate_bundle(bundle, data, tmp_path / "out")

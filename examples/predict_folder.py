@@ -1,0 +1,30 @@
+"""Classify every radiograph below a folder with a trained model, from Python.
+
+    python examples/predict_folder.py runs/first chest_xray/test
+
+Needs only the base installation: no PyTorch.
+"""
+
+import sys
+from pathlib import Path
+
+from lungscope.data.image import find_images
+from lungscope.inference.bundle import load_bundle
+from lungscope.inference.predictor import Predictor
+
+
+def main(model: Path, folder: Path) -> None:
+    """Print the suspicion of every image, the most suspicious first."""
+    predictor = Predictor(load_bundle(model))
+    readings = list(predictor.read(find_images(folder)))
+    failed = [reading for reading in readings if reading.decision is None]
+    read = [(reading.decision.suspicion, reading) for reading in readings if reading.decision]
+    for suspicion, reading in sorted(read, key=lambda pair: -pair[0]):
+        print(f"{suspicion:.3f}  {reading.source}")
+    for reading in failed:
+        print(f"failed  {reading.error}")
+    print("Research use only. Not a medical device.")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
