@@ -3,13 +3,16 @@ import pytest
 import torch
 
 from lungscope.config import FinetuneSettings, ImageSettings, NetworkSettings, Recipe
-from lungscope.errors import OutputError
+from lungscope.errors import OutputError, TrainingDiverged
 from lungscope.model import finetune as module
+from lungscope.model.backbones import last_layers
 from lungscope.model.finetune import finetune
+from lungscope.model.imbalance import plan
 from lungscope.model.labelled import LabelledImages
 from lungscope.model.zoo import build_network
 
 RECIPE = Recipe(
+    imbalance="none",
     network=NetworkSettings(backbone="mobilenetv2_050"),
     image=ImageSettings(size=32),
     finetune=FinetuneSettings(epochs=3, learning_rate=3e-3, batch=8),
@@ -29,7 +32,8 @@ def images() -> tuple[LabelledImages, LabelledImages]:
 def run(images, checkpoint=None, recipe: Recipe = RECIPE):
     torch.manual_seed(0)
     network = build_network(recipe.network, recipe.image, 2)
-    rows = finetune(network, *images, recipe=recipe, class_weights=torch.ones(2), checkpoint=checkpoint)
+    balance = plan(images[0].labels, 2, recipe)
+    rows = finetune(network, *images, recipe=recipe, plan=balance, checkpoint=checkpoint)
     return rows, network.state_dict()
 
 
@@ -73,7 +77,7 @@ def test_a_killed_run_continues_to_the_same_weights(images, tmp_path, monkeypatc
 
 def test_a_damaged_checkpoint_names_the_remedy(images, tmp_path) -> None:
     (tmp_path / "state.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(OutputError, match="checkpoint is damaged. Start again without --resume"):
+    with pytest.raises(OutputError, match="checkpoint is damaged. Start again with --force"):
         run(images, tmp_path / "state.pt")
 
 
@@ -93,3 +97,49 @@ def test_a_checkpoint_that_cannot_be_written_keeps_the_former_one(images, tmp_pa
         run(images, tmp_path / "state.pt")
     assert (tmp_path / "state.pt").read_bytes() == kept
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+
+
+def changed(**settings: object) -> Recipe:
+    return RECIPE.model_copy(update={"finetune": RECIPE.finetune.model_copy(update=settings)})
+
+
+def test_a_loss_that_is_no_number_stops_with_a_remedy_and_keeps_the_checkpoint(images, tmp_path) -> None:
+    with pytest.raises(
+        TrainingDiverged, match=r"epoch \d of phase 'finetune'.*finetune\.learning_rate=1e\+18"
+    ):
+        run(images, tmp_path / "state.pt", changed(learning_rate=1e19, optimizer="adam"))
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_only_the_last_layers_learn(images, layers: int) -> None:
+    torch.manual_seed(0)
+    before = build_network(RECIPE.network, RECIPE.image, 2)
+    _, after = run(images, recipe=changed(layers=layers))
+    learning = {
+        id(parameter) for layer in last_layers(before.backbone, layers) for parameter in layer.parameters()
+    }
+    for name, parameter in before.named_parameters():
+        free = name.startswith("head.") or id(parameter) in learning
+        assert torch.equal(parameter, after[name]) != free, name
+    still = "backbone.model.bn1.running_mean"
+    assert torch.equal(before.state_dict()[still], after[still])
+
+
+@pytest.mark.parametrize(
+    "settings", [{"optimizer": "adam"}, {"schedule": "none"}, {"schedule": "plateau"}, {"monitor": "both"}]
+)
+def test_every_way_to_train_continues_to_the_same_weights(images, tmp_path, settings) -> None:
+    recipe, path = changed(**settings), tmp_path / "state.pt"
+    _, wanted = run(images, recipe=recipe)
+    # A run of one epoch leaves the state that a longer one had after it, except for the cosine's length.
+    run(images, path, recipe=changed(**settings, epochs=1))
+    assert same(run(images, path, recipe=recipe)[1], wanted) or settings.get("schedule") is None
+
+
+def test_oversampling_shows_every_class_as_often(images) -> None:
+    training = LabelledImages(images[0].pixels, images[0].classes, images[0].rows[:30])
+    few = LabelledImages(
+        training.pixels, training.classes, training.rows[(training.labels == 0) | (training.rows < 10)]
+    )
+    rows, _ = run((few, images[1]), recipe=RECIPE.model_copy(update={"imbalance": "oversample"}))
+    assert all(np.isfinite(row.train_loss) for row in rows)

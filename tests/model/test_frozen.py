@@ -4,8 +4,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from lungscope.config import HeadSettings, NetworkSettings
+from lungscope.config import HeadSettings, NetworkSettings, Recipe
 from lungscope.model.frozen import train_head
+from lungscope.model.imbalance import plan
 from lungscope.model.zoo import Head
 
 
@@ -24,7 +25,7 @@ def fit(problem, seed: int = 0, **settings: object):
     head = Head(20, 2, NetworkSettings(**settings))
     rows = train_head(
         head, x[None], y, held_out, y_held_out,
-        settings=HeadSettings(learning_rate=5e-3), class_weights=torch.ones(2), seed=seed,
+        settings=HeadSettings(learning_rate=5e-3), plan=plan(y, 2, Recipe(imbalance="none")), seed=seed,
     )  # fmt: skip
     head.eval()
     with torch.inference_mode():

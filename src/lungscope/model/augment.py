@@ -1,12 +1,29 @@
 """Augmentation of a whole batch at once, on the device, reproducible from a generator."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from lungscope.config import AugmentSettings
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is to be done to each of N images."""
+
+    placements: Tensor
+    """(N, 2, 3), affine, from output to input coordinates in -1..1."""
+    gain: Tensor
+    contrast: Tensor
+    gamma: Tensor
+    """(N,) each."""
+
+    def __getitem__(self, rows: slice) -> "Changes":
+        """The changes of some of the images."""
+        return Changes(self.placements[rows], self.gain[rows], self.contrast[rows], self.gamma[rows])
 
 
 def augment(images: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
@@ -20,9 +37,23 @@ def augment(images: Tensor, settings: AugmentSettings, generator: torch.Generato
     Returns:
         uint8 (N, H, W): what the network is shown is always 8-bit, in training as in the clinic.
     """
-    n = images.shape[0]
-    moved = _move(images.to(torch.float32), _placements(n, settings, generator).to(images.device))
-    return _expose(moved, settings, generator).round_().clamp_(0, 255).to(torch.uint8)
+    return change(images, draw_changes(images.shape[0], settings, generator))
+
+
+def draw_changes(n: int, settings: AugmentSettings, generator: torch.Generator) -> Changes:
+    """Draw what is done to each of `n` images."""
+    return Changes(
+        _placements(n, settings, generator),
+        _between(n, 1 - settings.brightness, 1 + settings.brightness, generator),
+        _between(n, 1 - settings.contrast, 1 + settings.contrast, generator),
+        torch.exp(_between(n, -settings.gamma, settings.gamma, generator)),
+    )
+
+
+def change(images: Tensor, changes: Changes) -> Tensor:
+    """Change uint8 images (N, H, W) as drawn; see `augment`."""
+    moved = _move(images.to(torch.float32), changes.placements.to(images.device))
+    return _expose(moved, changes).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _between(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -51,14 +82,12 @@ def _move(images: Tensor, placements: Tensor) -> Tensor:
     return moved.squeeze(1)
 
 
-def _expose(images: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
-    n = images.shape[0]
-
-    def factor(reach: float) -> Tensor:
-        return _between(n, 1 - reach, 1 + reach, generator).to(images.device).view(n, 1, 1)
-
-    gain, contrast = factor(settings.brightness), factor(settings.contrast)
-    gamma = torch.exp(_between(n, -settings.gamma, settings.gamma, generator)).to(images.device).view(n, 1, 1)
+def _expose(images: Tensor, changes: Changes) -> Tensor:
+    gain, contrast, gamma = (
+        factor.to(images.device).view(-1, 1, 1) for factor in (changes.gain, changes.contrast, changes.gamma)
+    )
     mean = images.mean((1, 2), keepdim=True)
     exposed = ((images - mean) * contrast + mean) * gain
-    return 255 * (exposed.clamp(0, 255) / 255).pow(gamma) if settings.gamma else exposed
+    if bool((changes.gamma == 1).all()):
+        return exposed
+    return 255 * (exposed.clamp(0, 255) / 255).pow(gamma)

@@ -24,7 +24,8 @@ class GreyStem(nn.Module):
 
     The three normalised channels are affine in the grey value, so their kernels fold into one. What is
     left of the offsets is a convolution of a constant image, which zero padding makes smaller at the
-    border; it is kept as a second kernel over ones, so that the border is exact too.
+    border; it is kept as a second input channel of ones, so that the border is exact too and a batch
+    normalisation that follows can still be fused by the runtime.
     """
 
     def __init__(self, conv: nn.Conv2d, mean: Tensor, std: Tensor) -> None:
@@ -33,16 +34,15 @@ class GreyStem(nn.Module):
         with torch.no_grad():
             gain = (1 / std).view(1, 3, 1, 1)
             offset = (-mean / std).view(1, 3, 1, 1)
-            self.weight = nn.Parameter((conv.weight * gain).sum(1, keepdim=True))
-            self.offset = nn.Parameter((conv.weight * offset).sum(1, keepdim=True))
+            kernels = [(conv.weight * factor).sum(1, keepdim=True) for factor in (gain, offset)]
+            self.weight = nn.Parameter(torch.cat(kernels, dim=1))
         self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
         self.stride, self.padding, self.dilation = conv.stride, conv.padding, conv.dilation
 
     def forward(self, grey: Tensor) -> Tensor:
         """(N, 1, H, W) in 0..1 → (N, C, H', W')."""
-        image = functional.conv2d(grey, self.weight, self.bias, self.stride, self.padding, self.dilation)
-        ones = torch.ones_like(grey[:1])
-        return image + functional.conv2d(ones, self.offset, None, self.stride, self.padding, self.dilation)
+        image = torch.cat((grey, torch.ones_like(grey)), dim=1)
+        return functional.conv2d(image, self.weight, self.bias, self.stride, self.padding, self.dilation)
 
 
 class ColourInput(nn.Module):
@@ -71,7 +71,7 @@ class TimmBackbone(nn.Module):
         norm = getattr(getattr(model, "head", None), "norm", None)
         self.norm = norm if isinstance(norm, nn.Module) and list(norm.parameters()) else nn.Identity()
         if self.norm is norm:
-            model.head.norm = nn.Identity()  # type: ignore[union-attr,assignment]
+            model.head.norm = nn.Identity()  # type: ignore[method-assign]
         self.input: nn.Module = nn.Identity()
         self._fold_stem(mean, std, image.size)
         self._drop_idle(image.size)

@@ -37,29 +37,42 @@ def embedder(network: Network, graph: bytes, device: torch.device) -> Embed:
 
 
 def view_features(
-    images: LabelledImages, embed: Embed, views: int, settings: AugmentSettings, seed: int
+    images: LabelledImages,
+    embed: Embed,
+    views: int,
+    settings: AugmentSettings,
+    seed: int,
+    *,
+    first: int = 0,
+    originals: int | None = None,
 ) -> NDArray[np.float32]:
     """Pooled features of every image under several views.
 
     Args:
         images: N of them.
         embed: see `embedder`.
-        views: V; the first is the image as it is, the others are augmented.
+        views: V; number 0 is the image as it is, the others are augmented.
         settings: how the others are augmented.
         seed: every view of every batch has its own generator derived from it, so that neither the
             number of cores nor the order of work changes a result.
+        first: number of the first view.
+        originals: how many of the images are shown as they are in view 0; the others are augmented there
+            too. All of them when not given.
 
     Returns:
         (V, N, C).
     """
-    jobs = [(view, start) for view in range(views) for start in range(0, len(images), BATCH)]
+    plain = len(images) if originals is None else originals
+    jobs = [(view, start) for view in range(first, first + views) for start in range(0, len(images), BATCH)]
 
     def work(job: tuple[int, int]) -> NDArray[np.float32]:
         view, start = job
         batch = images.batch(slice(start, start + BATCH))
-        if view:
+        kept = max(0, min(len(batch), plain - start)) if view == 0 else 0
+        if kept < len(batch):
             generator = torch.Generator().manual_seed(_stream(seed, view, start))
-            batch = augment(torch.from_numpy(batch), settings, generator).numpy()
+            changed = augment(torch.from_numpy(batch[kept:]), settings, generator).numpy()
+            batch = np.concatenate((batch[:kept], changed)) if kept else changed
         return embed(batch)
 
     with Bar("Features", views * len(images)) as bar:

@@ -1,31 +1,26 @@
-"""Second phase: every layer learns at a low rate; a checkpoint after each epoch survives a kill."""
+"""Second phase: all layers, or the last ones, learn at a low rate; every epoch leaves a checkpoint."""
 
-import os
 import time
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 
-from lungscope.config import Recipe
+from lungscope.config import FinetuneSettings, Recipe
 from lungscope.console import Bar
-from lungscope.errors import OutputError
-from lungscope.inference.runtime import processor_has_bf16
-from lungscope.model.augment import augment
-from lungscope.model.history import Epoch, Progress, validate
+from lungscope.model.augment import change, draw_changes
+from lungscope.model.backbones import last_layers
+from lungscope.model.checkpoint import State, copy_weights, restore, save
+from lungscope.model.history import Epoch, Progress, check_finite, validate
+from lungscope.model.imbalance import Plan, batches
+from lungscope.model.journal import Journal
 from lungscope.model.labelled import LabelledImages
+from lungscope.model.optimizer import build_optimizer, build_schedule, rate, step
+from lungscope.model.workers import average_statistics, gather, is_first, open_fabric, share, total
 from lungscope.model.zoo import Network
-
-
-def open_fabric(device: str) -> Fabric:
-    """The device and precision of this machine: bf16 autocast where it is computed in hardware."""
-    fast = torch.cuda.is_bf16_supported() if device == "cuda" else processor_has_bf16()
-    return Fabric(accelerator=device, devices=1, precision="bf16-mixed" if fast else "32-true")
 
 
 def finetune(
@@ -34,140 +29,156 @@ def finetune(
     validation: LabelledImages,
     *,
     recipe: Recipe,
-    class_weights: Tensor,
-    device: str = "cpu",
+    plan: Plan,
+    fabric: Fabric | None = None,
     checkpoint: Path | None = None,
+    journal: Journal | None = None,
 ) -> tuple[Epoch, ...]:
-    """Train all layers of `network` in place and keep the epoch of the highest validation AUROC.
+    """Train the layers of `network` in place and keep the best epoch on validation.
 
     Each epoch draws its order and its augmentation from (seed, epoch) alone, so a run that was killed
-    and continued from `checkpoint` ends with the weights of an uninterrupted one.
+    and continued from `checkpoint` ends with the weights of an uninterrupted one. Several processes
+    take their parts of the same batches.
 
     Args:
         network: with trained head; its weights are replaced by the best ones.
         training: images the weights are fitted to.
         validation: images that choose the best epoch.
         recipe: its `finetune`, `augment` and `seed` count here.
-        class_weights: (K,).
-        device: "cpu" or "cuda".
+        plan: what is done about classes of unequal size.
+        fabric: devices, precision and processes; those of this machine's processor when there is none.
         checkpoint: file that holds the state after the last epoch; continued from when it is there.
+        journal: told of every epoch.
+
+    Raises:
+        TrainingDiverged: the loss is no longer a number.
+        OutputError: a checkpoint cannot be written or read.
     """
-    settings = recipe.finetune
-    fabric = open_fabric(device)
+    settings, fabric = recipe.finetune, fabric or open_fabric("cpu")
     network.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+    still = _hold_still(network, settings)
+    optimizer = build_optimizer(network.parameters(), settings)
+    model, optimizer = fabric.setup(_compiled(network, settings, fabric), optimizer)
+    state = State(
+        network, optimizer, build_schedule(optimizer, settings), Progress(settings), copy_weights(network)
     )
-    model, optimizer = fabric.setup(network, optimizer)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs)
-    progress, best = Progress(settings.patience), _copy(network)
     if checkpoint is not None and checkpoint.exists():
-        progress, best = _restore(checkpoint, network, optimizer, schedule, settings.patience)
-    weights = class_weights.to(fabric.device)
-    while len(progress.rows) < settings.epochs and not progress.exhausted:
-        started, epoch = time.perf_counter(), len(progress.rows) + 1
-        rate = float(schedule.get_last_lr()[0])
-        train_loss = _one_epoch(fabric, model, optimizer, training, recipe, weights, epoch)
-        schedule.step()
-        logits = _logits(model, validation, settings.batch, fabric.device)
-        loss, auroc = validate(logits, validation.labels, weights)
-        row = Epoch("finetune", epoch, train_loss, loss, auroc, rate, time.perf_counter() - started)
-        if progress.add(row):
-            best = _copy(network)
-        if checkpoint is not None:
-            _save(checkpoint, network, optimizer, schedule, progress, best)
-    network.load_state_dict(best)
-    return tuple(progress.rows)
+        restore(checkpoint, state, settings)
+    rows = training.rows[plan.rows]
+    shown = LabelledImages(training.pixels, training.classes, rows)
+    trainer = _Trainer(fabric, model, still, shown, recipe, plan, optimizer)
+    for row in state.progress.rows:
+        _tell(journal, row)
+    while len(state.progress.rows) < settings.epochs and not state.progress.exhausted:
+        started, epoch = time.perf_counter(), len(state.progress.rows) + 1
+        learning_rate = rate(optimizer)
+        fitted = _one_epoch(trainer, epoch)
+        average_statistics(network, fabric)
+        found = validate(
+            _logits(network, validation, settings.batch, fabric),
+            validation.labels,
+            plan.validation_loss.to(fabric.device),
+        )
+        row = Epoch("finetune", epoch, *fitted, *found, learning_rate, time.perf_counter() - started)
+        if state.progress.add(row):
+            state.take_best()
+        step(state.schedule, row.validation_loss)
+        if checkpoint is not None and is_first():
+            save(checkpoint, state)
+        _tell(journal, row)
+    network.load_state_dict(state.best)
+    return tuple(state.progress.rows)
 
 
-def _one_epoch(
-    fabric: Fabric,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    training: LabelledImages,
-    recipe: Recipe,
-    class_weights: Tensor,
-    epoch: int,
-) -> float:
-    generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
-    torch.manual_seed(recipe.seed * 100_003 + epoch)  # dropout
-    model.train()
-    labels = training.labels
-    total, seen = 0.0, 0
-    with Bar(f"Epoch {epoch} of {recipe.finetune.epochs}", len(training)) as bar:
-        for rows in torch.randperm(len(training), generator=generator).split(recipe.finetune.batch):
-            if len(rows) < 2:  # batch normalisation needs two
+def _tell(journal: Journal | None, row: Epoch) -> None:
+    if journal is not None:
+        journal.add(row)
+
+
+def _hold_still(network: Network, settings: FinetuneSettings) -> list[nn.Module]:
+    """Freeze all but the last layers; returns the frozen ones, which also keep their batch statistics."""
+    if settings.layers == "all":
+        return []
+    learning = list(last_layers(network.backbone, settings.layers))
+    network.backbone.requires_grad_(False)
+    for layer in learning:
+        layer.requires_grad_(True)
+    return [layer for layer in last_layers(network.backbone, None) if layer not in learning]
+
+
+def _compiled(network: Network, settings: FinetuneSettings, fabric: Fabric) -> nn.Module:
+    wanted = settings.compile == "on" or (settings.compile == "auto" and fabric.device.type == "cuda")
+    return cast(nn.Module, torch.compile(network)) if wanted else network
+
+
+@dataclass(frozen=True)
+class _Trainer:
+    """What an epoch needs and does not replace."""
+
+    fabric: Fabric
+    model: nn.Module
+    still: list[nn.Module]
+    images: LabelledImages
+    recipe: Recipe
+    plan: Plan
+    optimizer: torch.optim.Optimizer
+
+
+def _one_epoch(trainer: _Trainer, epoch: int) -> tuple[float, float]:
+    """Mean loss and accuracy over the images as they were shown."""
+    fabric, settings, labels = (
+        trainer.fabric,
+        trainer.recipe.finetune,
+        torch.from_numpy(trainer.images.labels),
+    )
+    generator = torch.Generator().manual_seed(trainer.recipe.seed * 100_003 + epoch)
+    torch.manual_seed(trainer.recipe.seed * 100_003 + epoch + 7919 * fabric.global_rank)  # dropout
+    trainer.model.train()
+    for layer in trainer.still:
+        layer.eval()
+    loss_sum, correct, seen = 0.0, 0.0, 0
+    with Bar(f"Epoch {epoch} of {settings.epochs}", len(labels)) as bar:
+        for drawn in batches(labels, settings.batch, trainer.plan.sampling, generator):
+            if len(drawn) < 2 * fabric.world_size:  # batch normalisation needs two
                 continue
-            index = np.sort(rows.numpy())
-            images = torch.from_numpy(training.batch(index)).to(fabric.device, non_blocking=True)
-            y = torch.from_numpy(labels[index]).to(fabric.device, non_blocking=True)
-            loss = functional.cross_entropy(
-                model(augment(images, recipe.augment, generator)).float(), y, class_weights
-            )
-            optimizer.zero_grad()
-            fabric.backward(loss)
-            optimizer.step()
-            total, seen = total + float(loss.detach()) * len(rows), seen + len(rows)
-            bar.advance(len(rows), loss=total / seen)
-    return total / seen
+            rows = drawn.sort().values
+            loss, hits = _one_step(trainer, rows, labels, generator)
+            check_finite(loss, "finetune", epoch, settings)
+            loss_sum, correct, seen = loss_sum + loss * len(rows), correct + hits, seen + len(rows)
+            bar.advance(len(rows), loss=loss_sum / seen * fabric.world_size)
+    sums = total(torch.tensor([loss_sum, correct], dtype=torch.float64), fabric)
+    return float(sums[0]) / seen, float(sums[1]) / seen
 
 
-def _logits(model: torch.nn.Module, images: LabelledImages, batch: int, device: torch.device) -> Tensor:
-    model.eval()
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(images), batch):
-            part = torch.from_numpy(images.batch(slice(start, start + batch))).to(device)
-            parts.append(model(part).float())
-    return torch.cat(parts)
+def _one_step(
+    trainer: _Trainer, rows: Tensor, labels: Tensor, generator: torch.Generator
+) -> tuple[float, int]:
+    """This process's part of the loss of a batch, and how many of its images are right."""
+    fabric = trainer.fabric
+    loss_of = trainer.plan.loss.to(fabric.device)
+    mine = share(rows, fabric)
+    # Drawn for the whole batch, so that the number of processes changes no image.
+    changes = draw_changes(len(rows), trainer.recipe.augment, generator)
+    changes = changes[slice(fabric.global_rank, None, fabric.world_size)]
+    images = torch.from_numpy(trainer.images.batch(mine.numpy())).to(fabric.device, non_blocking=True)
+    y = labels[mine].to(fabric.device, non_blocking=True)
+    logits = trainer.model(change(images, changes)).float()
+    if fabric.world_size == 1:
+        loss = loss_of(logits, y)
+    else:  # gradients are averaged over the processes, and the mean is to be that of the whole batch
+        whole = trainer.plan.loss.weight_of(labels[rows]).to(fabric.device)
+        loss = loss_of.total(logits, y) * fabric.world_size / whole
+    trainer.optimizer.zero_grad()
+    fabric.backward(loss)
+    trainer.optimizer.step()
+    return float(loss.detach()) / fabric.world_size, int((logits.argmax(1) == y).sum())
 
 
-def _copy(network: Network) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-
-
-def _save(
-    path: Path,
-    network: Network,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    progress: Progress,
-    best: dict[str, Tensor],
-) -> None:
-    state = {
-        "network": network.state_dict(),
-        "best": best,
-        "optimizer": optimizer.state_dict(),
-        "schedule": schedule.state_dict(),
-        "rows": [asdict(row) for row in progress.rows],
-    }
-    part = path.with_suffix(".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, part)
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        part.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: the checkpoint could not be written ({error}). Make room; --resume goes on from the last one."
-        ) from error
-
-
-def _restore(
-    path: Path,
-    network: Network,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    patience: int,
-) -> tuple[Progress, dict[str, Tensor]]:
-    try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise OutputError(f"{path}: the checkpoint is damaged. Start again without --resume.") from error
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    schedule.load_state_dict(state["schedule"])
-    progress = Progress(patience)
-    for row in state["rows"]:
-        progress.add(Epoch(**row))
-    return progress, state["best"]
+def _logits(network: Network, images: LabelledImages, batch: int, fabric: Fabric) -> Tensor:
+    network.eval()
+    parts, rows = [], share(torch.arange(len(images)), fabric).numpy()
+    with torch.inference_mode(), fabric.autocast():
+        for start in range(0, len(rows), batch):
+            part = torch.from_numpy(images.batch(rows[start : start + batch])).to(fabric.device)
+            parts.append(network(part).float())
+    return gather(torch.cat(parts), len(images), fabric)

@@ -1,18 +1,21 @@
-"""First phase: the backbone is frozen and a regularised head learns on its precomputed features."""
+"""First phase: the backbone is frozen and a regularised head learns on its features."""
 
 import copy
 import time
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lungscope.config import HeadSettings
 from lungscope.console import Bar
-from lungscope.model.history import Epoch, Progress, validate
+from lungscope.model.history import Epoch, Progress, check_finite, validate
+from lungscope.model.imbalance import Plan, batches, smote
+from lungscope.model.journal import Journal
+from lungscope.model.optimizer import build_optimizer, build_schedule, rate, step
 from lungscope.model.zoo import Head
 
 
@@ -24,10 +27,12 @@ def train_head(
     validation_labels: NDArray[np.int64],
     *,
     settings: HeadSettings,
-    class_weights: Tensor,
+    plan: Plan,
     seed: int,
+    fresh: Callable[[int], NDArray[np.float32]] | None = None,
+    journal: Journal | None = None,
 ) -> tuple[Epoch, ...]:
-    """Train `head` in place and keep the epoch of the highest validation AUROC.
+    """Train `head` in place and keep its best epoch on validation.
 
     Args:
         head: fresh; its weights are replaced by the best ones.
@@ -36,35 +41,44 @@ def train_head(
         validation_features: (M, C), of the plain validation images.
         validation_labels: (M,).
         settings: epochs, rate, regularisation.
-        class_weights: (K,), weight of each class in the loss.
+        plan: what is done about classes of unequal size.
         seed: order of the batches and dropout.
+        fresh: features (N, C) of the given epoch, from the second on; otherwise all views serve all epochs.
+        journal: told of every epoch.
 
     Returns:
         One row per epoch.
+
+    Raises:
+        TrainingDiverged: the loss is no longer a number.
     """
     x = torch.from_numpy(features.reshape(-1, features.shape[-1]))
     y = torch.from_numpy(np.tile(labels, len(features)))
     mean, deviation = x.mean(0), x.std(0) + 1e-3
     x = (x - mean) / deviation
     validation = (torch.from_numpy(validation_features) - mean) / deviation
+    if plan.smote:
+        x, y = smote(x, y, seed)
 
     torch.manual_seed(seed)
-    optimizer = torch.optim.AdamW(
-        head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs)
-    progress = Progress(patience=settings.patience)
+    optimizer = build_optimizer(head.parameters(), settings)
+    schedule = build_schedule(optimizer, settings)
+    progress = Progress(settings)
     best = copy.deepcopy(head.state_dict())
     with Bar("Head", settings.epochs, "epochs") as bar:
         for epoch in range(1, settings.epochs + 1):
-            started, rate = time.perf_counter(), optimizer.param_groups[0]["lr"]
-            train_loss = _one_epoch(head, x, y, optimizer, settings.batch, class_weights)
-            schedule.step()
-            loss, auroc = validate(_logits(head, validation), validation_labels, class_weights)
-            row = Epoch("head", epoch, train_loss, loss, auroc, rate, time.perf_counter() - started)
+            started, learning_rate = time.perf_counter(), rate(optimizer)
+            if fresh is not None and epoch > 1:
+                x = (torch.from_numpy(fresh(epoch)) - mean) / deviation
+            fitted = _one_epoch(head, x, y, optimizer, settings, plan, epoch)
+            found = validate(_logits(head, validation), validation_labels, plan.validation_loss)
+            row = Epoch("head", epoch, *fitted, *found, learning_rate, time.perf_counter() - started)
             if progress.add(row):
                 best = copy.deepcopy(head.state_dict())
-            bar.advance(loss=train_loss, auroc=auroc)
+            step(schedule, row.validation_loss)
+            if journal is not None:
+                journal.add(row)
+            bar.advance(loss=row.train_loss, auroc=row.validation_auroc)
             if progress.exhausted:
                 break
     head.load_state_dict(best)
@@ -73,17 +87,27 @@ def train_head(
 
 
 def _one_epoch(
-    head: Head, x: Tensor, y: Tensor, optimizer: torch.optim.Optimizer, batch: int, class_weights: Tensor
-) -> float:
+    head: Head,
+    x: Tensor,
+    y: Tensor,
+    optimizer: torch.optim.Optimizer,
+    settings: HeadSettings,
+    plan: Plan,
+    epoch: int,
+) -> tuple[float, float]:
     head.train()
-    total = 0.0
-    for rows in torch.randperm(len(x)).split(batch):
-        loss = functional.cross_entropy(head(x[rows]), y[rows], class_weights)
+    total, correct, seen = 0.0, 0, 0
+    for rows in batches(y, settings.batch, plan.sampling):
+        logits = head(x[rows])
+        loss = plan.loss(logits, y[rows])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        total += float(loss.detach()) * len(rows)
-    return total / len(x)
+        value = float(loss.detach())
+        check_finite(value, "head", epoch, settings)
+        total, seen = total + value * len(rows), seen + len(rows)
+        correct += int((logits.argmax(1) == y[rows]).sum())
+    return total / seen, correct / seen
 
 
 def _logits(head: Head, features: Tensor) -> Tensor:

@@ -7,14 +7,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lungscope.config import Recipe
-from lungscope.errors import ConfigError, RuntimeUnavailable
+from lungscope.config import HeadSettings, Recipe
+from lungscope.errors import ConfigError
 from lungscope.model.export import export_backbone
 from lungscope.model.features import embedder, view_features
 from lungscope.model.finetune import finetune
 from lungscope.model.frozen import train_head
 from lungscope.model.history import Epoch
+from lungscope.model.imbalance import Plan, plan, undo_balance
+from lungscope.model.journal import Journal
 from lungscope.model.labelled import LabelledImages
+from lungscope.model.workers import choose_device, is_first, open_fabric, part_ways
 from lungscope.model.zoo import Network, build_network
 
 
@@ -37,6 +40,7 @@ def train(
     weights: str | Path = "none",
     device: str = "auto",
     checkpoint: Path | None = None,
+    log: Path | None = None,
 ) -> Trained:
     """Run the phases of a recipe; the same seed gives the same weights on one machine.
 
@@ -48,35 +52,48 @@ def train(
         weights: "imagenet", "none", or a safetensors file; see `build_network`.
         device: "auto", "cpu" or "cuda".
         checkpoint: where the state after each fine-tuning epoch is kept and continued from.
+        log: folder that gets the curves for TensorBoard; none without it.
 
     Raises:
-        ConfigError: the recipe has no epochs.
+        ConfigError: the recipe does not fit the data.
+        TrainingDiverged: the loss is no longer a number.
         RuntimeUnavailable: no such device, or weights that cannot be had.
     """
-    if not recipe.head.epochs and not recipe.finetune.epochs:
-        raise ConfigError(
-            "head.epochs and finetune.epochs are both 0: nothing would be learned. Set one of them."
-        )
     place = choose_device(device)
+    _check(recipe, len(training))
+    fabric = open_fabric(place)
     torch.manual_seed(recipe.seed)
     network = build_network(recipe.network, recipe.image, n_classes, weights)
-    class_weights = (
-        balanced_weights(training.labels, n_classes) if recipe.class_weights else torch.ones(n_classes)
-    )
+    balance = plan(training.labels, n_classes, recipe)
     history: tuple[Epoch, ...] = ()
     backbone: bytes | None = None
-    if recipe.head.epochs:
-        backbone = export_backbone(network, recipe.image.size)
-        history += _train_frozen(network, backbone, training, validation, recipe, class_weights, place)
-    if recipe.finetune.epochs:
-        history += finetune(
-            network, training, validation,
-            recipe=recipe, class_weights=class_weights, device=place, checkpoint=checkpoint,
-        )  # fmt: skip
-        backbone = None
+    with Journal(log if is_first() else None, recipe) as journal:
+        if recipe.head.epochs:
+            backbone = export_backbone(network, recipe.image.size)
+            history += _train_frozen(network, backbone, training, validation, recipe, balance, place, journal)
+        if recipe.finetune.epochs:
+            history += finetune(
+                network, training, validation,
+                recipe=recipe, plan=balance, fabric=fabric, checkpoint=checkpoint, journal=journal,
+            )  # fmt: skip
+            backbone = None
+    part_ways(fabric)
     network.cpu().to(memory_format=torch.contiguous_format).eval()
-    undo_weighting(network, class_weights)
+    undo_balance(network, balance.factor)
     return Trained(network, backbone or export_backbone(network, recipe.image.size), history)
+
+
+def _check(recipe: Recipe, n: int) -> None:
+    head, tuned = recipe.head, recipe.finetune
+    rows = n * max(head.views, 1)
+    ceiling = HeadSettings().batch  # a default that small data need not fill
+    for name, phase, available in (("head", head, max(rows, ceiling)), ("finetune", tuned, n)):
+        if phase.epochs and phase.batch > available:
+            raise ConfigError(
+                f"{name}.batch = {phase.batch} is larger than the data: {n} training images"
+                f"{f' and head.views = {head.views}' if name == 'head' else ''}. "
+                f"Use --set {name}.batch={max(2, min(n // 4, 32))}."
+            )
 
 
 def _train_frozen(
@@ -85,46 +102,23 @@ def _train_frozen(
     training: LabelledImages,
     validation: LabelledImages,
     recipe: Recipe,
-    class_weights: torch.Tensor,
+    balance: Plan,
     device: str,
+    journal: Journal,
 ) -> tuple[Epoch, ...]:
     embed = embedder(network.eval(), backbone, torch.device(device))
-    seen = view_features(training, embed, recipe.head.views, recipe.augment, recipe.seed)
+    shown = LabelledImages(training.pixels, training.classes, training.rows[balance.rows])
+
+    def views(first: int, n: int) -> NDArray[np.float32]:
+        return view_features(
+            shown, embed, n, recipe.augment, recipe.seed, first=first, originals=balance.originals
+        )
+
+    # Without cached views, every epoch has an augmented one of its own.
+    seen = views(0, recipe.head.views) if recipe.head.views else views(1, 1)
     held_out = view_features(validation, embed, 1, recipe.augment, recipe.seed)[0]
     return train_head(
-        network.head, seen, training.labels, held_out, validation.labels,
-        settings=recipe.head, class_weights=class_weights, seed=recipe.seed,
+        network.head, seen, shown.labels, held_out, validation.labels,
+        settings=recipe.head, plan=balance, seed=recipe.seed, journal=journal,
+        fresh=None if recipe.head.views else lambda epoch: views(epoch, 1)[0],
     )  # fmt: skip
-
-
-def balanced_weights(labels: NDArray[np.int64], n_classes: int) -> torch.Tensor:
-    """Weights (K,) under which every class counts the same in the loss, N / (K · n_k)."""
-    counts = np.bincount(labels, minlength=n_classes)
-    return torch.from_numpy(len(labels) / (n_classes * np.maximum(counts, 1))).float()
-
-
-def undo_weighting(network: Network, class_weights: torch.Tensor) -> None:
-    """Take the class weights out of the output bias.
-
-    A weighted loss learns odds multiplied by the ratio of the weights. The factor is known, so it is
-    removed, and probabilities refer to the classes as they occur (Elkan 2001).
-    """
-    shift = class_weights.log()
-    bias = network.head.output.bias
-    with torch.no_grad():
-        bias.sub_(shift[1:] - shift[:1] if network.head.sigmoid else shift)
-
-
-def choose_device(device: str) -> str:
-    """Turn "auto" into "cuda" where there is one.
-
-    Raises:
-        ConfigError: an unknown name.
-        RuntimeUnavailable: "cuda" where PyTorch sees none.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"--device {device!r} is unknown. Choose auto, cpu or cuda.")
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise RuntimeUnavailable("PyTorch sees no CUDA device here. Use --device cpu.")
-    return "cuda" if available and device != "cpu" else "cpu"
