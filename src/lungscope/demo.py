@@ -16,7 +16,7 @@ from lungscope.inference.bundle import load_bundle
 from lungscope.inference.predictor import Predictor
 from lungscope.output import claim_folder
 
-PATIENTS = 200
+PATIENTS = 400
 PHANTOM_SIZE = 256
 SEED = 7
 

@@ -8,6 +8,7 @@ LungscopeError
 │   ├── ManifestError        folders or CSV that do not describe a data set
 │   ├── LeakageError         the same patient or picture in two splits
 │   └── UndefinedFigure      a figure that these data cannot give (one class only, no score varies)
+├── TrainingDiverged       a loss that is no longer a number
 ├── OutputError            a result that cannot be written, or would overwrite another
 ├── BundleError            a model file that is damaged, foreign or of another version
 └── RuntimeUnavailable     a library, device or download that this machine does not have
@@ -47,6 +48,10 @@ class LeakageError(DataError):
 
 class UndefinedFigure(DataError):
     """A figure that these data cannot give; the message is the reason shown in its place."""
+
+
+class TrainingDiverged(LungscopeError):
+    """The loss of a training is no longer a number."""
 
 
 class OutputError(LungscopeError):

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.config import Recipe, dump_recipe
+from lungscope.config import Recipe, dump_recipe, load_recipe, setting_names
 from lungscope.console import stderr
 from lungscope.data.dataset import Dataset, load, prepare
-from lungscope.data.manifest import Manifest, write_csv
-from lungscope.errors import DataError, UndefinedFigure
+from lungscope.data.manifest import Manifest, read_manifest, write_csv
+from lungscope.errors import ConfigError, DataError, UndefinedFigure
 from lungscope.evaluation.run import Evaluated, evaluate_bundle
 from lungscope.inference.bundle import Bundle, Calibration, Card, load_bundle, seal_bundle
 from lungscope.inference.runtime import choose_engine, open_session
@@ -55,14 +55,18 @@ def train_run(
     """
     from lungscope.model.labelled import LabelledImages
     from lungscope.model.train import train
+    from lungscope.model.workers import first_goes_first, is_first
 
-    if not resume:
-        claim_folder(out, force=force)
-    data = prepare(source, recipe.data, recipe.image.size, recipe.seed, allow_leakage=allow_leakage)
-    for line in (*data.notes, *(finding.message for finding in data.audit.findings)):
-        stderr.print(f"Note: {line}", highlight=False, soft_wrap=True)
-    write_atomically(out / "recipe.toml", dump_recipe(recipe))
-    write_csv(data.manifest, out / "manifest.csv")
+    with first_goes_first(device):
+        if is_first():
+            _claim(out, recipe, force=force, resume=resume)
+        data = prepare(source, recipe.data, recipe.image.size, recipe.seed, allow_leakage=allow_leakage)
+    if is_first():
+        for line in (*data.notes, *(finding.message for finding in data.audit.findings)):
+            stderr.print(f"Note: {line}", highlight=False, soft_wrap=True)
+        _check_same_data(out, data.manifest)
+        write_atomically(out / "recipe.toml", dump_recipe(recipe))
+        write_csv(data.manifest, out / "manifest.csv")
     labels = data.manifest.labels
     trained = train(
         LabelledImages(data.pixels, labels, data.rows("train")),
@@ -72,8 +76,45 @@ def train_run(
         weights=weights,
         device=device,
         checkpoint=out / "checkpoint" / "finetune.pt",
+        log=out,
     )
+    if not is_first():
+        raise SystemExit(0)  # of the processes of torchrun, the first one exports, evaluates and writes
     return _write_bundle(out, trained, data, recipe)
+
+
+def _claim(out: Path, recipe: Recipe, *, force: bool, resume: bool) -> None:
+    """Make `out` this run's folder; a run is only continued by the recipe that began it."""
+    former = out / "recipe.toml"
+    if not resume or not former.exists():
+        claim_folder(out, force=force)
+        return
+    wanted, begun = recipe.model_dump(mode="json"), load_recipe(former).model_dump(mode="json")
+    changed = [name for name in setting_names() if _setting(wanted, name) != _setting(begun, name)]
+    if changed:
+        name = changed[0]
+        raise ConfigError(
+            f"{out}: this run was begun with {name} = {_setting(begun, name)!r}, not {_setting(wanted, name)!r}. "
+            "Pass the same recipe to --resume, or --force to start again."
+        )
+
+
+def _setting(table: dict[str, Any], name: str) -> Any:
+    for part in name.split("."):
+        table = table[part]
+    return table
+
+
+def _check_same_data(out: Path, manifest: Manifest) -> None:
+    former = out / "manifest.csv"
+    if (
+        former.exists()
+        and read_manifest(former, classes=manifest.classes).fingerprint() != manifest.fingerprint()
+    ):
+        raise DataError(
+            f"{out}: this run was begun on other images, labels or splits. Pass the same data to --resume, "
+            "or --force to start again."
+        )
 
 
 def train_and_evaluate(source: Path, recipe: Recipe, out: Path, **options: Any) -> Evaluated:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lungscope.console import stderr, track
+from lungscope.evaluation.usage import again
 from lungscope.inference.batch import write_table
 from lungscope.inference.bundle import load_bundle
 from lungscope.inference.predictor import Predictor, Reading
@@ -20,7 +21,9 @@ from lungscope.stats.metrics import Figure
 
 if TYPE_CHECKING:
     from lungscope.benchmark.bench import Benchmark
+    from lungscope.config import Recipe
     from lungscope.data.audit import AuditReport
+    from lungscope.evaluation.evaluate import Evaluation
     from lungscope.evaluation.run import Evaluated
 
 RESEARCH_USE = "Research use only. Not a medical device."
@@ -100,16 +103,29 @@ def evaluation(done: "Evaluated", *, as_json: bool = False) -> None:
     for name in ("auroc", "accuracy", "brier", "ece"):
         console.print(f"  {name:<10} {getattr(found, name)}")
     if found.operating_points:
-        table = _table("operating point", "cut-off", "sensitivity", "specificity", "PPV", "NPV")
+        table = plain_table("operating point", "cut-off", "sensitivity", "specificity", "PPV", "NPV")
         for point in found.operating_points:
             figures = point.figures
-            shown = (_short(figures.sensitivity), _short(figures.specificity))
+            shown = (figure_cell(figures.sensitivity), figure_cell(figures.specificity))
             values = (_value(figures.ppv), _value(figures.npv))
             table.add_row(point.point.name, f"{point.point.threshold:.3f}", *shown, *values)
         console.print(table)
+    if len(found.classes) > 2:
+        console.print(_by_class(found))
+    for line in again(done.times):
+        console.print(line, soft_wrap=True)
     if done.report:
         console.print(f"Report: {done.report}", soft_wrap=True)
     console.print(RESEARCH_USE)
+
+
+def _by_class(found: "Evaluation") -> Table:
+    """Each class against all others, called where it is the likeliest."""
+    table = plain_table("class", "images", "AUROC", "precision", "recall", "F1")
+    for each in found.per_class:
+        figures = (figure_cell(each.auroc), figure_cell(each.precision), figure_cell(each.recall))
+        table.add_row(each.name, str(each.support), *figures, figure_cell(each.f1))
+    return table
 
 
 def bundle(model: Path, *, as_json: bool = False) -> None:
@@ -136,28 +152,57 @@ def bundle(model: Path, *, as_json: bool = False) -> None:
             f"flipped decisions on {record.images} validation images"
         )
     console.print("\nOperating points, chosen on validation; the first is the default:")
-    table = _table("name", "goal", "cut-off", "sensitivity", "specificity")
+    table = plain_table("name", "goal", "cut-off", "sensitivity", "specificity")
     for point in card.operating_points:
-        figures = (_short(point.sensitivity), _short(point.specificity))
+        figures = (figure_cell(point.sensitivity), figure_cell(point.specificity))
         table.add_row(point.name, point.goal, f"{point.threshold:.3f}", *figures)
     console.print(table)
     console.print(RESEARCH_USE)
 
 
 def recipes() -> None:
-    """Print every recipe, and the settings of the default one as TOML."""
+    """Print every recipe with its network and protocol, and the settings of the default one as TOML."""
     from lungscope.config import dump_recipe, load_recipe, recipe_names
 
-    table = Table("recipe", "network", "input", "epochs (head + all layers)", "what it does")
+    table = Table(
+        "recipe", "network", "parameters", "input", "protocol", "what it does, and where it is from"
+    )
     for name in recipe_names():
         recipe = load_recipe(name)
-        epochs = f"{recipe.head.epochs} + {recipe.finetune.epochs}"
-        size = f"{recipe.image.size} px"
-        table.add_row(name, recipe.network.backbone, size, epochs, recipe.description)
+        table.add_row(
+            name, recipe.network.backbone, _parameters(recipe), f"{recipe.image.size} px", protocol(recipe),
+            f"{recipe.description} {recipe.source}.",
+        )  # fmt: skip
     console = Console(highlight=False)
     console.print(table)
     console.print("\nSettings of the default recipe; change them with --set section.key=value:\n")
     console.print(dump_recipe(load_recipe()), markup=False)
+
+
+def protocol(recipe: "Recipe") -> str:
+    """The split, the phases and what is done about imbalance, in a few words."""
+    data, parts = recipe.data, []
+    train = 1 - data.validation - data.test
+    dealt = "" if data.split == "predefined" else f" {train:.0%} / {data.validation:.0%} / {data.test:.0%}"
+    parts.append(f"split {data.split}{dealt}")
+    tuned = "all layers" if recipe.finetune.layers == "all" else f"last {recipe.finetune.layers} layers"
+    for label, phase in (("head", recipe.head), (tuned, recipe.finetune)):
+        if phase.epochs:
+            parts.append(f"{label} {phase.epochs} epochs, {phase.optimizer} {phase.learning_rate:g}")
+    parts.append(f"imbalance: {recipe.imbalance}")
+    return "; ".join(parts)
+
+
+def _parameters(recipe: "Recipe") -> str:
+    """The true number, for two classes, beside the one its source states; empty without PyTorch."""
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None or find_spec("timm") is None:
+        return ""
+    from lungscope.model.zoo import count_parameters
+
+    claim = f" (claimed: {recipe.claimed_parameters:,})" if recipe.claimed_parameters else ""
+    return f"{count_parameters(recipe.network, recipe.image):,}{claim}"
 
 
 def benchmark(found: "Benchmark") -> None:
@@ -179,7 +224,7 @@ def benchmark(found: "Benchmark") -> None:
             )
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
     """A table without rules that fits eighty columns."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
@@ -191,7 +236,8 @@ def _value(figure: Figure) -> str:
     return "n/a" if figure.value is None else f"{figure.value:.3f}"
 
 
-def _short(figure: Figure) -> str:
+def figure_cell(figure: Figure) -> str:
+    """A figure with its interval, short."""
     interval = "" if figure.low is None or figure.high is None else f" ({figure.low:.2f}–{figure.high:.2f})"
     return _value(figure) + interval
 

@@ -19,6 +19,8 @@ from lungscope.output import write_atomically
 
 # Kermany's pneumonia and normal series, and NIH ChestX-ray8 (patient_followup).
 KNOWN_NAMES = (r"^(person\d+)_", r"^((?:NORMAL\d*-)?IM)-(\d+)-", r"^(\d{8})_\d{3}\.")
+# Kermany numbers bacterial and viral cases; whether both kinds share one numbering is not published.
+NARROW_NAMES = re.compile(r"^((person\d+)_(?:bacteria|virus))_")
 OWN_PATIENT = "file:"
 
 
@@ -155,6 +157,19 @@ def write_csv(manifest: Manifest, path: Path) -> None:
         raise ManifestError(
             f"{path}: a file name is not valid text. Rename the images to plain letters."
         ) from None
+
+
+def narrow_patients(manifest: Manifest) -> tuple[str, ...]:
+    """Patients under the narrowest reading of the file names: N identifiers, at least as many different ones.
+
+    `person1_bacteria_2` and `person1_virus_6` are one patient in `Manifest.patients`, so that a split of
+    ours cannot tear a patient apart, and two here, so that a published split is not accused by a number.
+    """
+    found = [NARROW_NAMES.match(path.name) for path in manifest.paths]
+    return tuple(
+        match[1] if match and match[2] == patient else patient
+        for match, patient in zip(found, manifest.patients, strict=True)
+    )
 
 
 def _relative(path: Path, folder: Path) -> str:

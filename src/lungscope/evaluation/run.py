@@ -17,6 +17,7 @@ from lungscope.errors import ManifestError
 from lungscope.evaluation.evaluate import Evaluation, ModelReference, evaluate, evaluation_json
 from lungscope.evaluation.history import TrainingEpoch, parse_history
 from lungscope.evaluation.report import GalleryCase, Report, write_report
+from lungscope.evaluation.usage import again, count_evaluation
 from lungscope.inference.bundle import Bundle
 from lungscope.inference.predictor import Predictions, Predictor
 from lungscope.output import write_atomically
@@ -34,6 +35,8 @@ class Evaluated:
     """The content of evaluation.json."""
     split: str
     report: Path | None
+    times: int = 0
+    """How often this model was evaluated on these images, this time included; 0 when that is not counted."""
 
 
 def evaluate_bundle(
@@ -60,7 +63,7 @@ def evaluate_bundle(
     Raises:
         ManifestError: no image in that split.
     """
-    split = _known_split(data, split)
+    split = known_split(data, split)
     rows = data.rows(split)
     chosen, pixels = data.manifest.select(rows), np.ascontiguousarray(data.pixels[rows])
     predictor = Predictor(bundle, runtime=runtime, precision=precision)
@@ -74,8 +77,9 @@ def evaluate_bundle(
     model = ModelReference(bundle.sha256, card.recipe_name, engine.runtime, engine.precision)
     fingerprint = chosen.fingerprint()
     document = evaluation_json(found, model, fingerprint)
+    times = count_evaluation(bundle, split, fingerprint)
     if out is None:
-        return Evaluated(found, document, split, None)
+        return Evaluated(found, document, split, None, times)
     report = Report(
         evaluation=found,
         model=model,
@@ -86,15 +90,20 @@ def evaluate_bundle(
         audit=data.audit,
         history=_history(bundle),
         gallery=_worst(chosen, predictions),
-        notes=data.notes,
+        notes=(*data.notes, *again(times)),
     )
     write_atomically(out / "predictions.csv", _predictions_csv(chosen, predictions))
     write_report(out / "report.html", report)
     write_atomically(out / "evaluation.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
-    return Evaluated(found, document, split, out / "report.html")
+    return Evaluated(found, document, split, out / "report.html", times)
 
 
-def _known_split(data: Dataset, split: str) -> str:
+def known_split(data: Dataset, split: str) -> str:
+    """The split to evaluate: `split`, or "all" of data without any.
+
+    Raises:
+        ManifestError: an unknown name, or no image in it.
+    """
     if split not in SPLITS:
         raise ManifestError(f"--split {split!r} is unknown. Choose {', '.join(SPLITS)}.")
     if not any(data.manifest.splits):
@@ -119,14 +128,15 @@ def _worst(chosen: Manifest, predictions: Predictions) -> tuple[GalleryCase, ...
 
 def _case(chosen: Manifest, predictions: Predictions, heatmaps: NDArray[np.float32], i: int) -> GalleryCase:
     decided = int(predictions.probabilities[i].argmax())
+    referenced = len(chosen.classes) == 2 or chosen.has_reference
     return GalleryCase(
         name=chosen.paths[i].name,
         label=chosen.classes[chosen.labels[i]],
         predicted=chosen.classes[decided],
         probability=float(predictions.probabilities[i, decided]),
         image=read_radiograph(chosen.paths[i]).pixels,
-        # What speaks for disease, also where the model missed it.
-        heatmap=heatmaps[i, 1:].max(0),
+        # What speaks for disease, also where the model missed it; without a reference, for the class called.
+        heatmap=heatmaps[i, 1:].max(0) if referenced else heatmaps[i, decided],
     )
 
 

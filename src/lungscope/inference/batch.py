@@ -103,16 +103,14 @@ def check_table(path: Path) -> None:
 
 
 def write_overlays(readings: Iterable[Reading], sources: Sequence[Source], folder: Path) -> Iterator[Reading]:
-    """Draw what speaks for disease over each radiograph, whichever way the decision went; pass readings on.
+    """Draw over each radiograph what speaks for disease, or for its class where none is healthy; pass readings on.
 
     A picture is named after its file and the folders above it, so that no two of them meet.
     """
     for reading, source in zip(readings, sources, strict=True):
-        if reading.heatmap is not None:
+        if (heat := reading.evidence) is not None:
             below = source.path.relative_to(source.root)
-            reading = _draw(
-                reading, reading.heatmap[1:].max(0), folder / below.with_name(below.name + ".png")
-            )
+            reading = _draw(reading, heat, folder / below.with_name(below.name + ".png"))
         yield reading
 
 

@@ -58,6 +58,20 @@ class Reading:
     heatmap: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     """(K, h, w)."""
 
+    @property
+    def evidence(self) -> NDArray[np.float32] | None:
+        """(h, w), what speaks for disease, whichever way the decision went; else for the likeliest class.
+
+        The second holds where no class is a reference, which shows in a decision without a threshold.
+        """
+        if self.heatmap is None or self.decision is None:
+            return None
+        referenced = self.decision.threshold is not None or len(self.probabilities) == 2
+        heat: NDArray[np.float32] = (
+            self.heatmap[1:].max(0) if referenced else self.heatmap[int(np.argmax(self.probabilities))]
+        )
+        return heat
+
 
 class Predictor:
     """Runs one bundle on this machine; safe to call from several threads.
@@ -78,7 +92,12 @@ class Predictor:
         self._lock = threading.Lock()
 
     def predict(
-        self, pixels: NDArray[np.uint8], *, heatmaps: bool = True, embeddings: bool = False
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        heatmaps: bool = True,
+        embeddings: bool = False,
+        cores: int | None = None,
     ) -> Predictions:
         """Predict images that are in memory.
 
@@ -86,14 +105,16 @@ class Predictor:
             pixels: uint8 (N, S, S) of the bundle's size, as `read_radiograph(..., size=S)` returns them.
             heatmaps: whether to keep the heat maps.
             embeddings: whether to keep the embeddings.
+            cores: processors this call may use; all by default, one beside others that predict too.
         """
+        cores = cores or self.threads
         names = ["probabilities", "logits", *["heatmap"] * heatmaps, *["embedding"] * embeddings]
-        if len(pixels) <= self.threads:
-            columns = self._session(self.threads).run([pixels], names)
+        if len(pixels) <= cores or (cores == 1 and len(pixels) <= BATCH):
+            columns = self._session(cores).run([pixels], names)
         else:
             session = self._session(1)
             chunks = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
-            with ThreadPoolExecutor(self.threads) as workers:
+            with ThreadPoolExecutor(cores) as workers:
                 parts = list(
                     workers.map(lambda chunk: session.run([np.ascontiguousarray(chunk)], names), chunks)
                 )

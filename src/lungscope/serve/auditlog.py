@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, func, insert, select, text
+from sqlalchemy import Connection, Engine, insert, select, text
 
 from lungscope.serve.database import reading
 from lungscope.serve.keys import Key
@@ -72,19 +72,13 @@ def verify(engine: Engine, key: Key) -> Verification:
         digests: dict[str, str] = {}
         verdicts: dict[str, str] = {}
         rows, head = 0, GENESIS
-        for event, fault, head in _walk(connection, key):
-            rows += 1
+        for event, fault, hash_ in _walk(connection, key):
+            rows, head = rows + 1, hash_
             if fault:
                 faults.append(fault)
             _follow(event, digests, verdicts)
         faults += _compare(connection, digests, verdicts)
         return Verification(rows, head, len(digests), tuple(faults))
-
-
-def count(engine: Engine) -> int:
-    """How many rows the log has."""
-    with reading(engine) as connection:
-        return int(connection.execute(select(func.count()).select_from(audit)).scalar_one())
 
 
 def _content(seq: int, event: Event) -> str:

@@ -38,23 +38,27 @@ def open_database(url: str) -> Engine:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:
+        engine.dispose()
         raise OutputError(
             f"The store is of a later version than this Lungscope ({error}). Upgrade Lungscope."
         ) from None
     except SQLAlchemyError as error:
+        engine.dispose()
         raise _unreachable(error) from None
     return engine
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection that changes nothing.
+    """A connection that changes nothing; its queries see one and the same moment.
 
     Raises:
         OutputError: the store does not answer.
     """
     try:
         with engine.connect() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
     except SQLAlchemyError as error:
         raise _unreachable(error) from error

@@ -3,13 +3,15 @@
 import ipaddress
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lungscope.errors import ConfigError
-from lungscope.serve.tokens import Tokens
+from lungscope.serve.tokens import Tokens, read_tokens
 
 MEBIBYTE = 2**20
+OPEN_BYTES = 512 * MEBIBYTE
 RESEARCH_USE = "Research use only. Not a medical device."
 
 
@@ -22,7 +24,7 @@ class Limits:
     """Per request."""
     queue: int = 256
     """Images accepted and not yet answered; beyond it a request is told to come back."""
-    open_bytes: int = 512 * MEBIBYTE
+    open_bytes: int = OPEN_BYTES
     """Of all uploads that are being received or wait."""
     seconds: float = 60.0
     """From the first byte of a request to its answer."""
@@ -75,6 +77,42 @@ class Settings:
         return self.database or f"sqlite:///{self.folder / 'lungscope.db'}"
 
 
+def configure(
+    folder: Path | None,
+    host: str,
+    port: int,
+    *,
+    token_file: Path | None = None,
+    allow_hosts: Sequence[str] = (),
+    queue: int,
+    files: int,
+    megabytes: int,
+    seconds: float,
+    database: str = "",
+    keep_images: bool = False,
+    keep_names: bool = False,
+    retention_days: int | None = None,
+) -> Settings:
+    """Settings from what the command line says and the environment.
+
+    Raises:
+        ConfigError: they cannot be, or would open the service to others without a token.
+    """
+    most = megabytes * MEBIBYTE
+    return Settings(
+        folder=folder or default_folder(),
+        host=host,
+        port=port,
+        database=database or os.environ.get("LUNGSCOPE_DATABASE", ""),
+        tokens=read_tokens(os.environ, token_file),
+        keep_images=keep_images,
+        keep_names=keep_names,
+        retention_days=retention_days,
+        hosts=allowed_hosts(host, allow_hosts),
+        limits=Limits(most, files, queue, max(most, OPEN_BYTES), seconds),
+    )
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a service that listens there."""
     if host == "localhost":
@@ -85,7 +123,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def allowed_hosts(host: str, named: list[str]) -> frozenset[str]:
+def allowed_hosts(host: str, named: Sequence[str]) -> frozenset[str]:
     """Names a request may give for this service: those named, and on loopback always its own.
 
     Without a token a page elsewhere could otherwise reach the service by a name that it lets point here

@@ -163,7 +163,7 @@ def _counted(conditions: list[ColumnElement[bool]]) -> Select[Any]:
 
 
 def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
-    p, found = predictions.c, []
+    p, found = predictions.c, list[ColumnElement[bool]]()
     if filters.status:
         found.append(p.finding.is_not(None) if filters.status == "assessed" else p.finding.is_(None))
     if filters.feedback:
@@ -173,8 +173,10 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     for column, text in ((p.finding, filters.finding), (p.patient_hash, filters.patient_hash)):
         if text is not None:
             found.append(column == text.replace("\0", "\ufffd"))
-    bounds = ((p.created_us, filters.since_us, filters.until_us), (p.suspicion, filters.min_suspicion, filters.max_suspicion))  # fmt: skip
-    for column, low, high in bounds:
+    for column, low, high in (
+        (p.created_us, filters.since_us, filters.until_us),
+        (p.suspicion, filters.min_suspicion, filters.max_suspicion),
+    ):
         if low is not None:
             found.append(column >= low)
         if high is not None:

@@ -1,5 +1,7 @@
 /** Numbers and the words for them. Pure: no page, no network. */
 
+const UNIT = "\u00a0%"; // never on a line of its own
+
 /**
  * Sensitivity and specificity where positive means suspicion >= threshold.
  * @param {{thresholds: number[], sensitivity: number[], specificity: number[]}} curve
@@ -45,9 +47,9 @@ export function validationPrevalence(curve) {
 export function percent(fraction, digits = 0) {
   if (fraction == null) return "–";
   const text = (100 * fraction).toFixed(digits);
-  if (fraction > 0 && Number(text) === 0) return `< ${(10 ** -digits).toFixed(digits)} %`;
-  if (fraction < 1 && Number(text) === 100) return `> ${(100 - 10 ** -digits).toFixed(digits)} %`;
-  return `${text} %`;
+  if (fraction > 0 && Number(text) === 0) return `< ${(10 ** -digits).toFixed(digits)}${UNIT}`;
+  if (fraction < 1 && Number(text) === 100) return `> ${(100 - 10 ** -digits).toFixed(digits)}${UNIT}`;
+  return `${text}${UNIT}`;
 }
 
 /** How many of a hundred, in words. */

@@ -76,6 +76,8 @@ export class Reading extends EventTarget {
   /** true, false, or null when there is nothing to decide. */
   isSuspicious(entry) {
     if (entry?.state !== "assessed" || this.threshold == null) return null;
+    // The server decided on the unrounded probability.
+    if (entry.prediction.threshold === this.threshold) return entry.prediction.positive;
     return entry.prediction.suspicion >= this.threshold;
   }
 

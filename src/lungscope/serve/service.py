@@ -1,0 +1,99 @@
+"""All parts of a running service, put together once and taken apart in order."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from lungscope.inference.predictor import Predictor
+from lungscope.serve.days import DAY_US, read_days
+from lungscope.serve.drift import DaySummary, summarise_day
+from lungscope.serve.keys import open_key
+from lungscope.serve.metrics import Metrics
+from lungscope.serve.originals import Originals
+from lungscope.serve.pipeline import Pipeline
+from lungscope.serve.records import Record
+from lungscope.serve.schemas import Prediction, prediction
+from lungscope.serve.settings import Settings
+from lungscope.serve.store import Store, now_us
+
+SWEEP_BLOCK = 500
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the routes work with."""
+
+    settings: Settings
+    predictor: Predictor
+    store: Store
+    originals: Originals
+    metrics: Metrics
+    pipeline: Pipeline
+
+    def show(self, record: Record) -> Prediction:
+        """A record as it is sent."""
+        pixels = record.assessment is not None and self.originals.holds(record.id)
+        return prediction(record, name=self.originals.name(record.id), pixels=pixels)
+
+    def days(self, last: int) -> list[DaySummary]:
+        """The last days of the present model, newest first, beside its validation.
+
+        Raises:
+            OutputError: the store does not answer.
+        """
+        validation = self.predictor.card.validation
+        reference = validation.reference if validation else None
+        binary = bool(self.predictor.card.operating_points)
+        found = read_days(self.store.engine, self.predictor.bundle.sha256, today() - last + 1)
+        return [summarise_day(day, reference, binary=binary) for day in found]
+
+    def expire(self) -> None:
+        """Remove what is older than the retention, and pictures whose record is gone.
+
+        Raises:
+            OutputError: the store does not answer.
+        """
+        if self.settings.retention_days is not None:
+            for id_ in self.store.expire(now_us() - self.settings.retention_days * DAY_US):
+                self.originals.forget(id_)
+        pictures = self.originals.on_disk()
+        while ids := list(islice(pictures, SWEEP_BLOCK)):
+            self._forget(set(ids) - self.store.kept(ids))
+
+    def close(self) -> None:
+        """Finish what was accepted, then let go of everything."""
+        self.pipeline.close()
+        self.store.note("service", "stopped")
+        self.store.close()
+
+    def _forget(self, ids: Sequence[str] | set[str]) -> None:
+        for id_ in ids:
+            self.originals.forget(id_)
+
+
+def open_service(settings: Settings, predictor: Predictor) -> Service:
+    """Open the store, warm the model up and start the workers.
+
+    Raises:
+        LungscopeError: the data folder, the database or the model cannot be used.
+    """
+    key = open_key(settings.folder)
+    store = Store(settings.database_url, key)
+    originals = Originals(
+        settings.limits.cache_bytes, settings.folder / "images" if settings.keep_images else None
+    )
+    size, sha256 = predictor.card.size, predictor.bundle.sha256
+    for images in (1, predictor.threads + 1):  # both sessions are loaded now, not at the first request
+        predictor.predict(np.zeros((images, size, size), np.uint8))
+    store.note("service", "started", f"model {sha256} on {predictor.engine}")
+    metrics = Metrics(sha256, str(predictor.engine))
+    pipeline = Pipeline(predictor, store, originals, settings, metrics)
+    return Service(settings, predictor, store, originals, metrics, pipeline)
+
+
+def today() -> int:
+    """The present UTC day, counted from 1970."""
+    return int(time.time() * 1_000_000) // DAY_US

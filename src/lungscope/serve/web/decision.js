@@ -1,0 +1,169 @@
+/** The operating point: where the decision falls, and what that costs. */
+
+import { byId, h } from "./dom.js";
+import { disease, percent, pointTitle, predictiveValues, rates, validationPrevalence } from "./figures.js";
+
+const PATIENTS = 1000;
+
+export class Decision {
+  /** @param {import("./reading.js").Reading} reading */
+  constructor(reading) {
+    this.reading = reading;
+    reading.on("model", () => this.build());
+    reading.on("selection entries decision", () => this.draw());
+  }
+
+  build() {
+    const { model } = this.reading;
+    if (!model.operating_points.length) {
+      byId("decision").replaceChildren(h("p", { class: "meaning" }, "The model names no healthy class, so there is no decision to set."));
+      return;
+    }
+    byId("decision").replaceChildren(
+      h("h3", {}, "Operating point"),
+      this.points(),
+      ...(model.curve ? [this.slider()] : []),
+      this.figures(),
+      this.prevalence(),
+      h("div", { class: "cohort", id: "cohort" }),
+    );
+    this.draw();
+  }
+
+  points() {
+    const { operating_points: points } = this.reading.model;
+    const radios = points.map((point) =>
+      h(
+        "label",
+        { class: "point" },
+        h("input", { type: "radio", name: "point", value: point.name, onchange: () => this.reading.choosePoint(point) }),
+        h("span", {}, pointTitle(point), point.note ? h("small", {}, point.note) : null),
+      ),
+    );
+    return h("div", { class: "points", role: "radiogroup", "aria-label": "Operating point" }, ...radios);
+  }
+
+  slider() {
+    const input = h("input", { type: "range", id: "threshold", min: 0, max: 1, step: 0.001, "aria-label": "Threshold: suspicious from this probability" });
+    input.addEventListener("input", () => this.reading.setThreshold(Number(input.value)));
+    return h(
+      "div",
+      { class: "threshold" },
+      h("div", { class: "line" }, h("label", { for: "threshold" }, "Suspicious from"), h("output", { id: "threshold-value", for: "threshold" })),
+      h("div", { class: "track" }, h("span", { class: "case-mark", id: "case-mark", hidden: true, "aria-hidden": "true" }), input),
+      h("div", { class: "scale", "aria-hidden": "true" }, h("span", {}, "0"), h("span", { id: "case-mark-text" }), h("span", {}, "100 %")),
+    );
+  }
+
+  figures() {
+    const figure = (id, title, help) => h("div", {}, h("dt", { title: help }, title), h("dd", {}, h("strong", { id }), h("small", { id: `${id}-range` })));
+    const what = disease(this.reading.model);
+    return h(
+      "dl",
+      { class: "figures" },
+      figure("sensitivity", "Sensitivity", `Of those with ${what}, called suspicious`),
+      figure("specificity", "Specificity", `Of those without ${what}, not called suspicious`),
+      figure("ppv", "Positive predictive value", `Of those called suspicious, with ${what}`),
+      figure("npv", "Negative predictive value", `Of those not called suspicious, without ${what}`),
+    );
+  }
+
+  prevalence() {
+    const set = (value) => value > 0 && value < 100 && this.reading.setPrevalence(value / 100);
+    const number = h("input", { type: "number", id: "prevalence", min: 0.1, max: 99.9, step: 0.1, inputmode: "decimal", "aria-describedby": "prevalence-note" });
+    const range = h("input", { type: "range", id: "prevalence-range", min: 0.1, max: 99.9, step: 0.1, "aria-label": "Local prevalence in percent" });
+    for (const input of [number, range]) input.addEventListener("input", () => set(Number(input.value)));
+    number.addEventListener("change", () => this.draw());
+    const base = validationPrevalence(this.reading.model.curve);
+    const note = base ? `Validation data: ${percent(base)}. ` : "";
+    return h(
+      "div",
+      { class: "prevalence" },
+      h("div", { class: "line" }, h("label", { for: "prevalence" }, "Local prevalence"), h("span", { class: "unit" }, number, " %")),
+      range,
+      h("p", { class: "note", id: "prevalence-note" }, `${note}Predictive values follow yours.`),
+    );
+  }
+
+  draw() {
+    if (!this.reading.model?.operating_points.length || !byId("cohort")) return;
+    const { threshold, atPoint } = this.reading;
+    for (const radio of document.getElementsByName("point")) radio.checked = radio.value === atPoint?.name;
+    if (byId("threshold")) this.drawThreshold(threshold);
+    this.drawFigures(this.known());
+    this.drawPrevalence();
+  }
+
+  /** Sensitivity and specificity at the threshold, with intervals where the model has them. */
+  known() {
+    const { model, threshold, atPoint } = this.reading;
+    if (atPoint) return { sensitivity: atPoint.sensitivity, specificity: atPoint.specificity };
+    const { sensitivity, specificity } = rates(model.curve, threshold);
+    return { sensitivity: { value: sensitivity }, specificity: { value: specificity } };
+  }
+
+  drawThreshold(threshold) {
+    const input = byId("threshold");
+    if (document.activeElement !== input || this.reading.atPoint) input.value = threshold;
+    input.setAttribute("aria-valuetext", `${percent(threshold, 1)}`);
+    input.style.setProperty("--at", threshold);
+    byId("threshold-value").textContent = percent(threshold, 1);
+    const suspicion = this.reading.current?.prediction?.suspicion;
+    const mark = byId("case-mark");
+    mark.hidden = suspicion == null;
+    mark.dataset.state = this.reading.isSuspicious(this.reading.current) ? "suspicious" : "clear";
+    mark.style.setProperty("--at", suspicion ?? 0);
+    byId("case-mark-text").textContent = suspicion == null ? "" : `This radiograph: ${percent(suspicion)}`;
+  }
+
+  drawFigures({ sensitivity, specificity }) {
+    const known = sensitivity.value != null && specificity.value != null && this.reading.prevalence != null;
+    const values = known ? predictiveValues(sensitivity.value, specificity.value, this.reading.prevalence) : {};
+    for (const [id, figure] of Object.entries({ sensitivity, specificity })) {
+      byId(id).textContent = percent(figure.value, 1);
+      byId(`${id}-range`).textContent = range(figure);
+    }
+    for (const id of ["ppv", "npv"]) byId(id).textContent = percent(values[id], 1);
+    byId("ppv-range").textContent = known && values.ppv == null ? "nobody is called suspicious" : "";
+    byId("npv-range").textContent = known && values.npv == null ? "everybody is called suspicious" : "";
+    byId("cohort").replaceChildren(...(known ? this.cohort(sensitivity.value, specificity.value) : []));
+  }
+
+  drawPrevalence() {
+    const value = this.reading.prevalence == null ? "" : Number((100 * this.reading.prevalence).toFixed(1));
+    for (const id of ["prevalence", "prevalence-range"]) {
+      if (document.activeElement !== byId(id) || Number(byId(id).value) === value) byId(id).value = value;
+    }
+    byId("prevalence-range").style.setProperty("--at", this.reading.prevalence ?? 0);
+    byId("prevalence-range").setAttribute("aria-valuetext", `${value} %`);
+  }
+
+  /** The same in whole people, which is easier to weigh. */
+  cohort(sensitivity, specificity) {
+    const ill = Math.round(PATIENTS * this.reading.prevalence);
+    const well = PATIENTS - ill;
+    const found = Math.round(ill * sensitivity);
+    const cleared = Math.round(well * specificity);
+    const what = disease(this.reading.model);
+    return [
+      h("p", { class: "note" }, `Of ${PATIENTS.toLocaleString("en")} patients`),
+      people(`${ill} with ${what}`, [found, "found", "found"], [ill - found, "missed", "missed"]),
+      people(`${well} without`, [cleared, "cleared", "cleared"], [well - cleared, "false alarms", "alarms"]),
+    ];
+  }
+}
+
+function people(title, ...parts) {
+  const bar = parts.map(([n, , kind]) => {
+    const part = h("span", { "data-kind": kind });
+    part.style.flexGrow = n;
+    return part;
+  });
+  const words = parts.map(([n, word]) => `${n} ${word}`).join(", ");
+  return h("div", { class: "people" }, h("p", {}, h("span", {}, title), h("b", {}, words)), h("div", { class: "people-bar", "aria-hidden": "true" }, ...bar));
+}
+
+function range({ low, high, reason }) {
+  if (low != null && high != null) return `${(100 * low).toFixed(0)} to ${(100 * high).toFixed(0)} %`;
+  return reason || "";
+}
