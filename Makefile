@@ -20,6 +20,16 @@ $(VENV)/.dev: $(VENV)/.train
 	@$(PIP) --editable '.[all,dev]'
 	@touch $@
 
+# Real parts for the tests of the service: a browser and a database server.
+SYSTEM := chromium postgresql
+$(VENV)/.system: $(VENV)/.dev
+	@if command -v chromium >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing $(SYSTEM) ..."; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM) >/dev/null; \
+	else echo "Not root: tests that need $(SYSTEM) are skipped unless they are installed."; fi
+	@touch $@
+
 demo: $(VENV)/.train  ## Train, evaluate and predict on phantoms, or on DATA=folder
 	@$(BIN)/lungscope demo --out $(DEMO) $(if $(DATA),--data $(DATA))
 
@@ -32,7 +42,7 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-unit: $(VENV)/.dev
+unit: $(VENV)/.system
 	$(BIN)/pytest -n 2 --dist loadfile
 
 format: $(VENV)/.dev
