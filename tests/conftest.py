@@ -22,6 +22,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from lungscope.config import ImageSettings, NetworkSettings
     from lungscope.inference.bundle import Calibration, Card, seal_bundle
+    from lungscope.inference.validation import SKETCH, Curve, Reference, Validation
     from lungscope.model.export import build_graph, export_backbone
     from lungscope.model.zoo import build_network
     from lungscope.stats.metrics import Figure
@@ -45,6 +46,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         recipe_name="test",
         versions={},
         data={},
+        validation=Validation(
+            Curve(
+                (0.0, 0.25, 0.5, 0.75, 1.01), (1.0, 0.95, 0.9, 0.6, 0.0), (0.0, 0.5, 0.8, 0.9, 1.0), 60, 140
+            ),
+            Reference(200, 0.4, (0.1,) * 10, (0.0,) * SKETCH, (1.0,) * SKETCH),
+        ),
     )
     path = tmp_path_factory.mktemp("model") / "model.onnx"
     path.write_bytes(seal_bundle(build_graph(network, export_backbone(network, 64), calibration), card))

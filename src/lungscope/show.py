@@ -107,7 +107,7 @@ def evaluation(done: "Evaluated", *, as_json: bool = False) -> None:
         for point in found.operating_points:
             figures = point.figures
             shown = (figure_cell(figures.sensitivity), figure_cell(figures.specificity))
-            values = (_value(figures.ppv), _value(figures.npv))
+            values = (figure_value(figures.ppv), figure_value(figures.npv))
             table.add_row(point.point.name, f"{point.point.threshold:.3f}", *shown, *values)
         console.print(table)
     if len(found.classes) > 2:
@@ -123,8 +123,9 @@ def _by_class(found: "Evaluation") -> Table:
     """Each class against all others, called where it is the likeliest."""
     table = plain_table("class", "images", "AUROC", "precision", "recall", "F1")
     for each in found.per_class:
-        figures = (figure_cell(each.auroc), figure_cell(each.precision), figure_cell(each.recall))
-        table.add_row(each.name, str(each.support), *figures, figure_cell(each.f1))
+        area, recall = figure_cell(each.auroc), figure_cell(each.recall)
+        precision, f1 = figure_value(each.precision), figure_value(each.f1)
+        table.add_row(each.name, str(each.support), area, precision, recall, f1)
     return table
 
 
@@ -232,14 +233,15 @@ def plain_table(*columns: str) -> Table:
     return table
 
 
-def _value(figure: Figure) -> str:
+def figure_value(figure: Figure) -> str:
+    """A figure without its interval."""
     return "n/a" if figure.value is None else f"{figure.value:.3f}"
 
 
 def figure_cell(figure: Figure) -> str:
     """A figure with its interval, short."""
     interval = "" if figure.low is None or figure.high is None else f" ({figure.low:.2f}–{figure.high:.2f})"
-    return _value(figure) + interval
+    return figure_value(figure) + interval
 
 
 def _say(text: str) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from lungscope.evaluation.leaderboard import Leaderboard, cost, p_value, spread, standing_word, verdicts
-from lungscope.show import RESEARCH_USE, figure_cell, plain_table
+from lungscope.evaluation.leaderboard import Leaderboard, cost, p_value, standing_word, verdicts
+from lungscope.show import RESEARCH_USE, figure_cell, figure_value, plain_table
 from lungscope.tuning import Study
 
 
@@ -43,11 +43,12 @@ def study(found: Study) -> None:
 
 
 def _ranking(board: Leaderboard) -> Table:
-    table = plain_table("method", "AUROC", "accuracy", "sensitivity", "specificity", "F1", "seeds")
+    table = plain_table("method", "AUROC", "accuracy", "sens.", "spec.", "F1", "seeds")
     for each in board.comparison.standings:
         shown = (figure_cell(getattr(each, name)) for name in ("auroc", "accuracy"))
-        more = (figure_cell(getattr(each, name)) for name in ("sensitivity", "specificity", "f1"))
-        table.add_row(each.name, *shown, *more, spread(each))
+        more = (figure_value(getattr(each, name)) for name in ("sensitivity", "specificity", "f1"))
+        seeds = "1" if each.spread is None else f"{len(each.seeds)}, ± {each.spread:.3f}"
+        table.add_row(each.name, *shown, *more, seeds)
     return table
 
 
@@ -60,7 +61,7 @@ def _costs(board: Leaderboard) -> Table:
 
 
 def _tests(board: Leaderboard) -> Table:
-    table = plain_table("method", "AUROC behind by", "p (Holm)", "accuracy by", "p (Holm)", "verdict")
+    table = plain_table("method", "behind in AUROC", "p", "accuracy", "p", "verdict")
     for each in board.comparison.standings:
         if behind := each.behind:
             gap, less = figure_cell(behind.auroc_difference), f"{behind.accuracy_difference:.3f}"
@@ -73,6 +74,7 @@ def _thresholds(board: Leaderboard) -> Table:
     table = plain_table("method", "threshold", "sensitivity", "specificity", "precision", "F1")
     for each in board.comparison.standings:
         for at in each.thresholds:
-            shown = (figure_cell(figure) for figure in (at.sensitivity, at.specificity, at.ppv, at.f1))
-            table.add_row(each.name, f"{at.threshold:g}", *shown)
+            shown = (figure_cell(at.sensitivity), figure_cell(at.specificity))
+            more = (figure_value(at.ppv), figure_value(at.f1))
+            table.add_row(each.name, f"{at.threshold:g}", *shown, *more)
     return table

@@ -204,3 +204,37 @@ def test_the_kermany_training_folder_has_2846_patients(shared: Path) -> None:
     assert manifest.classes == ("NORMAL", "PNEUMONIA")
     assert len(set(manifest.patients)) == 2846
     assert max(manifest.patients.count(patient) for patient in set(manifest.patients)) == 30
+
+
+KAGGLE = ("NORMAL/IM-0001-0001.png", "PNEUMONIA/person1_bacteria_1.png", "PNEUMONIA/person2_virus_3.png")
+SUBTYPE = "_(bacteria|virus)_"
+
+
+def test_finer_classes_come_out_of_the_names(tmp_path: Path) -> None:
+    source = folders(tmp_path, *KAGGLE)
+    manifest = read_manifest(source, label_pattern=SUBTYPE)
+    assert manifest.classes == ("NORMAL", "bacteria", "virus")
+    assert manifest.labels.tolist() == [0, 1, 2]
+    assert manifest.patients == read_manifest(source).patients
+    write_csv(manifest, tmp_path / "again.csv")
+    assert read_manifest(tmp_path / "again.csv") == manifest
+    assert read_manifest(tmp_path / "again.csv", label_pattern=SUBTYPE) == manifest
+
+
+def test_names_without_a_label_keep_the_folders_where_a_model_asks(tmp_path: Path) -> None:
+    source = folders(tmp_path, "NORMAL/1.png", "virus/2.png")
+    manifest = read_manifest(source, label_pattern=SUBTYPE, classes=("NORMAL", "bacteria", "virus"))
+    assert manifest.labels.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "error", "message"),
+    [
+        ("(", ConfigError, "label_pattern '\\(' is not a regular expression"),
+        ("_virus_", ConfigError, "has no group. Put the label into brackets"),
+        ("_(fungus)_", ManifestError, "matches no file name, such as 'IM-0001-0001.png'. Change it"),
+    ],
+)
+def test_a_label_pattern_that_tells_nothing_is_refused(tmp_path: Path, pattern, error, message) -> None:
+    with pytest.raises(error, match=message):
+        read_manifest(folders(tmp_path, *KAGGLE), label_pattern=pattern)

@@ -115,7 +115,7 @@ def test_probabilities_refer_to_the_classes_as_they_occur(kind: str, output: str
     head = Head(2, 2, settings.network)
     train_head(
         head, x[balance.rows][None], y[balance.rows], x, y, plan=balance, seed=0,
-        settings=HeadSettings(epochs=25, learning_rate=1e-2, weight_decay=0.0, keep="loss", patience=30),
+        settings=HeadSettings(epochs=60, learning_rate=2e-2, weight_decay=0.0, keep="loss", patience=60),
     )  # fmt: skip
     network = Network(torch.nn.Identity(), head, settings.image)
     undo_balance(network, balance.factor)

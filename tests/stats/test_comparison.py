@@ -6,7 +6,7 @@ from scipy.stats import binomtest, chi2, norm
 
 from lungscope.errors import DataError, UndefinedFigure
 from lungscope.stats.bootstrap import bootstrap_weights
-from lungscope.stats.comparison import delong, delong_interval, holm, mcnemar
+from lungscope.stats.comparison import delong, delong_interval, holm, mcnemar, twice_median
 from lungscope.stats.metrics import auroc
 
 # Albumin, total protein and outcome of 43 patients (DeLong, DeLong & Clarke-Pearson 1988).
@@ -170,3 +170,15 @@ def test_holm_gives_the_textbook_adjustment_in_the_given_order():
 def test_holm_refuses_what_is_no_p_value(p_values):
     with pytest.raises(DataError, match="from 0 to 1. Leave out comparisons"):
         holm(p_values)
+
+
+def test_twice_the_median_is_valid_for_tests_that_depend_on_each_other() -> None:
+    assert twice_median([0.03]) == 0.03
+    assert twice_median([0.01, 0.02, 0.9]) == pytest.approx(0.04)
+    assert twice_median([0.6, 0.7, 0.8]) == 1.0
+    rng = np.random.default_rng(0)
+    for correlation in (0.0, 0.5, 1.0):
+        common = rng.normal(size=(4000, 1))
+        z = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * rng.normal(size=(4000, 3))
+        p = 2 * norm.sf(np.abs(z))
+        assert np.mean([twice_median(row) <= 0.05 for row in p]) <= 0.055

@@ -17,7 +17,7 @@ from lungscope.model.history import Epoch
 from lungscope.model.imbalance import Plan, plan, undo_balance
 from lungscope.model.journal import Journal
 from lungscope.model.labelled import LabelledImages
-from lungscope.model.workers import choose_device, is_first, open_fabric, part_ways
+from lungscope.model.workers import choose_device, is_first, n_workers, open_fabric, part_ways
 from lungscope.model.zoo import Network, build_network
 
 
@@ -94,6 +94,12 @@ def _check(recipe: Recipe, n: int) -> None:
                 f"{f' and head.views = {head.views}' if name == 'head' else ''}. "
                 f"Use --set {name}.batch={max(2, min(n // 4, 32))}."
             )
+    fewest = 2 * n_workers()
+    if tuned.epochs and tuned.batch < fewest:
+        raise ConfigError(
+            f"finetune.batch = {tuned.batch} is too small for {n_workers()} processes: batch normalisation needs 2 "
+            f"images in each. Use --set finetune.batch={fewest} or more."
+        )
 
 
 def _train_frozen(

@@ -11,7 +11,6 @@ from typing import Literal, cast
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from lungscope.errors import ConfigError, RuntimeUnavailable
@@ -76,8 +75,7 @@ def open_fabric(device: str) -> Fabric:
         devices=here,
         num_nodes=n_workers() // here,
         precision=precision,
-        # Batch statistics differ per process while an epoch lasts; `average_statistics` joins them.
-        strategy=DDPStrategy(broadcast_buffers=False),
+        strategy="ddp",
     )
     fabric.launch()
     return fabric
@@ -94,8 +92,9 @@ def gather(part: Tensor, n: int, fabric: Fabric) -> Tensor:
         return part
     longest = -(-n // fabric.world_size)
     padded = torch.cat((part, part.new_zeros(longest - len(part), *part.shape[1:])))
-    gathered = cast(Tensor, fabric.all_gather(padded))
-    return gathered.transpose(0, 1).reshape(-1, *part.shape[1:])[:n]
+    parts = [torch.empty_like(padded) for _ in range(fabric.world_size)]
+    torch.distributed.all_gather(parts, padded)
+    return torch.stack(parts, dim=1).reshape(-1, *part.shape[1:])[:n]
 
 
 def total(figures: Tensor, fabric: Fabric) -> Tensor:
@@ -106,7 +105,10 @@ def total(figures: Tensor, fabric: Fabric) -> Tensor:
 
 
 def average_statistics(network: nn.Module, fabric: Fabric) -> None:
-    """Give every process the mean of the running statistics of batch normalisation."""
+    """Give every process the mean of the running statistics of batch normalisation.
+
+    While an epoch lasts, each process normalises by its own part of a batch.
+    """
     if fabric.world_size == 1:
         return
     for buffer in network.buffers():

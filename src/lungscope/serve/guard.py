@@ -3,7 +3,7 @@
 import logging
 import time
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,7 +31,9 @@ HEADERS = (
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
     (b"cache-control", b"no-store"),
 )
-SIGN_IN = {"WWW-Authenticate": 'Bearer, Basic realm="lungscope", charset="UTF-8"'}
+BEARER = ("WWW-Authenticate", "Bearer")
+# A line of its own, because Chromium takes a whole line as one challenge.
+BASIC = ("WWW-Authenticate", 'Basic realm="lungscope", charset="UTF-8"')
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ class Guard:
             self._check(scope)
             await self.app(scope, receive, answer)
         except Problem as problem:
-            extra = SIGN_IN if problem.kind is problems.UNAUTHORISED else {}
+            extra = _challenges(scope) if problem.kind is problems.UNAUTHORISED else ()
             await respond(answer, problem, extra)
         except ClientDisconnect:
             status = 499  # nobody is there to be answered; the number is nginx's
@@ -91,14 +93,20 @@ class Guard:
         state["who"] = who
 
 
-async def respond(send: Send, problem: Problem, extra: dict[str, str] | None = None) -> None:
+async def respond(send: Send, problem: Problem, extra: Sequence[tuple[str, str]] = ()) -> None:
     """Answer with a problem."""
     content = problems.body(problem.kind, str(problem))
     headers = {"Content-Type": problems.MEDIA_TYPE, "Content-Length": str(len(content))}
-    headers |= problems.headers(problem) | (extra or {})
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    headers |= problems.headers(problem)
+    raw = [(name.lower().encode(), value.encode()) for name, value in (*headers.items(), *extra)]
     await send({"type": "http.response.start", "status": problem.kind.status, "headers": raw})
     await send({"type": "http.response.body", "body": content})
+
+
+def _challenges(scope: Scope) -> tuple[tuple[str, str], ...]:
+    # A browser opens its sign-in box for Basic. The page asks by itself, so its own requests get none.
+    mode = dict(scope["headers"]).get(b"sec-fetch-mode", b"navigate")
+    return (BEARER, BASIC) if mode == b"navigate" else (BEARER,)
 
 
 def _without_port(host: str) -> str:

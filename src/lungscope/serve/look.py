@@ -36,7 +36,8 @@ def _png(description: str) -> dict[int | str, dict[str, Any]]:
 
 def _missing(*statuses: int) -> dict[int | str, dict[str, Any]]:
     schema = {"application/problem+json": {"schema": ProblemOut.model_json_schema()}}
-    return {status: {"description": "There is none.", "content": schema} for status in statuses}
+    told = {400: "The body is no JSON.", 404: "There is none.", 410: "Its pixels are gone."}
+    return {status: {"description": told[status], "content": schema} for status in statuses}
 
 
 class LookRoutes:
@@ -69,7 +70,7 @@ class LookRoutes:
         add(f"{one}/report.pdf", self.report, summary="One page for printing", response_class=Response,
             responses={200: {"description": "A4.", "content": {"application/pdf": {}}}, **none})  # fmt: skip
         add(f"{one}/feedback", self.judge, methods=["PUT"], summary="Agree or disagree with the finding",
-            response_model=Prediction, responses=none)  # fmt: skip
+            response_model=Prediction, responses=_missing(400, 404))  # fmt: skip
         add(f"{one}/feedback", self.unjudge, methods=["DELETE"], summary="Take feedback back",
             response_model=Prediction, responses=none)  # fmt: skip
         return router

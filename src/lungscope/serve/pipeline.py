@@ -108,15 +108,19 @@ class Pipeline:
         while jobs := self._take():
             started = time.monotonic()
             running = [job for job in jobs if job.answer.set_running_or_notify_cancel()]
-            try:
-                if running:
-                    self._answer(running)
-            except Exception as error:  # a worker outlives whatever happens to a batch
-                for job in running:
-                    if not job.answer.done():
-                        job.answer.set_exception(error)
-            finally:
-                self._done(len(jobs), time.monotonic() - started)
+            records, fault = self._try(running)
+            # Room is made before the answers go out: whoever has one may ask again at once.
+            self._done(len(jobs), time.monotonic() - started)
+            for job in running if fault else ():
+                job.answer.set_exception(fault)
+            for job, record in zip(running, records, strict=False):
+                job.answer.set_result(record)
+
+    def _try(self, jobs: Sequence[Job]) -> tuple[Sequence[Record], Exception | None]:
+        try:
+            return (self._answer(jobs) if jobs else ()), None
+        except Exception as error:  # a worker outlives whatever happens to a batch
+            return (), error
 
     def _take(self) -> list[Job]:
         with self._changed:
@@ -132,7 +136,7 @@ class Pipeline:
             self._seconds_each += 0.1 * (seconds / n / len(self._workers) - self._seconds_each)
             self._metrics.queue.set(self._open)
 
-    def _answer(self, jobs: Sequence[Job]) -> None:
+    def _answer(self, jobs: Sequence[Job]) -> Sequence[Record]:
         images = [self._decode(job) for job in jobs]
         good = [image.pixels for image in images if isinstance(image, Radiograph)]
         # Every core for a lone request; one each beside others, so that none waits for another.
@@ -149,8 +153,7 @@ class Pipeline:
             self._remember(job, records[-1])
         self.store.add(records)
         self._metrics.read(records)
-        for job, record in zip(jobs, records, strict=True):
-            job.answer.set_result(record)
+        return records
 
     def _decode(self, job: Job) -> Radiograph | DataError:
         try:

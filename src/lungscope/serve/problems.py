@@ -66,7 +66,8 @@ UNKNOWN_POINT = Kind("unknown-operating-point", 422, "The model has no such oper
 QUEUE_FULL = Kind("queue-full", 429, "The queue is full")
 NOT_READY = Kind("shutting-down", 503, "Not ready", 5)
 TIMEOUT = Kind("timeout", 504, "The answer took too long")
-BY_STATUS = {404: NOT_FOUND, 405: NOT_ALLOWED}
+MALFORMED_BODY = Kind("malformed-body", 400, "The body cannot be read")
+BY_STATUS = {400: MALFORMED_BODY, 404: NOT_FOUND, 405: NOT_ALLOWED}
 
 
 class Problem(LungscopeError):

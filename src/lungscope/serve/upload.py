@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from email.message import Message
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser
 
 from lungscope.serve.problems import MALFORMED, TOO_LARGE, TOO_MANY_FILES, UNSUPPORTED_MEDIA, Problem
 from lungscope.serve.settings import Limits
@@ -44,19 +45,20 @@ async def read_uploads(
     Raises:
         Problem: another type, beyond a limit, no file, or cut short.
     """
-    kind, options = parse_options_header(content_type)
-    if kind == b"multipart/form-data" and options.get(b"boundary"):
-        form = _Form(options[b"boundary"], limits.files)
+    kind, boundary = _content_type(content_type)
+    if kind == "multipart/form-data" and boundary:
+        form = _Form(boundary, limits.files)
         async for chunk in _limited(body, limits.request_bytes):
             form.feed(chunk)
         return form.uploads()
-    if kind.decode("latin-1").lower() not in RAW_TYPES:
+    if kind not in RAW_TYPES:
         known = ", ".join(sorted(RAW_TYPES))
         raise Problem(UNSUPPORTED_MEDIA, f"Send multipart/form-data with files, or one file as {known}.")
     content = bytearray()
     async for chunk in _limited(body, limits.request_bytes):
         content += chunk
-    return [Upload(_file_name(disposition), bytes(content))]
+    named = _file_name(disposition)
+    return [Upload(clean_name(named) if named else None, bytes(content))]
 
 
 def clean_name(name: str) -> str | None:
@@ -74,9 +76,30 @@ async def _limited(body: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes
         yield chunk
 
 
+def _content_type(header: str) -> tuple[str, bytes]:
+    message = Message()
+    message["Content-Type"] = header
+    try:
+        return message.get_content_type(), (message.get_boundary() or "").encode("latin-1")
+    except (LookupError, ValueError):  # parameters in an encoding that does not exist, or is not kept to
+        raise Problem(
+            UNSUPPORTED_MEDIA, "The Content-Type cannot be read. Send it as RFC 7578 has it."
+        ) from None
+
+
 def _file_name(disposition: str) -> str | None:
-    found = parse_options_header(disposition)[1].get(b"filename")
-    return None if found is None else clean_name(found.decode("utf-8", "replace"))
+    """The file name of a Content-Disposition, "" when it cannot be read; None when it has none."""
+    message = Message()
+    message["Content-Disposition"] = disposition
+    try:
+        name = message.get_filename()
+    except (LookupError, ValueError):
+        return ""
+    try:
+        # Browsers send UTF-8 as it is; headers were taken for Latin-1, which keeps the bytes.
+        return name and name.encode("latin-1").decode("utf-8", "replace")
+    except UnicodeEncodeError:  # it came percent-encoded (RFC 5987) and is text already
+        return name
 
 
 class _Form:
@@ -137,15 +160,16 @@ class _Form:
 
     def _end_header(self) -> None:
         if self._name.lower() == b"content-disposition":
-            self._disposition = self._value.decode("utf-8", "replace")
+            self._disposition = self._value.decode("latin-1")
         self._name, self._value = bytearray(), bytearray()
 
     def _begin_data(self) -> None:
-        if b"filename" not in parse_options_header(self._disposition)[1]:
+        name = _file_name(self._disposition)
+        if name is None:
             return
         if len(self._files) == self._most:
             raise self._too_many()
-        self._file = (_file_name(self._disposition), bytearray())
+        self._file = (clean_name(name), bytearray())
         self._files.append(self._file)
 
     def _data(self, data: bytes, start: int, end: int) -> None:

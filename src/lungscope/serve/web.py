@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -25,6 +26,14 @@ from lungscope.serve.settings import RESEARCH_USE
 
 PAGE = Path(__file__).parent / "web"
 SWEEP_S = 3600
+# Nothing is sent anywhere, whatever the environment asks FastAPI for; its spans would carry messages of errors.
+TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 
 
 def create_app(service: Service) -> Guard:
@@ -33,6 +42,7 @@ def create_app(service: Service) -> Guard:
         title="Lungscope",
         version=__version__,
         description=f"Chest radiographs in, calibrated and stored answers out. {RESEARCH_USE}",
+        telemetry=TELEMETRY,
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,
         responses=problem_responses(422),

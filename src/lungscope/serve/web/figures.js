@@ -79,6 +79,12 @@ export function pointTitle(point) {
   return name.charAt(0).toUpperCase() + name.slice(1);
 }
 
+/** The server's words as a sentence of the page, where the image needs no name. */
+export function sentence(text) {
+  const bare = text.replace(/^the image: /, "");
+  return bare.charAt(0).toUpperCase() + bare.slice(1);
+}
+
 /** Size in the unit one reads. */
 export function bytes(count) {
   if (count < 1024) return `${count} B`;

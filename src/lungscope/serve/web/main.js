@@ -1,6 +1,6 @@
 /** The page, put together. */
 
-import { Api } from "./api.js";
+import { Api, Problem } from "./api.js";
 import { Decision } from "./decision.js";
 import { askToken, openDialog, setUpDialog } from "./dialog.js";
 import { announce, byId, h } from "./dom.js";
@@ -51,7 +51,10 @@ byId("open-drift").addEventListener("click", () => openDrift(api));
 byId("open-shortcuts").addEventListener("click", () => keyboard.open());
 byId("csv").addEventListener("click", () => api.download(csvUrl(), "lungscope.csv"));
 byId("back").addEventListener("click", closeCase);
-window.addEventListener("unhandledrejection", (event) => complain(event.reason));
+window.addEventListener("unhandledrejection", (event) => {
+  if (event.reason instanceof Problem) event.preventDefault(); // told to the reader; other errors are the page's own
+  complain(event.reason);
+});
 window.addEventListener("beforeunload", (event) => uploads.active && event.preventDefault());
 await attempt(start);
 

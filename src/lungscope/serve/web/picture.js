@@ -43,6 +43,20 @@ export class Picture {
   }
 }
 
+/**
+ * A heat map whose faint parts are fainter still: they would veil the anatomy.
+ * @param {Blob} blob RGBA, transparent where there is no heat
+ */
+export async function readHeat(blob) {
+  const image = await createImageBitmap(blob);
+  const canvas = canvasOf(image.width, image.height);
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0);
+  context.globalCompositeOperation = "destination-in"; // squares the cover
+  context.drawImage(image, 0, 0);
+  return canvas;
+}
+
 /** One opaque grey pixel (little-endian RGBA) per grey value. */
 function lookup({ level, width, inverted }) {
   const table = new Uint32Array(256);

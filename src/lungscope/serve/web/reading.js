@@ -1,5 +1,7 @@
 /** What the page knows: the radiographs, which one is open, and how they are decided. */
 
+import { sentence } from "./figures.js";
+
 /**
  * One row of the worklist: a prediction, or a file that is on its way or could not be sent.
  * @typedef {object} Entry
@@ -96,7 +98,7 @@ export class Reading extends EventTarget {
     const known = this.entries.get(prediction.id);
     const name = file?.name || known?.name || prediction.file || `Result ${prediction.id.slice(0, 8)}`;
     const entry = { key: prediction.id, state: prediction.status, name, prediction, file: file ?? known?.file ?? null };
-    this.entries.set(prediction.id, { ...entry, message: prediction.reason, progress: 1 });
+    this.entries.set(prediction.id, { ...entry, message: sentence(prediction.reason), progress: 1 });
     return this.entries.get(prediction.id);
   }
 

@@ -2,8 +2,9 @@
 
 import { byId, h } from "./dom.js";
 import { Gestures } from "./gestures.js";
-import { Picture } from "./picture.js";
+import { Picture, readHeat } from "./picture.js";
 
+const OPACITY = 0.4; // as in index.html
 const WINDOW = { level: 127.5, width: 255, inverted: false };
 
 export class Viewer {
@@ -12,7 +13,7 @@ export class Viewer {
    * @param {import("./api.js").Api} api
    */
   constructor(reading, api) {
-    Object.assign(this, { reading, api, picture: null, heatmap: null, shownKey: null, opacity: 0.35, tool: "window" });
+    Object.assign(this, { reading, api, picture: null, heatmap: null, shownKey: null, opacity: OPACITY, tool: "window" });
     this.canvas = byId("canvas");
     this.context = this.canvas.getContext("2d");
     this.reset();
@@ -49,7 +50,7 @@ export class Viewer {
     try {
       const [picture, heatmap] = await Promise.all([
         links.image && this.api.blob(links.image).then(Picture.read),
-        links.heatmap && this.api.blob(links.heatmap).then(createImageBitmap),
+        links.heatmap && this.api.blob(links.heatmap).then(readHeat),
       ]);
       if (this.shownKey !== entry.key) return;
       Object.assign(this, { picture, heatmap });
@@ -120,7 +121,7 @@ export class Viewer {
   }
 
   toggleHeat() {
-    const next = this.opacity ? 0 : this.lastOpacity || 0.35;
+    const next = this.opacity ? 0 : this.lastOpacity || OPACITY;
     this.lastOpacity = this.opacity;
     this.showHeat(next);
   }

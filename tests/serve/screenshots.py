@@ -1,0 +1,90 @@
+"""Draw the pictures of the page in docs/pictures, with phantoms: python tests/serve/screenshots.py RUN.
+
+RUN is a model trained on phantoms, as `lungscope demo` leaves one. Read the pictures before they are kept.
+"""
+
+import sys
+import tempfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from page.conftest import CHROMIUM, drawn, run_server
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+
+from lungscope.data.phantom import AGENTS, draw_phantom
+
+PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
+DESK = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+COLOURS = 256
+LARGEST = 200_000
+
+
+def main(model: Path) -> None:
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        folder = Path(name)
+        files = draw_files(folder)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        with run_server(model, folder) as server:
+            for theme in ("dark", "light"):
+                server.clear()
+                options = {"viewport": DESK, "color_scheme": theme, "locale": "en-GB"}
+                page = browser.new_page(**options)
+                page.goto(server.url)
+                page.set_input_files("#files", files)
+                expect(page.locator(".row .row-picture img")).to_have_count(len(files) - 1)
+                {"dark": show_dark, "light": show_light}[theme](page)
+            phone = browser.new_page(viewport=PHONE, color_scheme="dark", is_mobile=True, has_touch=True)
+            phone.goto(server.url)
+            phone.locator(".row[data-state=suspicious]").first.tap()
+            drawn(phone)
+            keep(phone, "page-phone")
+        browser.close()
+
+
+def draw_files(folder: Path) -> list[Path]:
+    """Eight phantoms and a letter."""
+    kinds = tuple(AGENTS)
+    files = [folder / f"phantom {i + 1}.png" for i in range(8)]
+    for i, file in enumerate(files):
+        rng = np.random.default_rng(40 + i)
+        phantom = draw_phantom(rng, abnormal=i % 2 > 0, kind=kinds[i // 2 % 2], size=640, visibility=1.4)
+        Image.fromarray(phantom.pixels).save(file)
+    letter = folder / "letter.png"
+    letter.write_text("Dear colleague")
+    return [*files, letter]
+
+
+def show_dark(page: Any) -> None:
+    page.locator(".row[data-state=suspicious]").first.click()
+    drawn(page)
+    keep(page, "page-dark")
+    page.locator(".row[data-state=not_assessed]").click()
+    keep(page, "page-not-assessed")
+
+
+def show_light(page: Any) -> None:
+    page.locator(".row[data-state=suspicious]").nth(2).click()
+    drawn(page)
+    page.get_by_label("Local prevalence", exact=True).fill("10")
+    page.locator("#threshold").fill("0.3")
+    page.get_by_role("button", name="Agree", exact=True).click()
+    expect(page.locator("#agree")).to_have_attribute("aria-pressed", "true")
+    page.locator("#case").evaluate("element => element.scrollTo(0, 0)")
+    keep(page, "page-light")
+
+
+def keep(page: Any, name: str) -> None:
+    picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
+    path = PICTURES / f"{name}.png"
+    palette = picture.quantize(COLOURS)
+    picture.quantize(palette=palette).save(path, optimize=True)  # with dithering
+    if path.stat().st_size > LARGEST:
+        raise SystemExit(f"{path}: {path.stat().st_size:,} bytes are more than {LARGEST:,}.")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
