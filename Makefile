@@ -36,7 +36,7 @@ demo: $(VENV)/.train  ## Train, evaluate and predict on phantoms, or on DATA=fol
 test: lint types unit  ## Everything CI runs
 
 lint: $(VENV)/.dev
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/.dev

@@ -32,6 +32,11 @@ def test_what_is_given_is_not_searched() -> None:
         search_space(load_recipe("default"), every)
 
 
+def test_augmentation_is_not_searched_where_nothing_is_augmented() -> None:
+    assert not any(name.startswith("augment.") for name in names("default", "head.views=1"))
+    assert any(name.startswith("augment.") for name in names("default", "head.views=1", "finetune.epochs=1"))
+
+
 def test_dropout_after_hidden_layers_keeps_one() -> None:
     space = search_space(load_recipe("default", ["network.hidden=[64]", "network.hidden_dropout=0.5"]))
     (hidden,) = (each for each in space if each.name == "network.hidden")

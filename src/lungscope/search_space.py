@@ -62,6 +62,8 @@ def search_space(recipe: Recipe, overrides: Sequence[str] = ()) -> Space:
         none = () if network.hidden_dropout else ("[]",)
         space.append(Choice("network.hidden", (*none, "[128]", "[256]", "[512]")))
     given = {each.partition("=")[0].strip() for each in overrides}
+    if not recipe.finetune.epochs and head.views == 1 and "head.views" in given:
+        space = [each for each in space if not each.name.startswith("augment.")]  # no image is augmented
     left = tuple(each for each in space if each.name not in given)
     if not left:
         raise ConfigError("Every setting that is searched is given by --set. Leave one of them out.")

@@ -43,7 +43,8 @@ def study(found: Study) -> None:
 
 
 def _ranking(board: Leaderboard) -> Table:
-    table = plain_table("method", "AUROC", "accuracy", "sens.", "spec.", "F1", "seeds")
+    mean = "" if len(board.comparison.classes) == 2 else "mean "
+    table = plain_table("method", f"{mean}AUROC", "accuracy", "sens.", "spec.", f"{mean}F1", "seeds")
     for each in board.comparison.standings:
         shown = (figure_cell(getattr(each, name)) for name in ("auroc", "accuracy"))
         more = (figure_value(getattr(each, name)) for name in ("sensitivity", "specificity", "f1"))

@@ -4,12 +4,12 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lungscope.stats.operating import OperatingPoint
 from onnx import TensorProto, helper
 
 from lungscope.errors import BundleError
 from lungscope.inference.bundle import Calibration, Card, Parity, load_bundle, seal_bundle
 from lungscope.stats.metrics import Figure
+from lungscope.stats.operating import OperatingPoint
 
 CARD = Card(
     classes=("NORMAL", "PNEUMONIA"),

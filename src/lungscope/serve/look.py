@@ -1,6 +1,7 @@
 """The routes that show, list, export, judge and remove what was predicted."""
 
 import csv
+import threading
 from collections.abc import Iterator
 from datetime import datetime
 from io import StringIO
@@ -24,6 +25,8 @@ Id = Annotated[
 ]
 Share = Annotated[float | None, Query(ge=0, le=1)]
 PDF_SIDE = 1600
+PICTURES_AT_ONCE = 2
+"""A picture may have `MAX_PIXELS`; memory stays bounded however many are asked for."""
 COLUMNS = (
     "id", "created", "file", "status", "finding", "suspicion", "operating_point", "threshold", "reason",
     "notes", "feedback", "patient_hash", "asked_by", "model_sha256", "engine",
@@ -46,6 +49,8 @@ class LookRoutes:
     def __init__(self, service: Service) -> None:
         """Look into the store of `service`."""
         self._service = service
+        self._opening = threading.Semaphore(PICTURES_AT_ONCE)
+        self._drawing = threading.Lock()  # Matplotlib is not made for several threads
 
     def router(self) -> APIRouter:
         """The routes, documented."""
@@ -140,7 +145,8 @@ class LookRoutes:
         if content is None:
             raise Problem(NOT_KEPT, "Its pixels were not kept. Send the file again to see it.")
         try:
-            return Response(grey_png(radiograph(content, max_side)), media_type="image/png")
+            with self._opening:
+                return Response(grey_png(radiograph(content, max_side)), media_type="image/png")
         except DataError:
             raise Problem(NOT_FOUND, "The file could not be read, so there is no picture.") from None
 
@@ -156,9 +162,10 @@ class LookRoutes:
         """The decision, the operating point with its intervals, and the pictures while they are kept."""
         record = self._record(id)
         content = self._service.originals.content(id) if record.assessment else None
-        pixels = radiograph(content, PDF_SIDE) if content else None
         name = record.file or self._service.originals.name(id)
-        page = write_pdf(record, self._service.predictor.card, name, pixels)
+        with self._drawing:
+            pixels = radiograph(content, PDF_SIDE) if content else None
+            page = write_pdf(record, self._service.predictor.card, name, pixels)
         self._service.store.note(request.state.who, "exported", "report.pdf", id)
         return Response(page, media_type="application/pdf", headers=_attached(f"lungscope-{id[:8]}.pdf"))
 

@@ -18,6 +18,8 @@ from lungscope.serve.store import Store
 from lungscope.serve.web import create_app
 
 SHUTDOWN_S = 5
+KEEP_ALIVE_S = 75
+"""Longer than the longest Retry-After, so that whoever waits need not connect again."""
 SHOWN_FAULTS = 20
 
 
@@ -46,6 +48,7 @@ def serve(
         access_log=False,  # the audit log tells who asked what
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.limits.seconds) + SHUTDOWN_S,
         ssl_certfile=certificate,
         ssl_keyfile=private_key,

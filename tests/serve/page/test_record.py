@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,10 +117,14 @@ JUDGEMENTS: tuple[tuple[dict[str, Any], str], ...] = (
 )
 
 
+def answering(document: dict[str, Any]) -> Callable[[Any], None]:
+    return lambda route: route.fulfill(json=document)
+
+
 def test_drift_is_judged_in_words(page: Any) -> None:
     for changes, words in JUDGEMENTS:
         page.unroute_all()
-        page.route("**/v1/drift*", lambda route, changes=changes: route.fulfill(json=drift(**changes)))
+        page.route("**/v1/drift*", answering(drift(**changes)))
         page.get_by_role("button", name="Drift").click()
         expect(page.locator("#drift-verdict")).to_contain_text(words)
         page.keyboard.press("Escape")
