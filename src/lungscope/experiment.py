@@ -57,6 +57,8 @@ def train_run(
     from lungscope.model.train import train
     from lungscope.model.workers import first_goes_first, is_first
 
+    for goal in recipe.operating_points.values():
+        parse_goal(goal)  # refuses what cannot be chosen before anything is trained
     with first_goes_first(device):
         if is_first():
             _claim(out, recipe, force=force, resume=resume)

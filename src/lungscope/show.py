@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from lungscope.console import stderr, track
@@ -165,17 +166,14 @@ def recipes() -> None:
     """Print every recipe with its network and protocol, and the settings of the default one as TOML."""
     from lungscope.config import dump_recipe, load_recipe, recipe_names
 
-    table = Table(
-        "recipe", "network", "parameters", "input", "protocol", "what it does, and where it is from"
-    )
+    console = Console(highlight=False)
     for name in recipe_names():
         recipe = load_recipe(name)
-        table.add_row(
-            name, recipe.network.backbone, _parameters(recipe), f"{recipe.image.size} px", protocol(recipe),
-            f"{recipe.description} {recipe.source}.",
-        )  # fmt: skip
-    console = Console(highlight=False)
-    console.print(table)
+        parameters = _parameters(recipe)
+        size = f"{recipe.image.size} px" + (f", {parameters} parameters" if parameters else "")
+        console.print(f"[bold]{name}[/bold]  {recipe.network.backbone}, {size}", soft_wrap=True)
+        for line in (protocol(recipe), f"{recipe.description} {recipe.source}."):
+            console.print(Padding(line, (0, 0, 0, 4)), markup=False)
     console.print("\nSettings of the default recipe; change them with --set section.key=value:\n")
     console.print(dump_recipe(load_recipe()), markup=False)
 

@@ -28,5 +28,5 @@ def test_a_history_that_does_not_fit_is_refused_with_a_remedy(text: str) -> None
 
 def test_what_training_writes_is_read_back() -> None:
     history = pytest.importorskip("lungscope.model.history")
-    epoch = history.Epoch("head", 3, 0.25, 0.5, 0.875, 1e-3, 1.5)
+    epoch = history.Epoch("head", 3, 0.25, 0.9, 0.5, 0.8, 0.875, 1e-3, 1.5)
     assert parse_history(history.history_csv([epoch])) == (TrainingEpoch("head", 3, 0.25, 0.5, 0.875),)

@@ -72,7 +72,7 @@ def test_the_curves_are_there_for_tensorboard(images, tmp_path) -> None:
 
 def test_mlflow_without_its_server_names_the_remedy(images, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nothing://here")
-    with pytest.raises(RuntimeUnavailable, match="MLFLOW_TRACKING_URI.*unset the variable"):
+    with pytest.raises(RuntimeUnavailable, match="MLFLOW_TRACKING_URI cannot be used.*unset the variable"):
         train(*images, 2, small(), device="cpu", log=tmp_path)
 
 

@@ -73,12 +73,15 @@ def _open_mlflow(recipe: Recipe) -> Any:
             "MLFLOW_TRACKING_URI is set, but mlflow is not installed. Run: pip install 'lungscope[mlflow]', "
             "or unset the variable."
         ) from None
+    # Its client would try for minutes before a training begins.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     try:
         mlflow.start_run(run_name=recipe.name)
         mlflow.log_params(_flat(recipe.model_dump(mode="json")))
     except Exception as error:  # the client raises many kinds, each meaning that there is no server
         raise RuntimeUnavailable(
-            f"MLflow at MLFLOW_TRACKING_URI does not answer ({type(error).__name__}). Start it, or unset the variable."
+            f"MLflow at MLFLOW_TRACKING_URI cannot be used ({str(error).partition(chr(10))[0][:200].rstrip('.')}). "
+            "Start its server or name another, or unset the variable."
         ) from error
     return mlflow
 
