@@ -47,7 +47,9 @@ def readings(rows: Iterable[Reading], predictor: Predictor, total: int, out: Pat
     rate = total / max(time.perf_counter() - started, 1e-9)
     counts = ", ".join(f"{n} {name}" for name, n in findings.most_common())
     where = f" → {out}" if out else ""
-    _say(f"{total} file{'s' * (total != 1)}: {counts} ({rate:.0f} images/s, {predictor.engine}){where}. {RESEARCH_USE}")
+    _say(
+        f"{total} file{'s' * (total != 1)}: {counts} ({rate:.0f} images/s, {predictor.engine}){where}. {RESEARCH_USE}"
+    )
     return failures
 
 
