@@ -38,7 +38,11 @@ export function askToken(refused) {
       resolve(input.value.trim());
     };
     const stay = (event) => event.preventDefault();
-    const reopen = () => dialog.showModal();
+    // Without a user's gesture the browser closes it all the same: it comes back with the field in focus.
+    const reopen = () => {
+      dialog.showModal();
+      input.focus();
+    };
     dialog.addEventListener("cancel", stay);
     dialog.addEventListener("close", reopen);
     button.addEventListener("click", use);
