@@ -1,20 +1,18 @@
 """An evaluation as one self-contained HTML page: no script, no external resource, the same bytes every time."""
 
-import base64
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
 from lungscope import __version__
 from lungscope.data.audit import AuditReport, Finding
 from lungscope.evaluation import figures, summary
+from lungscope.evaluation.chapter import Chapter, Plot, data_uri
 from lungscope.evaluation.evaluate import Confusion, Evaluation, ModelReference
 from lungscope.evaluation.history import TrainingEpoch
 from lungscope.inference.overlay import colour_ramp, overlay
@@ -60,13 +58,8 @@ class Report:
     """The worst errors first."""
     notes: tuple[str, ...] = ()
     """What was decided about the data, in plain words."""
-
-
-@dataclass(frozen=True)
-class _Plot:
-    name: str
-    picture: Markup
-    reading: str
+    chapters: tuple[Chapter, ...] = ()
+    """Further topics, after the figures that every report has."""
 
 
 @dataclass(frozen=True)
@@ -109,35 +102,35 @@ def render_report(report: Report) -> str:
     )  # fmt: skip
 
 
-def _plots(evaluation: Evaluation) -> dict[str, list[_Plot]]:
+def _plots(evaluation: Evaluation) -> dict[str, list[Plot]]:
     curves, points = evaluation.curves, evaluation.operating_points
     if curves is None:
         return {"discrimination": [], "calibration": []}
     calibration = [
-        _Plot("Reliability", figures.reliability_figure(curves.reliability),
+        Plot("Reliability", figures.reliability_figure(curves.reliability),
               "On the dashed line a probability of 80% comes true eight times in ten. Bars are 95% intervals."),
-        _Plot("Probabilities by class", figures.scores_figure(curves.histogram, evaluation.classes, points),
+        Plot("Probabilities by class", figures.scores_figure(curves.histogram, evaluation.classes, points),
               "The further apart the classes lie, the better. The dashed line is the default threshold."),
     ]  # fmt: skip
     if curves.roc is None or curves.precision_recall is None:
         return {"discrimination": [], "calibration": calibration}
     prevalence = evaluation.prevalence.value or 0.0
     discrimination = [
-        _Plot("ROC curve", figures.roc_figure(curves.roc, curves.band, points),
+        Plot("ROC curve", figures.roc_figure(curves.roc, curves.band, points),
               "The closer to the upper left, the better. The band is the 95% interval at each false-positive rate."),
-        _Plot("Precision and recall",
+        Plot("Precision and recall",
               figures.precision_recall_figure(curves.precision_recall, prevalence, points),
               "The closer to the upper right, the better. It holds at the prevalence of these data only."),
     ]  # fmt: skip
     return {"discrimination": discrimination, "calibration": calibration}
 
 
-def _training(history: tuple[TrainingEpoch, ...]) -> list[_Plot]:
+def _training(history: tuple[TrainingEpoch, ...]) -> list[Plot]:
     if not history:
         return []
     return [
-        _Plot("Loss", figures.loss_figure(history), "Validation rising while training falls is overfitting."),
-        _Plot("Validation AUROC", figures.learning_figure(history), "The epoch with the dot was kept."),
+        Plot("Loss", figures.loss_figure(history), "Validation rising while training falls is overfitting."),
+        Plot("Validation AUROC", figures.learning_figure(history), "The epoch with the dot was kept."),
     ]
 
 
@@ -159,7 +152,7 @@ def _cases(gallery: tuple[GalleryCase, ...]) -> list[_Case]:
     cases = []
     for number, case in enumerate(gallery, start=1):
         small = _reduced(case.image)
-        cases.append(_Case(number, case, _data_uri(small), _data_uri(overlay(small, case.heatmap))))
+        cases.append(_Case(number, case, data_uri(small), data_uri(overlay(small, case.heatmap))))
     return cases
 
 
@@ -167,12 +160,6 @@ def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     picture = Image.fromarray(pixels)
     picture.thumbnail((LARGEST_PICTURE, LARGEST_PICTURE), Image.Resampling.LANCZOS)
     return np.asarray(picture)
-
-
-def _data_uri(pixels: NDArray[np.uint8]) -> str:
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode("ascii")
 
 
 def _row_shares(confusion: Confusion) -> list[list[float]]:
