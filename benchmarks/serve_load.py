@@ -138,14 +138,12 @@ def overload(service: Service, listing: Path, seconds: float) -> None:
     answered, asked = found["statuses"].get("201", 0), sum(found["statuses"].values())
     time.sleep(3)  # what was accepted when wrk stopped is finished and stored too
     stored = service.stored() - before
-    tenth = max(len(memory) // 10, 1)
     print(
         f"overload for {found['seconds']:.0f} s: {found['statuses']}, {found['socket_errors']} socket errors, "
         f"{found['timeouts']} time-outs\n"
         f"answered {answered / found['seconds']:.0f} of {asked / found['seconds']:.0f} requests/s\n"
         f"answered {answered}, stored {stored} (the {stored - answered} more were on their way when wrk stopped)\n"
-        f"memory: {np.mean(memory[:tenth]):.0f} MB in the first tenth, {np.mean(memory[-tenth:]):.0f} MB in the last, "
-        f"{max(memory):.0f} MB at most",
+        f"memory in MB, tenth by tenth: {' '.join(f'{np.mean(part):.0f}' for part in np.array_split(memory, 10))}",
         flush=True,
     )
 

@@ -20,11 +20,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sealed bundle of a small untrained network: NORMAL and PNEUMONIA, 64 px, two operating points."""
     import torch
 
-    from lungscope.config import ImageSettings, NetworkSettings
     from lungscope.inference.bundle import Calibration, Card, seal_bundle
     from lungscope.inference.validation import SKETCH, Curve, Reference, Validation
     from lungscope.model.export import build_graph, export_backbone
     from lungscope.model.zoo import build_network
+    from lungscope.settings import ImageSettings, NetworkSettings
     from lungscope.stats.metrics import Figure
     from lungscope.stats.operating import OperatingPoint
 
@@ -71,3 +71,49 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         pixels = rng.normal(60, 25, (70, 90)) + slope
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=90)
     return paths
+
+
+@pytest.fixture(scope="session")
+def gated(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path:
+    """A sealed bundle of a small network, 64 px, with a gate and prediction sets fitted on `pictures`."""
+    import numpy as np
+    import torch
+
+    from lungscope.data.image import read_radiograph
+    from lungscope.inference.bundle import Calibration, Card, seal_bundle
+    from lungscope.inference.gate import calibrate_gate
+    from lungscope.inference.runtime import choose_engine, open_session
+    from lungscope.model.export import build_graph, export_backbone
+    from lungscope.model.features import embedder
+    from lungscope.model.gate import CHECKS, fit_gate
+    from lungscope.model.labelled import LabelledImages
+    from lungscope.model.zoo import build_network
+    from lungscope.settings import GateSettings, ImageSettings, NetworkSettings
+    from lungscope.stats.conformal import fit_conformal
+    from lungscope.stats.metrics import Figure
+    from lungscope.stats.operating import OperatingPoint
+
+    torch.manual_seed(0)
+    network = build_network(NetworkSettings(backbone="cnn-8-16-32"), ImageSettings(size=64), 2).eval()
+    backbone = export_backbone(network, 64)
+    pixels = np.stack([read_radiograph(path, size=64).pixels for path in pictures])
+    images = LabelledImages(pixels, np.arange(41) % 2, np.arange(41))
+    gate = fit_gate(images, embedder(network, backbone, torch.device("cpu")), GateSettings(directions=8), 0)
+    graph = build_graph(network, backbone, Calibration(), gate)
+    session = open_session(graph, choose_engine("onnxruntime", "fp32"), threads=1)
+    probabilities, distances, checks = session.run([pixels], ["probabilities", "distance", "checks"])
+    card = Card(
+        classes=("NORMAL", "PNEUMONIA"),
+        size=64,
+        operating_points=(OperatingPoint("half", "0.5", 0.5, Figure(0.9), Figure(0.9)),),
+        calibration=Calibration(),
+        recipe='name = "test"\n',
+        recipe_name="test",
+        versions={},
+        data={},
+        gate=calibrate_gate(distances, checks, CHECKS, [""] * 41, 0.95),
+        conformal=fit_conformal(images.labels, probabilities),
+    )
+    path = tmp_path_factory.mktemp("gated") / "model.onnx"
+    path.write_bytes(seal_bundle(graph, card))
+    return path

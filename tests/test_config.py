@@ -1,16 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from lungscope.config import (
-    FinetuneSettings,
-    HeadSettings,
-    Recipe,
-    dump_recipe,
-    load_recipe,
-    recipe_names,
-    setting_names,
-)
+from lungscope.config import Recipe, dump_recipe, load_recipe, recipe_names, setting_names
 from lungscope.errors import ConfigError
+from lungscope.settings import FinetuneSettings, HeadSettings
 
 PUBLISHED = {
     "a-densenet121", "a-inceptionv3", "a-resnet50", "a-vgg16", "b-deepcnn200", "c-baseline-cnn",

@@ -14,7 +14,6 @@ from PIL import Image
 from scipy.special import softmax
 
 from lungscope.cli import main
-from lungscope.config import ImageSettings, NetworkSettings
 from lungscope.data.manifest import read_manifest, write_csv
 from lungscope.ensemble import build_ensemble
 from lungscope.errors import ConfigError, OutputError
@@ -23,6 +22,7 @@ from lungscope.inference.predictor import Predictor
 from lungscope.model.ensemble import average_heatmaps
 from lungscope.model.export import build_graph, export_backbone
 from lungscope.model.zoo import build_network
+from lungscope.settings import ImageSettings, NetworkSettings
 
 NETWORKS = {"a": ("cnn-4-8", 1.0), "b": ("cnn-4-8-8", 1.7), "c": ("cnn-6", 0.4)}
 """Other widths and other grids: 8, 4 and 16 pixels at 32."""

@@ -10,13 +10,14 @@ from typing import Annotated
 
 import typer
 
-from lungscope import __version__, cli_methods
+from lungscope import __version__, cli_bench, cli_export, cli_methods, cli_robust, cli_score
 from lungscope.errors import LungscopeError, RuntimeUnavailable
 from lungscope.options import (
     FAILED_FILES,
     USER_ERROR,
     Data,
     Device,
+    ErrorRate,
     Force,
     Json,
     Leakage,
@@ -26,6 +27,7 @@ from lungscope.options import (
     RecipeName,
     Runtime,
     Weights,
+    chosen_point,
 )
 
 app = typer.Typer(
@@ -57,24 +59,21 @@ def demo(
 @app.command()
 def audit(
     data: Data,
-    out: Annotated[Path | None, typer.Option(help="Folder for audit.json.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for audit.json and audit.html.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 2 when there is leakage.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Look for what makes figures lie: unreadable files, duplicates, patients in two splits, imbalance.
+    """Look for what makes figures lie: copies, patients in two splits, shortcuts, unreadable files, imbalance.
 
-    Example: lungscope audit chest_xray --strict
+    Example: lungscope audit chest_xray --strict --out audit
     """
-    from lungscope import show
-    from lungscope.config import ImageSettings
-    from lungscope.data.audit import write_audit
-    from lungscope.data.dataset import load
+    from lungscope import show_audit
+    from lungscope.data.inspection import inspect
 
-    report = load(data, ImageSettings().size).audit
-    if out:
-        write_audit(report, out / "audit.json")
-    show.audit(report, as_json=as_json)
-    if strict and report.leaks:
+    found = inspect(data)
+    page = show_audit.write(found, out) if out else None
+    show_audit.inspection(found, page, as_json=as_json)
+    if strict and found.report.leaks:
         raise typer.Exit(USER_ERROR)
 
 
@@ -115,7 +114,17 @@ def evaluate(
     prevalence: Annotated[
         float | None, typer.Option(help="Share of diseased where the model will be used.")
     ] = None,
+    far: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of other images that the gate should decline; repeatable."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json and report.html.")] = None,
+    no_heat_checks: Annotated[
+        bool, typer.Option("--no-heat-checks", help="Leave out the checks of heat maps, some seconds.")
+    ] = False,
+    adapt_prior: Annotated[
+        bool, typer.Option("--adapt-prior", help="Also correct for the prevalence the images suggest.")
+    ] = False,
     runtime: Runtime = "auto",
     precision: PrecisionName = "auto",
     as_json: Json = False,
@@ -133,8 +142,9 @@ def evaluate(
     card = bundle.card
     images = load(data, card.size, classes=card.classes, label_pattern=card.label_pattern)
     done = evaluate_bundle(
-        bundle, images, out, split=split, prevalence=prevalence, runtime=runtime, precision=precision
-    )
+        bundle, images, out, split=split, prevalence=prevalence, runtime=runtime, precision=precision,
+        far=far or (), heat_checks=not no_heat_checks, adapt_prior=adapt_prior,
+    )  # fmt: skip
     show.evaluation(done, as_json=as_json)
 
 
@@ -143,18 +153,25 @@ def predict(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, DICOM files or folders.")],
     model: Model,
     operating_point: Annotated[
-        str | None, typer.Option(help="One of the model's; see 'lungscope describe'.")
+        str | None, typer.Option(help="One of the model's, or a goal: 'sensitivity >= 0.98'.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Flag from this probability on, instead of an operating point.")
+    ] = None,
+    prevalence: Annotated[
+        float | None, typer.Option(help="Share of diseased where it is used; tells what a flag is worth.")
     ] = None,
     heatmaps: Annotated[Path | None, typer.Option(help="Folder for overlays.")] = None,
+    error_rate: ErrorRate = None,
     out: Annotated[Path | None, typer.Option(help="FILE.csv or FILE.jsonl instead of a table.")] = None,
     runtime: Runtime = "auto",
     precision: PrecisionName = "auto",
 ) -> None:
-    """Classify images: file, finding, calibrated probability, operating point, notes.
+    """Classify images: finding, calibrated probability, operating point, file, notes; or why one is not assessed.
 
     Example: lungscope predict new/*.jpeg --model runs/first --heatmaps overlays
     """
-    from lungscope import show
+    from lungscope import show, show_statistics
     from lungscope.inference import batch
     from lungscope.inference.bundle import load_bundle
     from lungscope.inference.predictor import Predictor
@@ -162,9 +179,14 @@ def predict(
     if out:
         batch.check_table(out)
     predictor = Predictor(load_bundle(model), runtime=runtime, precision=precision)
+    operating_point = chosen_point(operating_point, threshold)
+    if prevalence is not None:
+        show_statistics.predictive(predictor.card, operating_point, prevalence)
     sources = batch.find_sources(inputs)
     paths = [source.path for source in sources]
-    readings = predictor.read(paths, operating_point=operating_point, heatmaps=heatmaps is not None)
+    readings = predictor.read(
+        paths, operating_point=operating_point, heatmaps=heatmaps is not None, error_rate=error_rate
+    )
     if heatmaps:
         readings = batch.write_overlays(readings, sources, heatmaps)
     if show.readings(readings, predictor, len(paths), out):
@@ -184,7 +206,11 @@ def recipes() -> None:
 
 @app.command()
 def describe(
-    model: Annotated[Path, typer.Argument(help="A run folder or a model.onnx.")], as_json: Json = False
+    model: Annotated[Path, typer.Argument(help="A run folder or a model.onnx.")],
+    prevalence: Annotated[
+        float | None, typer.Option(help="Share of diseased where it will be used; adds PPV and NPV.")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """Tell what a model is: classes, operating points, calibration, data, versions, seal.
 
@@ -192,33 +218,7 @@ def describe(
     """
     from lungscope import show
 
-    show.bundle(model, as_json=as_json)
-
-
-@app.command()
-def bench(
-    data: Data,
-    weights: Weights = "imagenet",
-    full_size: Annotated[
-        Path | None, typer.Option(help="A folder of radiographs at their original size.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="FILE.json for the figures.")] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer images; the ratios are less certain.")
-    ] = False,
-) -> None:
-    """Measure this machine: ours beside a plain PyTorch script of the same work, in one run.
-
-    Example: lungscope bench chest_xray/train --weights mobilenetv2.safetensors
-    """
-    from lungscope import show
-    from lungscope.benchmark.bench import benchmark_json, run_benchmark
-    from lungscope.output import write_atomically
-
-    found = run_benchmark(data, weights, full_size, quick=quick)
-    if out:
-        write_atomically(out, benchmark_json(found))
-    show.benchmark(found)
+    show.bundle(model, as_json=as_json, prevalence=prevalence)
 
 
 @app.command()
@@ -292,6 +292,10 @@ def _server() -> ModuleType:
 
 
 cli_methods.add_to(app)
+cli_bench.add_to(app)
+cli_export.add_to(app)
+cli_robust.add_to(app)
+cli_score.add_to(app)
 
 
 def _version(value: bool) -> None:

@@ -26,6 +26,9 @@ def compare(
     recipes: Annotated[str, typer.Option(help="Recipes to train, separated by commas.")] = "",
     seeds: Annotated[int, typer.Option(help="Training runs per recipe; 3 to call one better.")] = 1,
     folds: Annotated[int, typer.Option(help="Cross-validation by patient instead of one split.")] = 0,
+    fractions: Annotated[
+        str, typer.Option(help="Parts of the training patients for a learning curve: 0.1,0.25,0.5,1.")
+    ] = "1",
     out: Annotated[Path, typer.Option(help="Folder for runs and leaderboard.")] = Path("comparison"),
     overrides: Overrides = None,
     weights: ContestWeights = "imagenet",
@@ -40,7 +43,7 @@ def compare(
     Example: lungscope compare chest_xray --recipes default,scratch --seeds 3 --out comparison
     """
     from lungscope import show_methods
-    from lungscope.contest import run_contest
+    from lungscope.contest import parse_fractions, run_contest
     from lungscope.runs import check_inputs, compare_runs
 
     *runs, data = inputs
@@ -48,7 +51,7 @@ def compare(
     board = (
         run_contest(
             data, names, out, overrides=overrides or (), seeds=seeds, folds=folds, weights=weights,
-            device=device, force=force,
+            device=device, force=force, fractions=parse_fractions(fractions),
         )
         if names
         else compare_runs(runs, data, out, split=split)

@@ -23,7 +23,8 @@ class Bar:
     ten seconds, so that a log stays readable.
     """
 
-    def __init__(self, label: str, total: int, unit: str = "images") -> None:
+    def __init__(self, label: str, total: int | None, unit: str = "images") -> None:
+        """`total` is None as long as it is not known; it may be set later."""
         self.label, self.total, self.unit = label, total, unit
         self.done = 0
         self._started = self._spoken = time.monotonic()
@@ -61,14 +62,18 @@ class Bar:
             )  # fmt: skip
             self._bar.start()
             self._bar.add_task(self.label, total=self.total, completed=0, shown="")
-        self._bar.update(self._bar.task_ids[0], completed=self.done, shown=f"{self._rate()}  {shown}")
+        bar, done = self._bar, self.done
+        bar.update(bar.task_ids[0], total=self.total, completed=done, shown=f"{self._rate()}  {shown}")
 
     def _rate(self) -> str:
         return f"{self.done / max(time.monotonic() - self._started, 1e-9):.0f} {self.unit}/s"
 
     def _line(self, shown: str) -> str:
-        left = (self.total - self.done) * (time.monotonic() - self._started) / max(self.done, 1)
-        parts = [f"{self.label}: {self.done} of {self.total} {self.unit}", self._rate(), shown]
+        of, left = " so far", 0.0
+        if self.total is not None:
+            of = f" of {self.total} {self.unit}"
+            left = (self.total - self.done) * (time.monotonic() - self._started) / max(self.done, 1)
+        parts = [f"{self.label}: {self.done}{of}", self._rate(), shown]
         return ", ".join(part for part in parts if part) + (f", {left:.0f} s left" if left > 0 else "")
 
 

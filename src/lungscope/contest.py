@@ -10,17 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.cell import Cell, held_out, run_cell, weights_for
-from lungscope.config import DataSettings, Recipe, load_recipe
+from lungscope.config import Recipe, load_recipe
 from lungscope.console import stderr
 from lungscope.data.dataset import prepare
 from lungscope.data.manifest import Manifest, write_csv
 from lungscope.data.split import assign_splits, folds
+from lungscope.data.subset import part_of_training
 from lungscope.errors import ConfigError, LungscopeError
+from lungscope.evaluation.chapter import Chapter
 from lungscope.evaluation.compare import Contestant, Cost, Failure, compare
 from lungscope.evaluation.leaderboard import Leaderboard, write_leaderboard
+from lungscope.evaluation.learning import learning_chapter, learning_csv, learning_point
 from lungscope.evaluation.scoring import parameters
 from lungscope.inference.runtime import usable_cores
 from lungscope.output import claim_folder, write_atomically
+from lungscope.settings import DataSettings
 
 MARKER = "contest.json"
 
@@ -35,6 +39,8 @@ class Rules:
     """0: one split."""
     weights: str
     device: str
+    fractions: tuple[float, ...] = (1.0,)
+    """Of the training patients, ascending; methods are compared at the last."""
 
 
 def run_contest(
@@ -45,6 +51,7 @@ def run_contest(
     overrides: Sequence[str] = (),
     seeds: int = 1,
     folds: int = 0,
+    fractions: Sequence[float] = (1.0,),
     weights: str = "imagenet",
     device: str = "auto",
     force: bool = False,
@@ -61,6 +68,7 @@ def run_contest(
         overrides: `section.key=value` for every recipe; those of `data.` decide about the split.
         seeds: training runs per recipe and fold; the first has the recipe's own seed, the next count up.
         folds: parts of a cross-validation in which every patient is tested once; 0 for one split.
+        fractions: of the training patients, each a part of the larger ones; more than one give a learning curve.
         weights: "imagenet", "none", a safetensors file, or a folder of BACKBONE*.safetensors. Networks that
             have no pre-trained weights start from scratch.
         device: "auto", "cpu" or "cuda".
@@ -71,7 +79,7 @@ def run_contest(
         DataError: the data cannot be split, or every recipe failed.
     """
     methods = {_name(recipe): load_recipe(recipe, overrides) for recipe in recipes}
-    rules = Rules(_data_settings(overrides), seeds, folds, weights, device)
+    rules = Rules(_data_settings(overrides), seeds, folds, weights, device, tuple(sorted(set(fractions))))
     _check(rules, recipes, methods)
     data = prepare(
         source, rules.data, next(iter(methods.values())).image.size, 0,
@@ -79,25 +87,82 @@ def run_contest(
     )  # fmt: skip
     splits = _splits(data.manifest, rules)
     claim(out, rules, data.manifest, force=force)
-    for i, manifest in enumerate(splits):
-        write_csv(manifest, _split_path(out, i))
+    _write_splits(out, splits, rules)
     common = data.manifest.select(np.flatnonzero(np.any([_tested(each) for each in splits], axis=0)))
-    contestants, failures = [], []
-    for name, recipe in methods.items():
-        try:
-            contestants.append(_contestant(name, recipe, rules, out, common))
-        except (LungscopeError, RuntimeError, MemoryError) as error:  # PyTorch's own are RuntimeErrors
-            stderr.print(f"{name} failed: {error}", highlight=False, soft_wrap=True, markup=False)
-            failures.append(Failure(name, " ".join(str(error).split())))
+    found, failures = _train_all(methods, rules, out, common)
+    contestants = [by_fraction[rules.fractions[-1]] for by_fraction in found]
     board = Leaderboard(
         compare(
             common.labels, common.patients, common.classes, contestants, failures,
             has_reference=common.has_reference,
         ),
         _protocol(rules, splits), common.fingerprint(), machine(), data.notes,
+        _learning(found, rules, splits, common, out) if len(rules.fractions) > 1 else (),
     )  # fmt: skip
     write_leaderboard(out, board)
     return board
+
+
+def parse_fractions(text: str) -> tuple[float, ...]:
+    """Parts of the training patients, such as "0.1,0.25,0.5,1".
+
+    Raises:
+        ConfigError: one is not a number above 0 and at most 1.
+    """
+    try:
+        found = tuple(float(each) for each in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--fractions {text!r} is not a list of numbers. Write 0.25,0.5,1.") from None
+    if not all(0 < each <= 1 for each in found):
+        raise ConfigError(f"--fractions {text!r}: each must be above 0 and at most 1. Write 0.25,0.5,1.")
+    return found
+
+
+def _train_all(
+    methods: dict[str, Recipe], rules: Rules, out: Path, common: Manifest
+) -> tuple[list[dict[float, Contestant]], list[Failure]]:
+    """Every method at every fraction; one that fails at any has a reason instead."""
+    found, failures = [], []
+    for name, recipe in methods.items():
+        try:
+            found.append(
+                {each: _contestant(name, recipe, rules, out, common, each) for each in rules.fractions}
+            )
+        except (LungscopeError, RuntimeError, MemoryError) as error:  # PyTorch's own are RuntimeErrors
+            stderr.print(f"{name} failed: {error}", highlight=False, soft_wrap=True, markup=False)
+            failures.append(Failure(name, " ".join(str(error).split())))
+    return found, failures
+
+
+def _learning(
+    found: Sequence[dict[float, Contestant]],
+    rules: Rules,
+    splits: Sequence[Manifest],
+    common: Manifest,
+    out: Path,
+) -> tuple[Chapter, ...]:
+    """The learning curve, and its table beside the leaderboard."""
+    sizes = {each: _learned_from(splits, each) for each in rules.fractions}
+    points = [
+        learning_point(contestant, each, sizes[each], common.labels, common.patients, common.classes)
+        for by_fraction in found
+        for each, contestant in by_fraction.items()
+    ]
+    write_atomically(out / "learning.csv", learning_csv(points))
+    return (learning_chapter(points),) if points else ()
+
+
+def _learned_from(splits: Sequence[Manifest], fraction: float) -> tuple[int, int]:
+    """Training images and patients at a fraction, over folds the mean."""
+    parts = [part_of_training(each, fraction).split("train") for each in splits]
+    images, patients = ([len(part) for part in parts], [len(set(part.patients)) for part in parts])
+    return round(float(np.mean(images))), round(float(np.mean(patients)))
+
+
+def _write_splits(out: Path, splits: Sequence[Manifest], rules: Rules) -> None:
+    for i, manifest in enumerate(splits):
+        for fraction in rules.fractions:
+            write_csv(part_of_training(manifest, fraction), _split_path(out, i, fraction))
 
 
 def claim(out: Path, rules: Rules, manifest: Manifest, *, force: bool) -> None:
@@ -166,21 +231,23 @@ def _tested(manifest: Manifest) -> NDArray[np.bool_]:
     return np.array([each == split for each in manifest.splits])
 
 
-def _split_path(out: Path, i: int) -> Path:
-    return out / "splits" / f"{i + 1}.csv"
+def _split_path(out: Path, i: int, fraction: float) -> Path:
+    return out / "splits" / (f"{i + 1}.csv" if fraction == 1 else f"{i + 1}-{fraction:g}.csv")
 
 
-def _contestant(name: str, recipe: Recipe, rules: Rules, out: Path, common: Manifest) -> Contestant:
+def _contestant(
+    name: str, recipe: Recipe, rules: Rules, out: Path, common: Manifest, fraction: float
+) -> Contestant:
     row = {path: i for i, path in enumerate(common.paths)}
     results, probabilities = [], []
     for seed in _seeds(recipe, rules):
         columns = np.full((len(common), len(common.classes)), np.nan, np.float32)
-        for cell in _cells(name, recipe, seed, rules, out):
+        for cell in _cells(name, recipe, seed, rules, out, fraction):
             results.append(found := run_cell(cell))
             columns[[row[path] for path in found.paths]] = found.probabilities
         probabilities.append(columns)
     times = [each.training_s for each in results]
-    first = next(_cells(name, recipe, recipe.seed, rules, out)).folder
+    first = next(_cells(name, recipe, recipe.seed, rules, out, fraction)).folder
     cost = Cost(
         parameters=parameters(first),
         training_s=None if None in times else float(np.mean([each for each in times if each is not None])),
@@ -194,13 +261,14 @@ def _seeds(recipe: Recipe, rules: Rules) -> range:
     return range(recipe.seed, recipe.seed + rules.seeds)
 
 
-def _cells(name: str, recipe: Recipe, seed: int, rules: Rules, out: Path) -> Iterator[Cell]:
+def _cells(name: str, recipe: Recipe, seed: int, rules: Rules, out: Path, fraction: float) -> Iterator[Cell]:
     data = rules.data.model_copy(update={"split": "predefined"})
     once = recipe.model_copy(update={"seed": seed, "data": data})
-    folder = out / name / f"seed-{seed}"
+    place = out / name if fraction == 1 else out / name / f"fraction-{fraction:g}"
+    folder = place / f"seed-{seed}"
     for i in range(max(1, rules.folds)):
         yield Cell(
-            once, _split_path(out, i), folder / f"fold-{i + 1}" if rules.folds else folder,
+            once, _split_path(out, i, fraction), folder / f"fold-{i + 1}" if rules.folds else folder,
             weights_for(once.network.backbone, rules.weights), rules.device,
         )  # fmt: skip
 

@@ -14,13 +14,16 @@ from lungscope.cell import held_out
 from lungscope.data.dataset import Dataset, load
 from lungscope.data.manifest import write_csv
 from lungscope.errors import BundleError, ConfigError
+from lungscope.evaluation.outcome import validation_outcome
 from lungscope.evaluation.run import Evaluated, evaluate_bundle
 from lungscope.experiment import PARITY_IMAGES, apply, calibrate, choose_operating_points, suspicion
 from lungscope.inference.bundle import Bundle, Calibration, Card, Parity, load_bundle, seal_bundle
+from lungscope.inference.gate import Gate, calibrate_gate
 from lungscope.inference.predictor import Predictions, Predictor
 from lungscope.inference.runtime import choose_engine, open_session
 from lungscope.inference.validation import summarise
 from lungscope.output import claim_folder, write_atomically
+from lungscope.stats.conformal import fit_conformal
 
 TOLERANCE = 1e-4
 VERSIONED = ("lungscope", "onnx", "onnxruntime", "numpy")
@@ -46,10 +49,11 @@ def build_ensemble(runs: Sequence[Path], out: Path, *, force: bool = False) -> E
     members = _members(bundles, data)
     logits = _average(bundles, members)
     validation = data.manifest.select(data.rows("validation"))
-    calibration = calibrate(logits, validation.labels, "temperature")
+    calibration = calibrate(logits, validation, "auto")
     settings = tomllib.loads(bundles[0].card.recipe)
     probabilities = apply(calibration, logits)
     points = choose_operating_points(probabilities, validation, settings.get("operating_points", {}))
+    gate = _gate(bundles, members, validation.patients)
     graph, parity = _merge(
         bundles, calibration, members, logits, data, points[0].threshold if points else 0.5
     )
@@ -68,7 +72,17 @@ def build_ensemble(runs: Sequence[Path], out: Path, *, force: bool = False) -> E
             suspicion(probabilities) if points else probabilities.max(1),
             np.concatenate([_embeddings(each) for each in members], axis=1),
             validation.labels > 0 if points else None,
+            validation.patients,
+            validation_outcome(
+                validation.labels,
+                probabilities,
+                validation.patients,
+                validation.classes,
+                referenced=bool(points),
+            ),
         ),
+        gate=gate,
+        conformal=fit_conformal(validation.labels, probabilities),
     )
     write_atomically(out / "recipe.toml", recipe)
     write_csv(data.manifest, out / "manifest.csv")
@@ -135,8 +149,9 @@ def _merge(
     from lungscope.model.ensemble import average_heatmaps, merge_graphs
 
     graph = merge_graphs(
-        [each.graph for each in bundles], [each.card.calibration for each in bundles], calibration
-    )
+        [each.graph for each in bundles], [each.card.calibration for each in bundles], calibration,
+        _limits(bundles),
+    )  # fmt: skip
     n = min(PARITY_IMAGES, len(logits))
     pixels = np.ascontiguousarray(data.pixels[data.rows("validation")[:n]])
     engine = choose_engine("onnxruntime", "fp32")
@@ -153,6 +168,26 @@ def _merge(
         ((suspicion(found.astype(np.float64)) >= threshold) != (suspicion(wanted) >= threshold)).sum()
     )
     return graph, Parity(str(engine), n, difference, flips)
+
+
+def _limits(bundles: Sequence[Bundle]) -> list[float]:
+    """Largest distances that the members accept; none unless all have a gate."""
+    gates = [each.card.gate for each in bundles if each.card.gate]
+    return [gate.limit() for gate in gates] if len(gates) == len(bundles) else []
+
+
+def _gate(bundles: Sequence[Bundle], members: Sequence[Predictions], patients: Sequence[str]) -> Gate | None:
+    """The ensemble's own gate on the validation images, over what its graph will compute of them."""
+    limits, first = _limits(bundles), bundles[0].card.gate
+    if not limits or first is None:
+        return None
+    distances = [
+        each.distances / np.float32(limit)
+        for each, limit in zip(members, limits, strict=True)
+        if each.distances is not None
+    ]
+    checks = [each.checks for each in members if each.checks is not None]
+    return calibrate_gate(np.mean(distances, 0), np.mean(checks, 0), first.checks, patients, first.coverage)
 
 
 def _embeddings(found: Predictions) -> NDArray[np.float32]:

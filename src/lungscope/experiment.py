@@ -12,15 +12,19 @@ from lungscope.console import stderr
 from lungscope.data.dataset import Dataset, load, prepare
 from lungscope.data.manifest import Manifest, read_manifest, write_csv
 from lungscope.errors import ConfigError, DataError, UndefinedFigure
+from lungscope.evaluation.outcome import validation_outcome
 from lungscope.evaluation.run import Evaluated, evaluate_bundle
 from lungscope.inference.bundle import Bundle, Calibration, Card, load_bundle, seal_bundle
+from lungscope.inference.gate import GATE_OUTPUTS, Gate, calibrate_gate
 from lungscope.inference.runtime import choose_engine, open_session
 from lungscope.inference.validation import summarise
 from lungscope.output import claim_folder, write_atomically
-from lungscope.stats.calibration import fit_temperature
+from lungscope.stats.calibrator import choose_calibrator, fit
+from lungscope.stats.conformal import fit_conformal
 from lungscope.stats.operating import OperatingPoint, choose, parse_goal
 
 if TYPE_CHECKING:
+    from lungscope.model.gate import GateWeights
     from lungscope.model.train import Trained
 
 PARITY_IMAGES = 64
@@ -137,15 +141,17 @@ def _write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) 
     from lungscope.model.history import history_csv
 
     network, rows = trained.network, data.rows("validation")
+    weights = _fit_gate(trained, data, recipe)
     pixels = np.ascontiguousarray(data.pixels[rows])
     validation = data.manifest.select(rows)
-    logits, embeddings = _run(build_graph(network, trained.backbone, Calibration()), pixels)
-    calibration = calibrate(logits, validation.labels, recipe.calibration.method)
+    found = _run(build_graph(network, trained.backbone, Calibration(), weights), pixels, gate=bool(weights))
+    logits = found["logits"]
+    calibration = calibrate(logits, validation, recipe.calibration.method)
     probabilities = apply(calibration, logits)
     points = choose_operating_points(probabilities, validation, recipe.operating_points)
-    graph = build_graph(network, trained.backbone, calibration)
+    graph = build_graph(network, trained.backbone, calibration, weights)
     threshold = points[0].threshold if points else 0.5
-    parity = check_parity(graph, network, calibration, pixels[:PARITY_IMAGES], threshold)
+    parity = check_parity(graph, network, calibration, pixels[:PARITY_IMAGES], threshold, gate=weights)
     card = Card(
         classes=data.manifest.classes,
         size=recipe.image.size,
@@ -161,9 +167,19 @@ def _write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) 
         parity=(parity,),
         validation=summarise(
             suspicion(probabilities) if points else probabilities.max(1),
-            embeddings,
+            found["embedding"],
             validation.labels > 0 if points else None,
+            validation.patients,
+            validation_outcome(
+                validation.labels,
+                probabilities,
+                validation.patients,
+                validation.classes,
+                referenced=bool(points),
+            ),
         ),
+        gate=_calibrate_gate(found, validation, recipe) if weights else None,
+        conformal=fit_conformal(validation.labels, probabilities),
     )
     write_atomically(out / "history.csv", history_csv(trained.history))
     write_atomically(out / "weights.safetensors", save(network.state_dict()))
@@ -171,12 +187,19 @@ def _write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) 
     return load_bundle(out)
 
 
-def calibrate(logits: NDArray[np.float32], labels: NDArray[np.int64], method: str) -> Calibration:
-    """Fit what turns logits (N, K) of validation images into probabilities."""
-    k = logits.shape[1]
-    if method == "none":
-        return Calibration(shift=(0.0,) * k)
-    return Calibration(method, 1 / fit_temperature(logits, labels), (0.0,) * k)
+def calibrate(logits: NDArray[np.float32], validation: Manifest, method: str) -> Calibration:
+    """Fit what turns logits (N, K) of validation images into probabilities.
+
+    Args:
+        logits: (N, K).
+        validation: the N images.
+        method: "none", "temperature", "platt", or "auto" for the one that cross-validation chooses.
+    """
+    if method == "auto":
+        chosen = choose_calibrator(logits, validation.labels, validation.patients)
+        return Calibration(chosen.method, chosen.scale, chosen.shift, chosen.candidates, chosen.reason)
+    found = fit(method, logits, validation.labels)
+    return Calibration(method, found.scale, found.shift, reason="as the recipe says")
 
 
 def apply(calibration: Calibration, logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -224,9 +247,28 @@ def suspicion(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     return probabilities[:, 1] if probabilities.shape[1] == 2 else 1 - probabilities[:, 0]
 
 
-def _run(graph: bytes, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _fit_gate(trained: "Trained", data: Dataset, recipe: Recipe) -> "GateWeights | None":
+    if not recipe.gate.enabled:
+        return None
+    from lungscope.model.features import graph_embedder
+    from lungscope.model.gate import fit_gate
+    from lungscope.model.labelled import LabelledImages
+
+    images = LabelledImages(data.pixels, data.manifest.labels, data.rows("train"))
+    return fit_gate(images, graph_embedder(trained.backbone), recipe.gate, recipe.seed, trained.embeddings)
+
+
+def _calibrate_gate(found: dict[str, NDArray[np.float32]], validation: Manifest, recipe: Recipe) -> Gate:
+    from lungscope.model.gate import CHECKS
+
+    return calibrate_gate(
+        found["distance"], found["checks"], CHECKS, validation.patients, recipe.gate.coverage
+    )
+
+
+def _run(graph: bytes, pixels: NDArray[np.uint8], *, gate: bool) -> dict[str, NDArray[np.float32]]:
     session = open_session(graph, choose_engine(), threads=1)
-    wanted = ("logits", "embedding")
+    wanted = ("logits", "embedding", *(GATE_OUTPUTS if gate else ()))
     parts = [session.run([pixels[i : i + 16]], wanted) for i in range(0, len(pixels), 16)]
-    logits, embeddings = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return logits, embeddings
+    columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return dict(zip(wanted, columns, strict=True))

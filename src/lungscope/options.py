@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lungscope.errors import ConfigError
+
 FAILED_FILES = 3
 USER_ERROR = 2
 
@@ -25,3 +27,21 @@ Leakage = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Runtime = Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")]
 PrecisionName = Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")]
+ErrorRate = Annotated[
+    float | None, typer.Option(help="Add the set of classes that misses the true one so seldom, e.g. 0.1.")
+]
+
+
+def chosen_point(operating_point: str | None, threshold: float | None) -> str | None:
+    """The operating point that two options name: one of the model's, a goal, or a threshold.
+
+    Raises:
+        ConfigError: both are given, or the threshold is no probability.
+    """
+    if threshold is None:
+        return operating_point
+    if operating_point is not None:
+        raise ConfigError("--threshold and --operating-point both say where to flag. Leave one of them out.")
+    if not 0 <= threshold <= 1:
+        raise ConfigError(f"--threshold {threshold:g} is not a probability. Give one from 0 to 1.")
+    return f"{threshold:.9f}".rstrip("0").rstrip(".")

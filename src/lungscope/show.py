@@ -23,12 +23,12 @@ from lungscope.stats.metrics import Figure
 if TYPE_CHECKING:
     from lungscope.benchmark.bench import Benchmark
     from lungscope.config import Recipe
-    from lungscope.data.audit import AuditReport
     from lungscope.evaluation.evaluate import Evaluation
     from lungscope.evaluation.run import Evaluated
+    from lungscope.inference.gate import Gate
 
 RESEARCH_USE = "Research use only. Not a medical device."
-STYLES = {"leakage": "bold red", "error": "red", "warning": "yellow", "note": "dim"}
+NOT_ASSESSED = "not assessed"
 
 
 def readings(rows: Iterable[Reading], predictor: Predictor, total: int, out: Path | None) -> int:
@@ -37,7 +37,7 @@ def readings(rows: Iterable[Reading], predictor: Predictor, total: int, out: Pat
 
     def counted() -> Iterator[Reading]:
         for reading in rows:
-            findings[reading.decision.finding if reading.decision else "failed"] += 1
+            findings[_outcome(reading)] += 1
             yield reading
 
     if out:
@@ -50,11 +50,22 @@ def readings(rows: Iterable[Reading], predictor: Predictor, total: int, out: Pat
     _say(
         f"{total} file{'s' * (total != 1)}: {counts} ({rate:.0f} images/s, {predictor.engine}){where}. {RESEARCH_USE}"
     )
+    if predictor.card.gate is None:
+        _say(
+            "This model has no gate: whatever can be read is assessed, also what is no chest radiograph. "
+            "Train it again with this version for one."
+        )
     return failures
 
 
+def _outcome(reading: Reading) -> str:
+    if reading.decision is None:
+        return "failed"
+    return NOT_ASSESSED if reading.not_assessed else reading.decision.finding
+
+
 def _print_readings(rows: Iterable[Reading], predictor: Predictor) -> int:
-    failures, width = 0, max(len("finding"), *(len(name) for name in predictor.card.classes))
+    failures, width = 0, max(len(NOT_ASSESSED), *(len(name) for name in predictor.card.classes))
     # The file stands last: its length is not known beforehand, and rows are printed as they come.
     print(f"{'finding':<{width}}  probability  operating point           file")
     for reading in rows:
@@ -63,12 +74,17 @@ def _print_readings(rows: Iterable[Reading], predictor: Predictor) -> int:
             failures += 1
             print(f"{'failed':<{width}}  {'':<11}  {'':<24}  {reading.error}")
             continue
+        if reading.not_assessed:
+            print(f"{NOT_ASSESSED:<{width}}  {reading.source}: {reading.not_assessed}")
+            continue
         point = (
             f"{decision.operating_point} (≥ {decision.threshold:.3f})"
             if decision.threshold is not None
             else ""
         )
         notes = f"  [{'; '.join(reading.notes)}]" if reading.notes else ""
+        if reading.prediction_set is not None:
+            notes = f"  {{{', '.join(reading.prediction_set)}}}{notes}"
         print(
             f"{decision.finding:<{width}}  {decision.suspicion:<11.4f}  {point:<24}  {reading.source}{notes}"
         )
@@ -76,27 +92,10 @@ def _print_readings(rows: Iterable[Reading], predictor: Predictor) -> int:
     return failures
 
 
-def audit(report: "AuditReport", *, as_json: bool = False) -> None:
-    """Print what the audit found."""
-    from lungscope.data.audit import audit_json
-
-    if as_json:
-        print(json.dumps(audit_json(report), indent=2))
-        return
-    table = Table("class", *[split or "unassigned" for split in report.splits], title="Images (patients)")
-    for name, images, patients in zip(report.classes, report.counts, report.patients, strict=True):
-        table.add_row(name, *[f"{n} ({p})" for n, p in zip(images, patients, strict=True)])
-    console = Console(highlight=False)
-    console.print(table)
-    for finding in report.findings:
-        console.print(f"[{STYLES[finding.severity]}]{finding.severity}[/]: ", end="")
-        console.print(finding.message, markup=False, soft_wrap=True)
-    if not report.findings:
-        console.print("Nothing found.")
-
-
 def evaluation(done: "Evaluated", *, as_json: bool = False) -> None:
     """Print the main figures of an evaluation and where its report is."""
+    from lungscope import show_statistics
+
     if as_json:
         print(json.dumps(done.document, indent=2))
         return
@@ -105,6 +104,9 @@ def evaluation(done: "Evaluated", *, as_json: bool = False) -> None:
     console.print(f"{found.n} images of {found.patients} patients, {done.split} split. Intervals are 95 %.")
     for name in ("auroc", "accuracy", "brier", "ece"):
         console.print(f"  {name:<10} {getattr(found, name)}")
+    if gate := done.document.get("gate"):
+        share, wanted = gate["assessed"]["value"], gate["coverage"]
+        console.print(f"  assessed   {share:.1%} of these images; the model's gate was set to {wanted:.1%}")
     if found.operating_points:
         table = plain_table("operating point", "cut-off", "sensitivity", "specificity", "PPV", "NPV")
         for point in found.operating_points:
@@ -115,6 +117,11 @@ def evaluation(done: "Evaluated", *, as_json: bool = False) -> None:
         console.print(table)
     if len(found.classes) > 2:
         console.print(_by_class(found))
+    if done.topics and done.topics.adaptation:
+        show_statistics.adaptation(console, done.topics.adaptation)
+    for warning in done.topics.warnings if done.topics else ():
+        console.print("[yellow]warning[/]: ", end="")
+        console.print(warning, markup=False, soft_wrap=True)
     for line in again(done.times):
         console.print(line, soft_wrap=True)
     if done.report:
@@ -132,8 +139,10 @@ def _by_class(found: "Evaluation") -> Table:
     return table
 
 
-def bundle(model: Path, *, as_json: bool = False) -> None:
-    """Print what a model is."""
+def bundle(model: Path, *, as_json: bool = False, prevalence: float | None = None) -> None:
+    """Print what a model is, with predictive values at a prevalence when one is given."""
+    from lungscope import show_statistics
+
     found = load_bundle(model)
     card = found.card
     if as_json:
@@ -150,18 +159,28 @@ def bundle(model: Path, *, as_json: bool = False) -> None:
         f"  data         {', '.join(f'{name} {value}' for name, value in card.data.items())}", soft_wrap=True
     )
     console.print(f"  versions     {', '.join(f'{name} {value}' for name, value in card.versions.items())}")
+    console.print(f"  gate         {_gate(card.gate)}", soft_wrap=True)
     for record in card.parity:
         console.print(
             f"  parity       {record.engine}: largest |Δp| {record.largest_difference:.1e} and {record.flips} "
             f"flipped decisions on {record.images} validation images"
         )
+    if card.export:
+        console.print(f"  export       {card.export}", soft_wrap=True)
+    if (page := found.path.with_name("model_card.html")).exists():
+        console.print(f"  model card   {page}", soft_wrap=True)
     console.print("\nOperating points, chosen on validation; the first is the default:")
-    table = plain_table("name", "goal", "cut-off", "sensitivity", "specificity")
-    for point in card.operating_points:
-        figures = (figure_cell(point.sensitivity), figure_cell(point.specificity))
-        table.add_row(point.name, point.goal, f"{point.threshold:.3f}", *figures)
-    console.print(table)
+    show_statistics.points(console, card, prevalence)
     console.print(RESEARCH_USE)
+
+
+def _gate(gate: "Gate | None") -> str:
+    if gate is None:
+        return "none: whatever can be read is assessed"
+    return (
+        f"assesses {gate.coverage:.1%} of images like its {gate.images} validation images "
+        f"(distance up to {gate.limit():.2f}); checks: {', '.join(gate.checks[1:])}"
+    )
 
 
 def recipes() -> None:
@@ -207,22 +226,22 @@ def _parameters(recipe: "Recipe") -> str:
 
 
 def benchmark(found: "Benchmark") -> None:
-    """Print a benchmark: each job's figure with the peers' and the limit of the same run below it."""
+    """Print a benchmark: every section with its contenders, then the targets."""
+    from lungscope.benchmark.table import COLUMNS, TARGET_COLUMNS, heading, rows, verdict_cells, verdicts
+
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{found.machine}, {found.cores} cores")
-    for line in found.lines:
-        console.print(f"\n[bold]{line.job}[/bold]: {line.ours:.4g} {line.unit}")
-        for name, other in (
-            ("plain script, same input size", line.peer),
-            ("plain script at 224 px", line.tutorial),
-        ):
-            if other is not None:
-                faster = line.ours / other if line.unit.endswith("/s") else other / line.ours
-                console.print(f"  {name:<30} {other:>8.4g} {line.unit}   {faster:.1f}×")
-        if line.limit is not None:
-            console.print(
-                f"  {'limit of decoding and runtime':<30} {line.limit:>8.4g} {line.unit}   {line.ours / line.limit:.0%}"
-            )
+    console.print(f"{found.machine}, {found.cores} cores, {found.seconds / 60:.1f} minutes")
+    for one in found.found:
+        table = plain_table(*COLUMNS[:5])
+        for cells in rows(one):
+            table.add_row(*cells[:5])
+        console.print(f"\n[bold]{heading(one)}[/bold]", table, sep="\n")
+    judged = plain_table(*TARGET_COLUMNS[:4])
+    for verdict in verdicts(found):
+        judged.add_row(*verdict_cells(verdict)[:4])
+    console.print("", judged, sep="\n")
+    for reason in found.missing:
+        console.print(f"Not measured. {reason}")
 
 
 def plain_table(*columns: str) -> Table:

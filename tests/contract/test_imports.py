@@ -8,19 +8,21 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "lungscope"
-GROUND = {"errors", "config", "console", "output"}
+GROUND = {"errors", "config", "console", "output", "settings"}
 MAY_IMPORT = {
     "errors": set(),
     "output": {"errors"},
     "console": set(),
-    "config": {"errors"},
+    "config": {"errors", "settings"},
+    "settings": set(),
     "stats": {"errors", "config"},
     "data": {"stats", *GROUND},
     "inference": {"stats", "data", *GROUND},
     "model": {"stats", "data", "inference", *GROUND},
     "evaluation": {"stats", "data", "inference", *GROUND},
+    "export": {"stats", "data", "inference", "model", *GROUND},
     "serve": {"stats", "data", "inference", *GROUND},
-    "benchmark": {"stats", "data", "inference", *GROUND},
+    "benchmark": {"stats", "data", "inference", "model", *GROUND},
 }
 TORCH_PACKAGES = {"torch", "torchvision", "timm", "lightning_fabric"}
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lungscope.config import ImageSettings, NetworkSettings
 from lungscope.data.dataset import load
 from lungscope.evaluation.scoring import epochs_s, parameters, score
 from lungscope.inference.bundle import load_bundle
 from lungscope.inference.predictor import Predictor
 from lungscope.model.zoo import build_network
+from lungscope.settings import ImageSettings, NetworkSettings
 
 
 def test_scores_are_the_predictors_in_the_order_of_the_split(

@@ -54,7 +54,9 @@ def test_onnx_itself_reads_the_card_and_the_graph() -> None:
 def test_a_named_operating_point_or_the_first() -> None:
     assert CARD.operating_point().name == "sensitivity-95"
     assert CARD.operating_point("half").threshold == 0.5
-    with pytest.raises(BundleError, match="no operating point 'youden'. It has: sensitivity-95, half"):
+    with pytest.raises(
+        BundleError, match="no validation curve to serve 'youden' from. It has: sensitivity-95, half"
+    ):
         CARD.operating_point("youden")
 
 

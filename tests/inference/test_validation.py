@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
-from lungscope.inference.validation import SKETCH, Validation, histogram, sketch, summarise
+from lungscope.errors import ConfigError
+from lungscope.inference.validation import SKETCH, Curve, Validation, histogram, sketch, summarise
+from lungscope.stats.operating import choose, parse_goal
 
 
 @pytest.fixture
@@ -65,3 +67,45 @@ def test_a_summary_survives_json(images) -> None:
     found = summarise(*images)
     assert isinstance(found, Validation)
     json.dumps(asdict(found), allow_nan=False)
+
+
+@pytest.mark.parametrize("goal", ["sensitivity >= 0.9", "specificity >= 0.8", "youden", "cost 5:1", "0.37"])
+def test_a_goal_is_served_from_the_curve_as_from_all_images(images, goal) -> None:
+    suspicion, embeddings, positive = images
+    curve = summarise(suspicion, embeddings, positive).curve
+    assert curve is not None
+    found, wanted = curve.choose(parse_goal(goal)), choose(parse_goal(goal), positive, suspicion)
+    assert found.sensitivity.value == pytest.approx(wanted.sensitivity.value, abs=0.03)
+    assert found.specificity.value == pytest.approx(wanted.specificity.value, abs=0.03)
+    called = suspicion >= np.float32(found.threshold)
+    if goal != "0.37":  # the curve tells what its next point up does
+        assert found.sensitivity.value == pytest.approx(called[positive].mean(), abs=1e-6)
+    assert found.sensitivity.low < found.sensitivity.value < found.sensitivity.high
+
+
+def test_a_goal_from_the_curve_is_reached(images) -> None:
+    curve = summarise(*images).curve
+    assert curve is not None
+    for share in (0.5, 0.9, 0.98, 1):
+        assert curve.choose(parse_goal(f"sensitivity >= {share}")).sensitivity.value >= share - 1e-6
+        assert curve.choose(parse_goal(f"specificity >= {share}")).specificity.value >= share - 1e-6
+
+
+def test_intervals_of_the_curve_count_patients_not_images(images) -> None:
+    suspicion, embeddings, positive = images
+    copies = [np.repeat(each, 4, axis=0) for each in (suspicion, embeddings, positive)]
+    once = summarise(*images).curve.choose(parse_goal("0.5")).sensitivity
+    many = summarise(*copies, np.repeat(np.arange(400), 4)).curve.choose(parse_goal("0.5")).sensitivity
+    assert (many.low, many.high) == pytest.approx((once.low, once.high), abs=1e-6)
+
+
+def test_validation_without_a_class_serves_a_number_only() -> None:
+    curve = Curve((0.0, 1.01), (1.0, 0.0), (0.0, 1.0), 10, 0)
+    assert curve.choose(parse_goal("0.5")).specificity.value is None
+    with pytest.raises(ConfigError, match="Give a number"):
+        curve.choose(parse_goal("youden"))
+
+
+def test_the_prior_is_that_of_validation(images) -> None:
+    assert summarise(*images).prior == pytest.approx((1 - images[2].mean(), images[2].mean()))
+    assert summarise(images[0], images[1], None).prior is None

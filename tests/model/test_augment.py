@@ -1,7 +1,7 @@
 import torch
 
-from lungscope.config import AugmentSettings
 from lungscope.model.augment import augment
+from lungscope.settings import AugmentSettings
 
 STILL = AugmentSettings(
     rotation_deg=0.0, zoom=0.0, shift=0.0, flip=0.0, brightness=0.0, contrast=0.0, gamma=0.0

@@ -7,11 +7,11 @@ import torch
 from captum.attr import LayerGradCam
 from torch import nn
 
-from lungscope.config import ImageSettings, NetworkSettings
 from lungscope.inference.bundle import Calibration
 from lungscope.model.backbones import GreyStem, TimmBackbone
 from lungscope.model.export import build_graph, check_parity, export_backbone
 from lungscope.model.zoo import Network, build_network, grad_cam, pool
+from lungscope.settings import ImageSettings, NetworkSettings
 
 TIMM = {
     "resnet50": 64,

@@ -4,11 +4,11 @@ import onnxruntime
 import pytest
 import torch
 
-from lungscope.config import ImageSettings, NetworkSettings
 from lungscope.errors import BundleError
 from lungscope.inference.bundle import Calibration
 from lungscope.model.export import OUTPUTS, build_graph, check_parity, export_backbone
 from lungscope.model.zoo import Network, build_network, grad_cam, pool
+from lungscope.settings import ImageSettings, NetworkSettings
 
 CALIBRATION = Calibration("temperature", 0.6, (0.1, -0.1))
 

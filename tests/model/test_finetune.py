@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lungscope.config import FinetuneSettings, ImageSettings, NetworkSettings, Recipe
+from lungscope.config import Recipe
 from lungscope.errors import OutputError, TrainingDiverged
 from lungscope.model import finetune as module
 from lungscope.model.backbones import last_layers
@@ -10,6 +10,7 @@ from lungscope.model.finetune import finetune
 from lungscope.model.imbalance import plan
 from lungscope.model.labelled import LabelledImages
 from lungscope.model.zoo import build_network
+from lungscope.settings import FinetuneSettings, ImageSettings, MixSettings, NetworkSettings
 
 RECIPE = Recipe(
     imbalance="none",
@@ -163,3 +164,35 @@ def test_oversampling_shows_every_class_as_often(images) -> None:
     )
     rows, _ = run((few, images[1]), recipe=RECIPE.model_copy(update={"imbalance": "oversample"}))
     assert all(np.isfinite(row.train_loss) for row in rows)
+
+
+VARIANTS = [
+    RECIPE.model_copy(update={"mix": MixSettings(mixup=0.4, cutmix=1.0)}),
+    changed(average="ema", ema_decay=0.9),
+    changed(average="swa", epochs=4),
+]
+
+
+@pytest.mark.parametrize("recipe", VARIANTS, ids=["mix", "ema", "swa"])
+def test_mixing_and_averages_survive_a_kill(images, tmp_path, monkeypatch, recipe: Recipe) -> None:
+    _, wanted = run(images, recipe=recipe)
+    one_epoch = module._one_epoch
+
+    def killed(*args: object) -> float:
+        if args[-1] == 3:
+            raise KeyboardInterrupt
+        return one_epoch(*args)
+
+    monkeypatch.setattr(module, "_one_epoch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(images, tmp_path / "state.pt", recipe)
+    monkeypatch.undo()
+    _, weights = run(images, tmp_path / "state.pt", recipe)
+    assert same(weights, wanted)
+    assert not same(run(images)[1], wanted)
+
+
+def test_a_checkpoint_without_the_average_is_refused(images, tmp_path) -> None:
+    run(images, tmp_path / "state.pt", changed(epochs=1))
+    with pytest.raises(OutputError, match="Start again with --force"):
+        run(images, tmp_path / "state.pt", changed(average="ema"))

@@ -4,10 +4,11 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from lungscope.config import HeadSettings, NetworkSettings, Recipe
+from lungscope.config import Recipe
 from lungscope.model.frozen import train_head
 from lungscope.model.imbalance import plan
 from lungscope.model.zoo import Head
+from lungscope.settings import HeadSettings, MixSettings, NetworkSettings
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +63,22 @@ def test_the_same_seed_gives_the_same_head(problem) -> None:
     first, again, other = fit(problem, 4)[0], fit(problem, 4)[0], fit(problem, 5)[0]
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_mixed_feature_vectors_make_a_less_certain_head_that_ranks_as_well(problem) -> None:
+    (x, y), (held_out, y_held_out) = problem
+    spreads, areas = [], []
+    for mixup in (0.0, 1.0):
+        torch.manual_seed(0)
+        head = Head(20, 2, NetworkSettings())
+        train_head(
+            head, x[None], y, held_out, y_held_out, mixing=MixSettings(mixup=mixup, cutmix=1.0),
+            settings=HeadSettings(learning_rate=5e-3), plan=plan(y, 2, Recipe(imbalance="none")), seed=0,
+        )  # fmt: skip
+        with torch.inference_mode():
+            logits = head.eval()(torch.from_numpy(held_out))
+        odds = (logits[:, 1] - logits[:, 0]).numpy()
+        spreads.append(odds.std())
+        areas.append(roc_auc_score(y_held_out, odds))
+    assert spreads[1] < 0.95 * spreads[0]
+    assert areas[1] > areas[0] - 0.01

@@ -3,10 +3,10 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
-from lungscope.config import FinetuneSettings
 from lungscope.errors import TrainingDiverged
 from lungscope.model.history import Epoch, Progress, history_csv, validate
 from lungscope.model.loss import Loss
+from lungscope.settings import FinetuneSettings
 
 
 def row(epoch: int, loss: float = 0.5, accuracy: float = 0.8, auroc: float = 0.9) -> Epoch:

@@ -7,12 +7,13 @@ from imblearn.over_sampling import SMOTE
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
-from lungscope.config import HeadSettings, NetworkSettings, Recipe
+from lungscope.config import Recipe
 from lungscope.errors import DataError
 from lungscope.model.frozen import train_head
 from lungscope.model.imbalance import batches, plan, smote, undo_balance
 from lungscope.model.loss import Loss
 from lungscope.model.zoo import Head, Network
+from lungscope.settings import HeadSettings, NetworkSettings
 
 LABELS = np.array([0] * 30 + [1] * 90 + [2] * 60)
 KINDS = ["none", "class-weights", "oversample", "balanced-batches", "focal", "smote"]

@@ -4,10 +4,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from lungscope.config import ImageSettings, NetworkSettings
 from lungscope.errors import ConfigError, RuntimeUnavailable
 from lungscope.model.backbones import IMAGENET_MEAN, IMAGENET_STD, GreyStem
 from lungscope.model.zoo import Head, build_network, grad_cam, pool
+from lungscope.settings import ImageSettings, NetworkSettings
 
 SMALL = ImageSettings(size=64)
 

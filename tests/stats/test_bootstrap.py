@@ -130,7 +130,7 @@ def test_one_positive_case_is_too_little_for_an_interval():
 
 
 def test_an_inflated_interval_still_holds_the_value():
-    result = figure(lambda w: 0.01 if w is None else 0.02 + 0.001 * w[:, 0], np.arange(30))
+    result = figure(lambda w: 0.01 if w is None else 0.02 + 0.001 * w[:, 0], np.arange(30), shares=False)
     assert (result.low, result.high) == (0.01, pytest.approx(0.023, abs=2e-3))
 
 

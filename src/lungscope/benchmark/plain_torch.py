@@ -1,44 +1,59 @@
-"""The script most people write: ImageFolder, DataLoader, fp32, a loop. Prints one figure as JSON.
+"""The script most people write: ImageFolder, DataLoader, fp32, a loop. Run by `lungscope bench`.
 
-It is run in a process of its own, so that import time and memory are counted as a user meets them.
+Jobs: train (all layers), train-head, predict, one. Prints a line when ready, then does one turn of the job
+for every line it reads and prints what it did as JSON.
 """
 
 import argparse
 import json
+import sys
 import time
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
 
 import timm
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from torch import nn
-from torch.utils.data import DataLoader, RandomSampler
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from torchvision import transforms
-from torchvision.datasets import ImageFolder
+from torchvision.datasets import DatasetFolder
 
 BATCH = 32
 
 
 def main() -> None:
-    """Measure the job named on the command line."""
+    """Take turns at the job named on the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("job", choices=["train", "train-head", "predict", "one"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--backbone", default="mobilenetv2_100")
     parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--images", type=int, default=320)
+    parser.add_argument("--seconds", type=float, default=3.0)
     given = parser.parse_args()
     model = timm.create_model(given.backbone, num_classes=2)
     if given.weights:
         model.load_state_dict(load_file(given.weights), strict=False)
     jobs = {"train": train, "train-head": train, "predict": predict, "one": one}
-    print(json.dumps(jobs[given.job](model, given)))
+    turns = jobs[given.job](model, given)
+    next(turns)  # warm
+    print("{}", flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(next(turns)), flush=True)
 
 
-def images(folder: Path, size: int) -> ImageFolder:
+def open_image(path: str) -> Image.Image:
+    """A picture or a DICOM object."""
+    if path.endswith(".dcm"):
+        from pydicom import dcmread
+
+        return Image.fromarray(dcmread(path).pixel_array)
+    return Image.open(path)
+
+
+def images(folder: Path, size: int) -> DatasetFolder:
     """The folder, prepared as tutorials do."""
     steps = [
         transforms.Grayscale(3),
@@ -46,57 +61,67 @@ def images(folder: Path, size: int) -> ImageFolder:
         transforms.ToTensor(),
         transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     ]
-    return ImageFolder(folder, transforms.Compose(steps))
+    return DatasetFolder(folder, open_image, ("jpeg", "jpg", "png", "dcm"), transforms.Compose(steps))
 
 
-def train(model: nn.Module, given: argparse.Namespace) -> dict[str, float]:
-    """Images per second of training all layers, or only the last one."""
+def batches(given: argparse.Namespace) -> Iterator[tuple[Tensor, Tensor]]:
+    """Shuffled batches without end."""
+    data = images(given.folder, given.size)
+    loader = DataLoader(data, min(BATCH, len(data)), shuffle=True, drop_last=True)
+    while True:
+        yield from loader
+
+
+def train(model: nn.Module, given: argparse.Namespace) -> Iterator[dict[str, float]]:
+    """Train all layers, or only the last one."""
     if given.job == "train-head":
         for name, parameter in model.named_parameters():
-            parameter.requires_grad = name.startswith("classifier")
-    data = images(given.folder, given.size)
-    loader = DataLoader(data, BATCH, sampler=RandomSampler(data))
+            parameter.requires_grad = name.startswith(("classifier", "fc"))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(trained, 1e-4)
     model.train()
-    started, seen = 0.0, -BATCH  # the first batch warms up
-    for x, y in islice(loader, given.images // BATCH + 1):
-        started = started or time.perf_counter()
+    started, seen, seconds = time.perf_counter(), 0, 0.0
+    for x, y in batches(given):
         loss = nn.functional.cross_entropy(model(x), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if seen < 0:
-            started = time.perf_counter()
+        loss.item()
         seen += len(x)
-    return {"images_per_s": seen / (time.perf_counter() - started), "files": len(data)}
+        if time.perf_counter() - started >= seconds:
+            yield {"images": seen, "seconds": time.perf_counter() - started}
+            started, seen, seconds = time.perf_counter(), 0, given.seconds
 
 
-def predict(model: nn.Module, given: argparse.Namespace) -> dict[str, float]:
-    """Images per second from files to probabilities."""
-    data = images(given.folder, given.size)
-    loader = DataLoader(data, BATCH, sampler=RandomSampler(data, generator=torch.Generator().manual_seed(0)))
+def predict(model: nn.Module, given: argparse.Namespace) -> Iterator[dict[str, float]]:
+    """From files to probabilities."""
     model.eval()
-    seen, started = 0, time.perf_counter()
-    with torch.no_grad():
-        for x, _ in islice(loader, max(1, given.images // BATCH)):
-            model(x).softmax(1)
-            seen += len(x)
-    return {"images_per_s": seen / (time.perf_counter() - started)}
+    started, seen, seconds = time.perf_counter(), 0, 0.0
+    for x, _ in batches(given):
+        with torch.no_grad():
+            model(x).softmax(1).numpy()
+        seen += len(x)
+        if time.perf_counter() - started >= seconds:
+            yield {"images": seen, "seconds": time.perf_counter() - started}
+            started, seen, seconds = time.perf_counter(), 0, given.seconds
 
 
-def one(model: nn.Module, given: argparse.Namespace) -> dict[str, float]:
-    """Milliseconds from one file to its probability, in a warm process, without a heat map."""
+def one(model: nn.Module, given: argparse.Namespace) -> Iterator[dict[str, list[float]]]:
+    """From one file to its probability, one after another, without a heat map."""
     data = images(given.folder, given.size)
-    transform, times = data.transform, []
+    transform = transforms.Compose([data.transform])
     model.eval()
-    with torch.no_grad():
-        for path, _ in data.samples[: 5 + min(given.images, 60)]:
+    times: list[float] = []
+    began, seconds = time.perf_counter(), 0.5
+    while True:
+        for path, _ in data.samples:
             started = time.perf_counter()
-            model(transform(Image.open(path))[None]).softmax(1)
+            with torch.no_grad():
+                model(transform(open_image(path))[None]).softmax(1).numpy()
             times.append(1000 * (time.perf_counter() - started))
-    times = sorted(times[5:])
-    return {"ms": times[len(times) // 2]}
+            if time.perf_counter() - began >= seconds:
+                yield {"ms": times}
+                times, began, seconds = [], time.perf_counter(), given.seconds
 
 
 if __name__ == "__main__":

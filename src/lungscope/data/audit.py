@@ -1,6 +1,5 @@
 """What a data set has wrong with it, before anything is trained on it; each check is a function of its own."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from lungscope.data.manifest import OWN_PATIENT, Manifest, narrow_patients
 from lungscope.data.pack import Pack
-from lungscope.output import write_atomically
 
 Severity = Literal["leakage", "error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("leakage", "error", "warning", "note")
@@ -95,15 +93,6 @@ def audit(manifest: Manifest, pack: Pack) -> AuditReport:
         unreadable=int((~pack.readable).sum()),
         duplicates=tuple(tuple(manifest.paths[row] for row in rows) for rows in case.duplicates),
     )
-
-
-def write_audit(report: AuditReport, path: Path) -> None:
-    """Write the report as JSON.
-
-    Raises:
-        OutputError: the place cannot be written.
-    """
-    write_atomically(path, json.dumps(audit_json(report), indent=2) + "\n")
 
 
 def audit_json(report: AuditReport) -> dict[str, object]:

@@ -22,7 +22,7 @@ DEFLATED, EXPLICIT = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1".ljust(22,
 COLOURS = ("Red", "Green", "Blue")
 # Nothing else is kept in memory, least of all names and dates.
 READ = [
-    "PatientID", "Modality", "PresentationIntentType", "NumberOfFrames",
+    "PatientID", "Modality", "ViewPosition", "PresentationIntentType", "NumberOfFrames",
     "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns",
     "BitsAllocated", "BitsStored", "PixelRepresentation",
     "PixelPaddingValue", "PixelPaddingRangeLimit",
@@ -36,6 +36,8 @@ VALUE_REPRESENTATIONS = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
 )
 PROJECTIONS = frozenset({"CR", "DX", "RG", "RF", "XA", "PX", "IO", "OT", "SC"})
+LATERAL = frozenset({"LL", "RL"})
+"""View Positions from the side; lying on the side, LLD and RLD, is frontal."""
 
 
 def is_dicom(head: bytes) -> bool:
@@ -73,6 +75,7 @@ def read_dicom(data: bytes, name: str) -> GreyPicture:
             bits=header.BitsStored,
             notes=_notes(header) + notes,
             patient=str(header.get("PatientID") or "").strip(),
+            foreign=_foreign(header),
         )
     except LungscopeError:
         raise
@@ -204,3 +207,10 @@ def _notes(header: FileDataset) -> tuple[str, ...]:
     if header.get("PresentationIntentType") == "FOR PROCESSING":
         notes.append("raw detector image")
     return tuple(notes)
+
+
+def _foreign(header: FileDataset) -> str:
+    modality, view = (str(header.get(name) or "") for name in ("Modality", "ViewPosition"))
+    if modality and modality not in PROJECTIONS and modality.isalnum():
+        return f"not a radiograph: its DICOM modality is {modality}"
+    return f"not a frontal view: its DICOM view position is {view}" if view in LATERAL else ""

@@ -37,6 +37,8 @@ class GreyPicture:
     turn: Image.Transpose | None = None
     """How EXIF wants it turned."""
     patient: str = field(default="", repr=False)
+    foreign: str = ""
+    """Why it cannot be a frontal radiograph by what its file says, in plain words."""
 
 
 def check_pixels(width: int, height: int, name: str) -> None:

@@ -1,11 +1,13 @@
 """Files → radiographs. The only reader of pixels: what a picture is, its content decides, never its name."""
 
 import hashlib
+import itertools
 import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +18,17 @@ from lungscope.data.grey import GreyPicture
 from lungscope.data.raster import raster_kind, read_raster
 from lungscope.errors import DataError, UnreadableImage, UnsupportedImage
 
+if TYPE_CHECKING:
+    from lungscope.data.spill import Entry
+
+    Listed = os.DirEntry[str] | Entry
+
 MAX_FILE_BYTES = 512 * 2**20
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".dcm", ".dicom", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
 )
+MANY = 8192
+"""Entries of one folder from which they are sorted on disk."""
 HEAD_BYTES = 132
 """A DICOM file says so after 128 bytes."""
 FOREIGN = {
@@ -55,6 +64,8 @@ class Radiograph:
     """What was done to the picture, such as "colour to grey" or "MONOCHROME1 inverted"."""
     patient: str = field(default="", repr=False)
     """DICOM Patient ID; never shown."""
+    foreign: str = ""
+    """Why it cannot be a frontal radiograph by what its file says, such as another modality; empty when it can."""
 
 
 def read_radiograph(source: Path | bytes, *, size: int | None = None) -> Radiograph:
@@ -84,6 +95,7 @@ def read_radiograph(source: Path | bytes, *, size: int | None = None) -> Radiogr
         sha256=hashlib.sha256(data).hexdigest(),
         notes=picture.notes,
         patient=picture.patient,
+        foreign=picture.foreign,
     )
 
 
@@ -97,6 +109,7 @@ def _read_file(path: Path, name: str) -> bytes:
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
+            os.scandir(path).close()  # tells why, when it cannot be listed
             raise UnreadableImage(f"{name}: this is a folder. Name an image in it.")
         if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
             raise UnreadableImage(f"{name}: not a regular file. Copy the image to one.")
@@ -156,7 +169,7 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def iter_images(folder: Path) -> Iterator[Path]:
-    """Image files in a folder and all below it, in the order of their paths, one folder in memory at a time.
+    """Image files in a folder and all below it, in the order of their paths, in bounded memory.
 
     A file counts by its suffix, or by content where it has none, as DICOM archives have it. Hidden files
     and DICOMDIR are skipped. Links are followed, each folder once. A sub-folder that cannot be listed is
@@ -175,13 +188,20 @@ def iter_images(folder: Path) -> Iterator[Path]:
     yield from map(Path, _walk(entries, {(status.st_dev, status.st_ino)}))
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
+def _entries(folder: str) -> Iterator["Listed"]:
     with os.scandir(folder) as found:
-        return sorted((e for e in found if not e.name.startswith(".")), key=lambda entry: entry.name)
+        visible = (entry for entry in found if not entry.name.startswith("."))
+        first = list(itertools.islice(visible, MANY))
+        if len(first) < MANY:
+            return iter(sorted(first, key=lambda entry: os.fsencode(entry.name)))
+        from lungscope.data.spill import sort_entries
+
+        entries = sort_entries(itertools.chain(first, visible), folder)
+        return itertools.chain([next(entries)], entries)  # all is read while the folder is open
 
 
-def _walk(entries: list[os.DirEntry[str]], visited: set[tuple[int, int]]) -> Iterator[str]:
-    open_folders = [iter(entries)]
+def _walk(entries: Iterator["Listed"], visited: set[tuple[int, int]]) -> Iterator[str]:
+    open_folders = [entries]
     while open_folders:
         entry = next(open_folders[-1], None)
         if entry is None:
@@ -192,7 +212,7 @@ def _walk(entries: list[os.DirEntry[str]], visited: set[tuple[int, int]]) -> Ite
                 if _is_image(entry):
                     yield entry.path
             elif (place := (entry.stat().st_dev, entry.stat().st_ino)) not in visited:
-                open_folders.append(iter(_entries(entry.path)))
+                open_folders.append(_entries(entry.path))
                 visited.add(place)
         except OSError:
             yield entry.path
@@ -205,7 +225,7 @@ def _holds(check: Callable[[], bool]) -> bool:
         return False
 
 
-def _is_image(entry: os.DirEntry[str]) -> bool:
+def _is_image(entry: "Listed") -> bool:
     suffix = os.path.splitext(entry.name)[1].lower()
     if suffix in IMAGE_SUFFIXES:
         return True

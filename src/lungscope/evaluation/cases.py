@@ -1,7 +1,8 @@
 """Labelled cases with their predictions, and the metrics of them that a bootstrap can draw."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,12 +11,13 @@ from lungscope.errors import DataError, UndefinedFigure
 from lungscope.evaluation.curves import require_spread
 from lungscope.stats.bootstrap import Metric
 from lungscope.stats.calibration import brier, expected_calibration_error
+from lungscope.stats.comparison import auroc_figure
 from lungscope.stats.metrics import (
     Array,
+    Figure,
+    Ranked,
     Ratio,
     Weights,
-    auroc,
-    average_precision,
     class_indices,
     count,
     same_rows,
@@ -23,8 +25,6 @@ from lungscope.stats.metrics import (
 from lungscope.stats.operating import predictive_values
 from lungscope.stats.patients import Patients
 from lungscope.stats.prior import as_probabilities
-
-Ranking = Callable[[NDArray[np.bool_], Array, Weights | None], Ratio]
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,25 @@ class Cases:
             return self.probabilities[:, 1]
         return np.clip(1 - self.probabilities[:, 0], 0.0, 1.0)
 
+    def area(self, k: int) -> Figure:
+        """AUROC of class k against all others, with DeLong's interval."""
+        return (self._suspected if len(self.classes) == 2 else self._against_others[k]).area(self.patients)
+
+    def suspicion_area(self) -> Figure:
+        """AUROC of suspicion, disease of any kind against the reference, with DeLong's interval."""
+        return self._suspected.area(self.patients)
+
     def areas(self) -> list[Metric]:
         """AUROC of each class against all others."""
-        return [self._against_others(auroc, k) for k in range(len(self.classes))]
+        if len(self.classes) == 2:  # the same for both
+            return [self._by_rank("auroc", self._suspected)] * 2
+        return [self._by_rank("auroc", each) for each in self._against_others]
 
     def precisions(self) -> list[Metric]:
-        """Average precision of each class against all others."""
-        return [self._against_others(average_precision, k) for k in range(len(self.classes))]
-
-    def suspicion_auroc(self) -> Metric:
-        """AUROC of suspicion, disease of any kind against the reference."""
-        return _ranking(auroc, self.diseased, self.suspicion, f"other than {self.classes[0]}")
+        """Average precision of each class against all others; of two classes, of the second one only."""
+        if len(self.classes) == 2:
+            return [self._by_rank("average_precision", self._suspected)]
+        return [self._by_rank("average_precision", each) for each in self._against_others]
 
     def brier(self) -> Metric:
         """Brier score of all classes."""
@@ -104,8 +112,44 @@ class Cases:
 
         return [lambda weights: value(0, weights), lambda weights: value(1, weights)]
 
-    def _against_others(self, metric: Ranking, k: int) -> Metric:
-        return _ranking(metric, self.labels == k, self.probabilities[:, k], self.classes[k])
+    def _by_rank(self, name: str, ranking: "_Ranking") -> Metric:
+        return lambda weights: getattr(ranking.ranked.mass(weights), name)
+
+    @cached_property
+    def _suspected(self) -> "_Ranking":
+        name = self.classes[1] if len(self.classes) == 2 else f"other than {self.classes[0]}"
+        return _Ranking(self.diseased, self.suspicion, name)
+
+    @cached_property
+    def _against_others(self) -> "list[_Ranking]":
+        columns = enumerate(zip(self.classes, self.probabilities.T, strict=True))
+        return [_Ranking(self.labels == k, column, name) for k, (name, column) in columns]
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """A score that tells one class from others; sorted when first asked, so that a reason comes in its place."""
+
+    truth: NDArray[np.bool_]
+    scores: Array
+    name: str
+
+    def area(self, patients: NDArray[np.str_]) -> Figure:
+        try:
+            self._refuse()
+        except UndefinedFigure as error:
+            return Figure(None, reason=str(error))
+        return auroc_figure(self.truth, self.scores, patients)
+
+    @cached_property
+    def ranked(self) -> Ranked:
+        self._refuse()
+        return Ranked(self.truth, self.scores)
+
+    def _refuse(self) -> None:
+        if self.truth.all() or not self.truth.any():
+            raise UndefinedFigure(_one_sided(self.truth, self.name))
+        require_spread(self.scores)
 
 
 def check_cases(
@@ -137,16 +181,6 @@ def mean(metrics: Sequence[Metric]) -> Metric:
     def value(weights: Weights | None) -> Ratio:
         average: Ratio = np.mean([np.asarray(metric(weights)) for metric in metrics], axis=0)[()]
         return average
-
-    return value
-
-
-def _ranking(metric: Ranking, truth: NDArray[np.bool_], scores: Array, name: str) -> Metric:
-    def value(weights: Weights | None) -> Ratio:
-        if truth.all() or not truth.any():
-            raise UndefinedFigure(_one_sided(truth, name))
-        require_spread(scores)
-        return metric(truth, scores, weights)
 
     return value
 

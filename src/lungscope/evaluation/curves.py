@@ -12,10 +12,10 @@ from lungscope.stats.calibration import ReliabilityCurve, reliability_curve
 from lungscope.stats.metrics import (
     Array,
     PrecisionRecallCurve,
+    Ranked,
     RocCurve,
     precision_recall_curve,
     roc_curve,
-    score_mass,
 )
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS
@@ -122,28 +122,26 @@ def roc_band(
     """
     if len(np.unique(patient_index(patients))) < FEW_PATIENTS:
         raise UndefinedFigure(f"fewer than {FEW_PATIENTS} patients")
-    rates = np.linspace(0.0, 1.0, points)
+    rates, ranked = np.linspace(0.0, 1.0, points), Ranked(positive, scores)
     drawn = np.concatenate(
         [
-            _sensitivities(positive, scores, weights, rates)
-            for weights in bootstrap_weights(patients, resamples=resamples, seed=seed)
+            _sensitivities(ranked, times.astype(np.float32), rates)
+            for times in bootstrap_weights(patients, resamples=resamples, seed=seed)
         ]
     )
-    low, high = np.transpose([interval(column) for column in drawn.T])
+    interval(drawn[:, 0])  # refuses too many draws without a class
+    low, high = np.nanpercentile(drawn, (2.5, 97.5), axis=0)
     return RocBand(rates, low, high)
 
 
-def _sensitivities(
-    positive: NDArray[np.bool_], scores: Array, weights: NDArray[np.uint16], rates: Array
-) -> Array:
+def _sensitivities(ranked: Ranked, weights: NDArray[np.float32], rates: Array) -> Array:
     """(b, points): sensitivity of every resample at every false-positive rate."""
-    mass = score_mass(positive, scores, weights)
-    found, alarms = mass.positive.cumsum(-1), mass.negative.cumsum(-1)
+    mass = ranked.mass(weights)
     curves = np.full((len(weights), len(rates)), np.nan)
-    for row, (hits, misses) in enumerate(zip(found, alarms, strict=True)):
+    for row, (hits, misses) in enumerate(zip(mass.found, mass.alarms, strict=True)):
         if hits[-1] and misses[-1]:
-            curves[row] = np.interp(
-                rates, np.append(0.0, misses / misses[-1]), np.append(0.0, hits / hits[-1])
+            curves[row] = (
+                np.interp(rates * misses[-1], np.append(0.0, misses), np.append(0.0, hits)) / hits[-1]
             )
     return curves
 

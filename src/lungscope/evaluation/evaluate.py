@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from lungscope.evaluation.cases import Cases, check_cases, mean
 from lungscope.evaluation.curves import Curves, trace
 from lungscope.evaluation.recalibration import RecalibrationFigures, recalibration_figures
-from lungscope.stats.bootstrap import RESAMPLES, CountFigures, Metric, count_figures, figures
+from lungscope.stats.bootstrap import RESAMPLES, CountFigures, Metric, count_metrics, figures, with_counts
 from lungscope.stats.metrics import Figure, confusion_matrix
 from lungscope.stats.operating import OperatingPoint, predictive_values
 from lungscope.stats.patients import Patients, patient_index
@@ -37,22 +37,6 @@ class ModelReference:
     """The recipe's name."""
     runtime: str
     precision: str
-
-
-@dataclass(frozen=True)
-class _Draws:
-    """How patients are drawn, the same for every figure."""
-
-    resamples: int
-    seed: int
-
-    def figures(self, metrics: Sequence[Metric], patients: Patients) -> tuple[Figure, ...]:
-        return figures(metrics, patients, resamples=self.resamples, seed=self.seed)
-
-    def count_figures(
-        self, truth: NDArray[np.bool_], called: NDArray[np.bool_], patients: Patients
-    ) -> CountFigures:
-        return count_figures(truth, called, patients, resamples=self.resamples, seed=self.seed)
 
 
 @dataclass(frozen=True)
@@ -128,8 +112,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure discrimination, calibration and every operating point.
 
-    Proportions carry Wilson intervals widened for several images per patient, slope and intercepts robust
-    Wald ones, everything else comes from drawing patients with replacement.
+    Proportions carry Wilson intervals widened for several images per patient, AUROCs DeLong's, slope and
+    intercepts those of clustered scores; everything else comes from drawing patients with replacement.
 
     Args:
         labels: (N,), class indices.
@@ -149,7 +133,7 @@ def evaluate(
     if prevalence is not None:
         predictive_values(0.5, 0.5, prevalence)  # refuses one outside 0..1
     cases = check_cases(labels, probabilities, patients, classes)
-    return _measure(cases, tuple(operating_points), prevalence, _Draws(resamples, seed))
+    return _measure(cases, tuple(operating_points), prevalence, resamples, seed)
 
 
 def evaluation_json(evaluation: Evaluation, model: ModelReference, data_fingerprint: str) -> dict[str, Any]:
@@ -168,9 +152,9 @@ def evaluation_json(evaluation: Evaluation, model: ModelReference, data_fingerpr
         "n": evaluation.n,
         "classes": list(evaluation.classes),
         "support": {each.name: each.support for each in evaluation.per_class},
-        **{name: _figure(getattr(evaluation, name)) for name in OVERALL},
+        **{name: figure_json(getattr(evaluation, name)) for name in OVERALL},
         **{
-            f"calibration_{name}": _figure(getattr(evaluation.recalibration, name))
+            f"calibration_{name}": figure_json(getattr(evaluation.recalibration, name))
             for name in ("slope", "intercept", "in_the_large")
         },
         "operating_points": {each.point.name: _point_json(each) for each in evaluation.operating_points},
@@ -179,7 +163,7 @@ def evaluation_json(evaluation: Evaluation, model: ModelReference, data_fingerpr
         "per_class": {
             each.name: {
                 "support": each.support,
-                **{name: _figure(getattr(each, name)) for name in ("auroc", "precision", "recall", "f1")},
+                **{name: figure_json(getattr(each, name)) for name in ("auroc", "precision", "recall", "f1")},
             }
             for each in evaluation.per_class
         },
@@ -189,58 +173,84 @@ def evaluation_json(evaluation: Evaluation, model: ModelReference, data_fingerpr
 
 
 def _measure(
-    cases: Cases, points: tuple[OperatingPoint, ...], prevalence: float | None, draws: _Draws
+    cases: Cases, points: tuple[OperatingPoint, ...], prevalence: float | None, resamples: int, seed: int
 ) -> Evaluation:
     referenced = len(cases.classes) == 2 or bool(points)
-    area, precision, suspicion, balanced, squared, gap, *each = draws.figures(_metrics(cases), cases.patients)
+    calls = [point.is_positive(cases.suspicion) for point in points]
+    found = _drawn(_metrics(cases, calls, prevalence), cases.patients, resamples, seed)
+    at_points = [_point(cases, point, calls[i], found, i) for i, point in enumerate(points)]
     return Evaluation(
         n=len(cases.labels),
         patients=len(np.unique(patient_index(cases.patients))),
         classes=cases.classes,
         prevalence=proportion(cases.diseased, cases.patients) if referenced else NO_REFERENCE,
         expected_prevalence=prevalence,
-        auroc=area,
-        average_precision=precision,
-        suspicion_auroc=suspicion if referenced else NO_REFERENCE,
+        auroc=cases.area(1) if len(cases.classes) == 2 else found["auroc"],
+        average_precision=found["average_precision"],
+        suspicion_auroc=cases.suspicion_area() if referenced else NO_REFERENCE,
         accuracy=proportion(cases.labels == cases.decided, cases.patients),
-        balanced_accuracy=balanced,
-        brier=squared,
-        ece=gap,
+        balanced_accuracy=found["balanced_accuracy"],
+        brier=found["brier"],
+        ece=found["ece"],
         recalibration=_recalibration(cases, referenced),
-        operating_points=tuple(_point(cases, point, prevalence, draws) for point in points),
+        operating_points=tuple(at_points),
         confusion=confusion_matrix(cases.labels, cases.decided, len(cases.classes)),
-        per_class=tuple(_class(cases, k, area, draws) for k, area in enumerate(each)),
-        curves=_curves(cases, draws) if referenced else None,
+        per_class=tuple(_class(cases, k, found) for k in range(len(cases.classes))),
+        curves=_curves(cases, resamples, seed) if referenced else None,
     )
 
 
-def _metrics(cases: Cases) -> list[Metric]:
-    areas, precisions = cases.areas(), cases.precisions()
-    binary = len(cases.classes) == 2
-    overall = [areas[1], precisions[1]] if binary else [mean(areas), mean(precisions)]
-    others = [cases.suspicion_auroc(), cases.balanced_accuracy(), cases.brier(), cases.ece()]
-    return [*overall, *others, *areas]
+def _drawn(metrics: dict[str, Metric], patients: Patients, resamples: int, seed: int) -> dict[str, Figure]:
+    """All metrics from the same draws, which are made once."""
+    return dict(
+        zip(metrics, figures(list(metrics.values()), patients, resamples=resamples, seed=seed), strict=True)
+    )
 
 
-def _point(cases: Cases, point: OperatingPoint, prevalence: float | None, draws: _Draws) -> PointFigures:
-    called = point.is_positive(cases.suspicion)
+def _metrics(cases: Cases, calls: Sequence[NDArray[np.bool_]], prevalence: float | None) -> dict[str, Metric]:
+    found = {
+        **({} if len(cases.classes) == 2 else {"auroc": mean(cases.areas())}),
+        "average_precision": mean(cases.precisions()),
+        "balanced_accuracy": cases.balanced_accuracy(),
+        "brier": cases.brier(),
+        "ece": cases.ece(),
+    }
+    for k in range(len(cases.classes)):
+        f1, _ = count_metrics(cases.labels == k, cases.decided == k)
+        found[f"f1 of {k}"] = f1
+    for i, called in enumerate(calls):
+        f1, balanced = count_metrics(cases.diseased, called)
+        found |= {f"f1 at {i}": f1, f"balanced at {i}": balanced}
+        if prevalence is not None:
+            ppv, npv = cases.predictive_values(called, prevalence)
+            found |= {f"ppv at {i}": ppv, f"npv at {i}": npv}
+    return found
+
+
+def _point(
+    cases: Cases, point: OperatingPoint, called: NDArray[np.bool_], found: dict[str, Figure], i: int
+) -> PointFigures:
     finding = np.where(called, 1 + cases.probabilities[:, 1:].argmax(axis=1), 0)
-    ppv = npv = None
-    if prevalence is not None:
-        ppv, npv = draws.figures(cases.predictive_values(called, prevalence), cases.patients)
+    drawn = (found[f"f1 at {i}"], found[f"balanced at {i}"])
     return PointFigures(
         point=point,
-        figures=draws.count_figures(cases.diseased, called, cases.patients),
-        ppv_expected=ppv,
-        npv_expected=npv,
+        figures=with_counts(cases.diseased, called, cases.patients, *drawn),
+        ppv_expected=found.get(f"ppv at {i}"),
+        npv_expected=found.get(f"npv at {i}"),
         confusion=confusion_matrix(cases.labels, finding, len(cases.classes)),
     )
 
 
-def _class(cases: Cases, k: int, area: Figure, draws: _Draws) -> ClassFigures:
-    truth = cases.labels == k
-    found = draws.count_figures(truth, cases.decided == k, cases.patients)
-    return ClassFigures(cases.classes[k], int(truth.sum()), area, found.ppv, found.sensitivity, found.f1)
+def _class(cases: Cases, k: int, found: dict[str, Figure]) -> ClassFigures:
+    truth, called, names = cases.labels == k, cases.decided == k, cases.patients
+    return ClassFigures(
+        cases.classes[k],
+        int(truth.sum()),
+        cases.area(k),
+        precision=proportion(truth[called], names[called], empty="no case was called positive"),
+        recall=proportion(called[truth], names[truth], empty="no positive case"),
+        f1=found[f"f1 of {k}"],
+    )
 
 
 def _recalibration(cases: Cases, referenced: bool) -> RecalibrationFigures:
@@ -249,10 +259,10 @@ def _recalibration(cases: Cases, referenced: bool) -> RecalibrationFigures:
     return recalibration_figures(cases.diseased, cases.suspicion, cases.patients)
 
 
-def _curves(cases: Cases, draws: _Draws) -> Curves:
+def _curves(cases: Cases, resamples: int, seed: int) -> Curves:
     return trace(
         cases.diseased, cases.suspicion, cases.labels, cases.patients, len(cases.classes),
-        resamples=draws.resamples, seed=draws.seed,
+        resamples=resamples, seed=seed,
     )  # fmt: skip
 
 
@@ -263,15 +273,16 @@ def _point_json(each: PointFigures) -> dict[str, Any]:
         "threshold": point.threshold,
         "goal": point.goal,
         "note": point.note,
-        **{name: _figure(getattr(each.figures, name)) for name in AT_A_POINT},
-        **{name: _figure(figure) for name, figure in expected.items() if figure},
+        **{name: figure_json(getattr(each.figures, name)) for name in AT_A_POINT},
+        **{name: figure_json(figure) for name, figure in expected.items() if figure},
         "counts": asdict(counts),
         "confusion_matrix": each.confusion.tolist(),
-        "when_chosen": {name: _figure(getattr(point, name)) for name in ("sensitivity", "specificity")},
+        "when_chosen": {name: figure_json(getattr(point, name)) for name in ("sensitivity", "specificity")},
     }
 
 
-def _figure(figure: Figure) -> dict[str, Any]:
+def figure_json(figure: Figure) -> dict[str, Any]:
+    """A figure as it stands in evaluation.json: value, ci95, and the reason where something is missing."""
     given = figure.low is not None and figure.high is not None
     return {
         "value": _rounded(figure.value),

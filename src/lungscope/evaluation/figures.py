@@ -91,8 +91,8 @@ def precision_recall_figure(
     )
 
 
-def reliability_figure(curve: ReliabilityCurve) -> Markup:
-    """Outcome against probability, with the number of cases of every bin below."""
+def reliability_figure(curve: ReliabilityCurve, key: str = "reliability") -> Markup:
+    """Outcome against probability, with the number of cases of every bin below; `key` is unique in the page."""
     figure = new_figure(WIDTH, HEIGHT)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(5, 1))
     for axes in (above, below):
@@ -111,7 +111,30 @@ def reliability_figure(curve: ReliabilityCurve) -> Markup:
     label(below, "Predicted probability of disease", "Cases")
     bins = zip(curve.predicted, curve.observed, curve.count, strict=True)
     told = "; ".join(f"predicted {p:.0%}, observed {o:.0%} of {n}" for p, o, n in bins)
-    return render(figure, Caption("reliability", "Reliability diagram", f"By bin: {told}."))
+    return render(figure, Caption(key, "Reliability diagram", f"By bin: {told}."))
+
+
+def decision_figure(
+    risks: Array, model: Array, low: Array | None, high: Array | None, everybody: Array
+) -> Markup:
+    """Net benefit by risk of acting on the model, on everybody and on nobody."""
+    figure, axes = new_axes(WIDTH, HEIGHT)
+    if low is not None and high is not None:
+        axes.fill_between(risks, low, high, color=ACCENT, alpha=0.16, linewidth=0)
+    axes.plot(risks, model, color=ACCENT, linewidth=LINE, label="the model")
+    axes.plot(risks, everybody, color=REFERENCE, linewidth=1.2, dashes=(5, 2), label="everybody")
+    axes.axhline(0, color=MUTED, linewidth=0.9, dashes=(3, 3), label="nobody")
+    top = max(float(model.max()), float(everybody.max())) * 1.12 or 0.1
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.25 * top, top)
+    axes.set_xticks(TICKS, _fractions(TICKS))
+    axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, handlelength=2.4, loc="upper right")
+    label(axes, "Risk from which one acts", "Net benefit")
+    told = "; ".join(
+        f"at {risk:.0%} the model has {model[i]:.3f} and everybody {everybody[i]:.3f}"
+        for risk in (0.1, 0.3, 0.5) for i in [int(np.argmin(np.abs(risks - risk)))]
+    )  # fmt: skip
+    return render(figure, Caption("decision", "Decision curve", f"Net benefit: {told}; nobody has 0."))
 
 
 def scores_figure(histogram: Histogram, classes: Sequence[str], points: Sequence[PointFigures]) -> Markup:

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from lungscope import __version__
 from lungscope.evaluation import leaderboard_figures as drawings
 from lungscope.evaluation import summary
+from lungscope.evaluation.chapter import Chapter
 from lungscope.evaluation.compare import FEWEST_SEEDS, Comparison, Standing
 from lungscope.evaluation.paired import LEVEL, Test
 from lungscope.output import write_atomically
@@ -31,6 +32,8 @@ class Leaderboard:
     """Where the speed was measured."""
     notes: tuple[str, ...] = ()
     """What to know about data and models, in plain words."""
+    chapters: tuple[Chapter, ...] = ()
+    """Further topics, such as the learning curve."""
 
 
 def write_leaderboard(out: Path, board: Leaderboard) -> None:

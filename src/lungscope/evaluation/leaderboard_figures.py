@@ -1,6 +1,7 @@
 """The figures of a leaderboard: all ROC curves in one plot, and the AUROCs with their intervals and seeds."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -19,6 +20,9 @@ from lungscope.evaluation.svg import (
     new_figure,
     render,
 )
+
+if TYPE_CHECKING:
+    from lungscope.evaluation.learning import LearningPoint
 
 WIDTH, HEIGHT = 420.0, 380.0
 COLOURS = (ACCENT, INK, REFERENCE)
@@ -85,6 +89,33 @@ def auroc_figure(standings: Sequence[Standing]) -> Markup:
     label(axes, "AUROC", "")
     told = "; ".join(f"{each.name} {each.auroc}" for each in shown)
     return render(figure, Caption("all-auroc", "AUROC of all methods", f"{told}."))
+
+
+def learning_curve_figure(points: "Sequence[LearningPoint]") -> Markup:
+    """AUROC against the number of training images, a line per method; points have an AUROC."""
+    figure, axes = new_axes(WIDTH, HEIGHT * 0.8)
+    names = list(dict.fromkeys(each.method for each in points))
+    for i, name in enumerate(names):
+        own = [each for each in points if each.method == name]
+        colour, dashes = COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)]
+        x, y = [each.images for each in own], [each.auroc.value or 0.0 for each in own]
+        (line,) = axes.plot(x, y, color=colour, linewidth=1.8, marker="o", markersize=5, label=name)
+        if dashes:
+            line.set_dashes(dashes)
+        for each in own:
+            if each.auroc.low is not None and each.auroc.high is not None:
+                axes.plot([each.images] * 2, [each.auroc.low, each.auroc.high], color=colour, alpha=0.5)
+    axes.set_xscale("log")
+    sizes = sorted({each.images for each in points})
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.set_xticks([], minor=True)
+    label(axes, "Training images", "AUROC")
+    if len(names) > 1:
+        legend = axes.legend(loc="lower right", frameon=False, fontsize=SMALL, labelcolor=INK)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    told = "; ".join(f"{each.method} from {each.images:,} images {each.auroc}" for each in points)
+    return render(figure, Caption("learning-curve", "AUROC by training images", f"{told}."))
 
 
 def _value(standing: Standing) -> str:

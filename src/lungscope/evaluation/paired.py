@@ -65,7 +65,7 @@ def hold_against(leader: Sequence[Cases], other: Sequence[Cases], resamples: int
     """
     names, pairs = leader[0].patients, list(zip(leader, other, strict=False))
     gap = _minus(*(mean([auroc_metric(each) for each in side]) for side in (leader, other)))
-    difference = figures([gap], names, resamples=resamples, seed=seed)[0]
+    difference = figures([gap], names, resamples=resamples, seed=seed, shares=False)[0]
     right = [(a.decided == a.labels, b.decided == b.labels) for a, b in pairs]
     tests = [mcnemar(a, b, names) for a, b in right]
     ahead = difference.value is not None and all(

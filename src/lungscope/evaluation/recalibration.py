@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, stdtrit
 
 from lungscope.errors import UndefinedFigure
 from lungscope.stats.calibration import SATURATED, Recalibration, calibration_slope_intercept
 from lungscope.stats.metrics import Array, Figure
 from lungscope.stats.patients import Patients, patient_index
-from lungscope.stats.proportion import FEW_PATIENTS, Z95
+from lungscope.stats.proportion import FEW_PATIENTS
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ def recalibration_figures(
 ) -> RecalibrationFigures:
     """Slope and intercepts of the outcome on the predicted log-odds.
 
-    The intervals are Wald's with the variance of clustered scores (Liang & Zeger 1986): one fit instead of
-    the thousand of a bootstrap, which they agree with on all but the smallest data.
+    The intervals are Student's with the variance of clustered scores (Liang & Zeger 1986): one fit instead of
+    the thousand of a bootstrap, which they agree with on all but the smallest data. Degrees of freedom are
+    the patients of the smaller class, less one.
 
     Args:
         positive: (N,), true where diseased.
@@ -53,10 +54,14 @@ def _with_intervals(
 ) -> RecalibrationFigures:
     ones = np.ones((odds.size, 1))
     both = np.column_stack([ones, odds])
+    degrees = min(np.unique(index[outcome == side]).size for side in (0, 1)) - 1
     intercept, slope = _deviations(both, outcome, fit.intercept + fit.slope * odds, index)
     (large,) = _deviations(ones, outcome, fit.in_the_large + odds, index)
     return RecalibrationFigures(
-        _wald(fit.slope, slope), _wald(fit.intercept, intercept), _wald(fit.in_the_large, large)
+        *(
+            _student(value, error, degrees)
+            for value, error in ((fit.slope, slope), (fit.intercept, intercept), (fit.in_the_large, large))
+        )
     )
 
 
@@ -78,5 +83,8 @@ def _deviations(design: Array, outcome: Array, fitted: Array, index: NDArray[np.
     return np.sqrt(np.diag(variance))
 
 
-def _wald(value: float, deviation: float) -> Figure:
-    return Figure(value, value - Z95 * float(deviation), value + Z95 * float(deviation))
+def _student(value: float, error: float, degrees: int) -> Figure:
+    if degrees < 1:
+        return Figure(value, reason="no interval: a class has one patient only")
+    half = float(stdtrit(degrees, 0.975)) * float(error)
+    return Figure(value, value - half, value + half)

@@ -60,6 +60,8 @@ class Report:
     """What was decided about the data, in plain words."""
     chapters: tuple[Chapter, ...] = ()
     """Further topics, after the figures that every report has."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """What lies beside the page, by its relative path, with words for it."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""A bundle on labelled images: evaluation.json, predictions.csv and report.html."""
+"""A bundle on labelled images: evaluation.json, predictions.csv, report.html and what lies beside it."""
 
 import csv
 import io
-import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,18 @@ from lungscope.data.dataset import Dataset
 from lungscope.data.image import read_radiograph
 from lungscope.data.manifest import Manifest
 from lungscope.errors import ManifestError
+from lungscope.evaluation.abstention import abstention_chapter, abstention_json, measure_gate, measure_sets
+from lungscope.evaluation.companions import linked, write_companions
 from lungscope.evaluation.evaluate import Evaluation, ModelReference, evaluate, evaluation_json
+from lungscope.evaluation.facts import Origin
+from lungscope.evaluation.heat import check_heat, heat_json
+from lungscope.evaluation.heat_chapter import heat_chapter
 from lungscope.evaluation.history import TrainingEpoch, parse_history
 from lungscope.evaluation.report import GalleryCase, Report, write_report
+from lungscope.evaluation.sites import measure_sites, robustness_chapter, robustness_json
+from lungscope.evaluation.topics import Topics, study
 from lungscope.evaluation.usage import again, count_evaluation
-from lungscope.inference.bundle import Bundle
+from lungscope.inference.bundle import Bundle, Card
 from lungscope.inference.predictor import Predictions, Predictor
 from lungscope.output import write_atomically
 
@@ -37,6 +44,8 @@ class Evaluated:
     report: Path | None
     times: int = 0
     """How often this model was evaluated on these images, this time included; 0 when that is not counted."""
+    topics: Topics | None = None
+    """The further chapters: calibration, decisions, change against validation, subgroups."""
 
 
 def evaluate_bundle(
@@ -48,8 +57,11 @@ def evaluate_bundle(
     prevalence: float | None = None,
     runtime: str = "auto",
     precision: str = "auto",
+    far: Sequence[Path] = (),
+    heat_checks: bool = True,
+    adapt_prior: bool = False,
 ) -> Evaluated:
-    """Measure a bundle on one split and write the three files into `out`, when there is one.
+    """Measure a bundle on one split and write report, card and data into `out`, when there is one.
 
     Args:
         bundle: the model.
@@ -59,15 +71,18 @@ def evaluate_bundle(
         prevalence: share of diseased where the model will be used, between 0 and 1.
         runtime: see `choose_engine`.
         precision: see `choose_engine`.
+        far: folders of images of another kind, which the gate should decline.
+        heat_checks: whether the heat maps are checked for the report.
+        adapt_prior: whether to correct for the prevalence that the images suggest, beside the uncorrected.
 
     Raises:
-        ManifestError: no image in that split.
+        ManifestError: no image in that split, or none in a folder of `far`.
     """
     split = known_split(data, split)
     rows = data.rows(split)
     chosen, pixels = data.manifest.select(rows), np.ascontiguousarray(data.pixels[rows])
     predictor = Predictor(bundle, runtime=runtime, precision=precision)
-    predictions = predictor.predict(pixels, heatmaps=True)
+    predictions = predictor.predict(pixels, heatmaps=True, embeddings=True)
     card = bundle.card
     found = evaluate(
         chosen.labels, predictions.probabilities, chosen.patients, card.classes, card.operating_points,
@@ -76,10 +91,19 @@ def evaluate_bundle(
     engine = predictor.engine
     model = ModelReference(bundle.sha256, card.recipe_name, engine.runtime, engine.precision)
     fingerprint = chosen.fingerprint()
-    document = evaluation_json(found, model, fingerprint)
+    gate = measure_gate(predictor, chosen, pixels, predictions, far)
+    sets = measure_sets(predictor, chosen, predictions)
+    topics = study(found, chosen, predictions, card, split=split, adapt_prior=adapt_prior)
+    document = evaluation_json(found, model, fingerprint) | topics.document
+    document |= abstention_json(gate, sets, card.classes)
+    if parts := measure_sites(card, chosen, predictions.probabilities):
+        document |= {"sites": robustness_json(parts)}
     times = count_evaluation(bundle, split, fingerprint)
     if out is None:
-        return Evaluated(found, document, split, None, times)
+        return Evaluated(found, document, split, None, times, topics)
+    heat = check_heat(chosen, pixels, predictions, predictor) if heat_checks else None
+    if heat:
+        document |= {"heatmaps": heat_json(heat)}
     report = Report(
         evaluation=found,
         model=model,
@@ -91,11 +115,17 @@ def evaluate_bundle(
         history=_history(bundle),
         gallery=_worst(chosen, predictions),
         notes=(*data.notes, *again(times)),
+        chapters=(
+            *topics.chapters,
+            abstention_chapter(gate, sets, card.classes),
+            *([heat_chapter(heat)] if heat else []),
+            *([robustness_chapter(parts)] if parts else []),
+        ),
     )
     write_atomically(out / "predictions.csv", _predictions_csv(chosen, predictions))
-    write_report(out / "report.html", report)
-    write_atomically(out / "evaluation.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
-    return Evaluated(found, document, split, out / "report.html", times)
+    write_companions(out, report, card, document, _origin(card, data, split))
+    write_report(out / "report.html", replace(report, files=linked(report)))
+    return Evaluated(found, document, split, out / "report.html", times, topics)
 
 
 def known_split(data: Dataset, split: str) -> str:
@@ -114,6 +144,13 @@ def known_split(data: Dataset, split: str) -> str:
             f"{data.source}: no image is in the {split} split. It has: {present}; or use --split all."
         )
     return split
+
+
+def _origin(card: Card, data: Dataset, split: str) -> Origin:
+    """What a split was to the model; told by the fingerprint of all images, labels, patients and splits."""
+    if data.manifest.fingerprint() != card.data.get("fingerprint"):
+        return "other"
+    return "test" if split == "test" else "validation" if split == "validation" else "trained on"
 
 
 def _worst(chosen: Manifest, predictions: Predictions) -> tuple[GalleryCase, ...]:

@@ -55,12 +55,15 @@ def find_sources(inputs: Sequence[Path]) -> list[Source]:
 
 
 def row(reading: Reading, card: Card) -> dict[str, Any]:
-    """One reading as named columns; the columns are the same for every reading of a model."""
+    """One reading as named columns; the columns are the same for every reading of a model.
+
+    What is not assessed has no finding; its probability stays, beside the reason in `not_assessed`.
+    """
     decision = reading.decision
     probabilities = reading.probabilities or (None,) * len(card.classes)
     return {
         "file": str(reading.source),
-        "finding": decision.finding if decision else None,
+        "finding": decision.finding if decision and not reading.not_assessed else None,
         "probability": round(decision.suspicion, 6) if decision else None,
         "operating_point": decision.operating_point if decision else None,
         "threshold": decision.threshold if decision else None,
@@ -68,6 +71,9 @@ def row(reading: Reading, card: Card) -> dict[str, Any]:
             f"p_{name}": None if p is None else round(p, 6)
             for name, p in zip(card.classes, probabilities, strict=True)
         },
+        "prediction_set": None if reading.prediction_set is None else " | ".join(reading.prediction_set),
+        "not_assessed": reading.not_assessed,
+        "distance": None if reading.distance is None else round(reading.distance, 4),
         "notes": "; ".join(reading.notes),
         "error": reading.error,
     }
@@ -105,10 +111,12 @@ def check_table(path: Path) -> None:
 def write_overlays(readings: Iterable[Reading], sources: Sequence[Source], folder: Path) -> Iterator[Reading]:
     """Draw over each radiograph what speaks for disease, or for its class where none is healthy; pass readings on.
 
+    Nothing is drawn over what is not assessed.
+
     A picture is named after its file and the folders above it, so that no two of them meet.
     """
     for reading, source in zip(readings, sources, strict=True):
-        if (heat := reading.evidence) is not None:
+        if (heat := reading.evidence) is not None and not reading.not_assessed:
             below = source.path.relative_to(source.root)
             reading = _draw(reading, heat, folder / below.with_name(below.name + ".png"))
         yield reading

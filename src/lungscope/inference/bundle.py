@@ -13,10 +13,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lungscope.errors import BundleError
-from lungscope.inference.validation import Curve, Reference, Validation
+from lungscope.errors import BundleError, ConfigError
+from lungscope.inference.exported import Export, parse_export
+from lungscope.inference.folder import is_sealed, read_folder
+from lungscope.inference.gate import Gate, Level
+from lungscope.inference.validation import Curve, Outcome, Reference, Validation
+from lungscope.stats.candidate import Candidate
+from lungscope.stats.conformal import Conformal
 from lungscope.stats.metrics import Figure
-from lungscope.stats.operating import OperatingPoint
+from lungscope.stats.operating import OperatingPoint, parse_goal
 
 FORMAT = 1
 _CARD, _SEAL = "lungscope.card", "lungscope.sha256"
@@ -30,6 +35,10 @@ class Calibration:
     method: str = "none"
     scale: float = 1.0
     shift: tuple[float, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    """Methods that were compared by cross-validation; empty where none were."""
+    reason: str = ""
+    """Why this method."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,12 @@ class Card:
     parity: tuple[Parity, ...] = ()
     validation: Validation | None = None
     """Missing in bundles of versions that did not keep it."""
+    gate: Gate | None = None
+    """Missing where the recipe turned it off and in older bundles: every readable picture is assessed."""
+    conformal: Conformal | None = None
+    """For prediction sets; missing in older bundles."""
+    export: Export | None = None
+    """What an export says of itself; None in a model as it was trained."""
     format: int = FORMAT
 
     @property
@@ -69,17 +84,61 @@ class Card:
         """How file names told the labels it was trained on; empty when they did not."""
         return str(tomllib.loads(self.recipe).get("data", {}).get("label_pattern", ""))
 
-    def operating_point(self, name: str | None = None) -> OperatingPoint:
-        """The named operating point, or the default one.
+    @property
+    def prediction_sets(self) -> Conformal:
+        """What prediction sets are made with.
 
         Raises:
-            BundleError: there is none of that name.
+            BundleError: the bundle has none.
+        """
+        if self.conformal is None:
+            raise BundleError("The model keeps no thresholds for prediction sets. Train it again.")
+        return self.conformal
+
+    @property
+    def prior(self) -> tuple[float, ...]:
+        """(K,), the share of each class that the probabilities are calibrated for: that of validation.
+
+        Raises:
+            BundleError: the bundle does not keep it.
+        """
+        prior = self.validation.prior if self.validation else None
+        if prior is None:
+            raise BundleError("The model does not keep the prevalence it was calibrated for. Train it again.")
+        return prior
+
+    def operating_point(self, name: str | None = None) -> OperatingPoint:
+        """The named operating point, the default one, or one for a goal such as "sensitivity >= 0.98" or "0.37".
+
+        A goal is served from the validation curve that the bundle keeps.
+
+        Raises:
+            BundleError: there is none of that name, and it is no goal.
+            ConfigError: a goal that validation cannot serve.
         """
         for point in self.operating_points:
             if name in (None, point.name):
                 return point
         known = ", ".join(point.name for point in self.operating_points) or "none"
-        raise BundleError(f"The model has no operating point {name!r}. It has: {known}.")
+        if not self.operating_points:
+            raise BundleError(
+                f"The model has no operating point {name!r}: no class is a reference. Leave it out."
+            )
+        try:
+            goal = parse_goal(str(name))
+        except ConfigError as error:
+            raise BundleError(
+                f"The model has no operating point {name!r}. It has: {known}. {error}"
+            ) from None
+        curve = self.validation.curve if self.validation else None
+        if curve is None and goal.kind == "fixed":
+            unknown = Figure(None, reason="the model does not keep its validation curve")
+            return OperatingPoint(goal.text, goal.text, goal.value, unknown, unknown)
+        if curve is None:
+            raise BundleError(
+                f"The model keeps no validation curve to serve {str(goal)!r} from. It has: {known}."
+            )
+        return curve.choose(goal)
 
 
 @dataclass(frozen=True)
@@ -90,14 +149,22 @@ class Bundle:
     sha256: str
     card: Card
     graph: bytes = field(repr=False)
+    """ONNX; of an export what its runtime reads."""
+    weights: bytes = field(default=b"", repr=False)
+    """Of an OpenVINO export; empty where the graph holds them."""
 
 
 def load_bundle(source: Path) -> Bundle:
-    """Read and check a model: a run folder or a bare `model.onnx`.
+    """Read and check a model: a run folder, an exported folder or a bare `model.onnx`.
 
     Raises:
         BundleError: no such file, not a Lungscope model, another version, truncated or changed.
     """
+    if is_sealed(source):
+        found = read_folder(source)
+        return Bundle(
+            found.path, found.sha256, _read_card(found.card, found.path), found.graph, found.weights
+        )
     path = source / "model.onnx" if source.is_dir() else source
     try:
         content = path.read_bytes()
@@ -120,9 +187,13 @@ def load_bundle(source: Path) -> Bundle:
 
 def seal_bundle(graph: bytes, card: Card) -> bytes:
     """Append a card and a seal to an ONNX model."""
-    text = json.dumps(asdict(card), sort_keys=True, allow_nan=False)
-    body = graph + _entry(_CARD, text)
+    body = graph + _entry(_CARD, card_json(card))
     return body + _entry(_SEAL, hashlib.sha256(body).hexdigest())
+
+
+def card_json(card: Card) -> str:
+    """A card as the JSON that a bundle carries."""
+    return json.dumps(asdict(card), sort_keys=True, allow_nan=False)
 
 
 def _read_card(text: str, path: Path) -> Card:
@@ -133,9 +204,12 @@ def _read_card(text: str, path: Path) -> Card:
                 f"{path}: bundle format {fields['format']}, and this version reads {FORMAT}. Export the model again."
             )
         fields["operating_points"] = tuple(_point(point) for point in fields["operating_points"])
-        fields["calibration"] = Calibration(**_tuples(fields["calibration"]))
+        fields["calibration"] = _calibration(fields["calibration"])
         fields["parity"] = tuple(Parity(**record) for record in fields["parity"])
         fields["validation"] = _validation(fields.get("validation"))
+        fields["export"] = parse_export(fields.get("export"))
+        fields["gate"] = _gate(fields.get("gate"))
+        fields["conformal"] = _conformal(fields.get("conformal"))
         return Card(**_tuples(fields))
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(
@@ -148,11 +222,36 @@ def _point(fields: dict[str, Any]) -> OperatingPoint:
     return OperatingPoint(**{**fields, **figures})
 
 
+def _calibration(fields: dict[str, Any]) -> Calibration:
+    candidates = tuple(Candidate(**each) for each in fields.get("candidates", ()))
+    return Calibration(**{**_tuples(fields), "candidates": candidates})
+
+
 def _validation(fields: dict[str, Any] | None) -> Validation | None:
     if fields is None:
         return None
     curve = Curve(**_tuples(fields["curve"])) if fields["curve"] else None
-    return Validation(curve, Reference(**_tuples(fields["reference"])))
+    return Validation(curve, Reference(**_tuples(fields["reference"])), _outcome(fields.get("outcome")))
+
+
+def _outcome(fields: dict[str, Any] | None) -> Outcome | None:
+    if fields is None:
+        return None
+    figures = {name: Figure(**fields[name]) for name in ("auroc", "slope", "in_the_large")}
+    return Outcome(**{**_tuples(fields), **figures})
+
+
+def _gate(fields: dict[str, Any] | None) -> Gate | None:
+    if fields is None:
+        return None
+    levels = tuple(Level(**level) for level in fields["levels"])
+    return Gate(**{**_tuples(fields), "levels": levels})
+
+
+def _conformal(fields: dict[str, Any] | None) -> Conformal | None:
+    if fields is None:
+        return None
+    return Conformal(**{**_tuples(fields), "thresholds": tuple(map(tuple, fields["thresholds"]))})
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
@@ -161,25 +260,29 @@ def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _entries(content: bytes, path: Path) -> dict[str, str]:
     try:
-        properties = [value for number, value in _fields(content) if number == _METADATA_FIELD]
-        pairs = [dict(_fields(value)) for value in properties]
+        properties = [value for number, value in message_fields(content) if number == _METADATA_FIELD]
+        pairs = [dict(message_fields(value)) for value in properties]
         return {str(pair[1], "utf-8"): str(pair.get(2, b""), "utf-8") for pair in pairs}
     except (IndexError, KeyError, ValueError):
         raise BundleError(f"{path}: not an ONNX file, or cut short. Copy or train it again.") from None
 
 
-def _fields(message: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
-    """The top-level fields of a protobuf message: (number, bytes); numeric fields come empty."""
+def message_fields(message: bytes | bytearray | memoryview) -> Iterator[tuple[int, memoryview]]:
+    """The top-level fields of a protobuf message: (number, bytes), views into it.
+
+    Raises:
+        ValueError: not a protobuf message, or cut short.
+    """
     view, at = memoryview(message), 0
     while at < len(view):
         tag, at = _varint(view, at)
-        kind, length = tag & 7, 0
+        kind = tag & 7
         if kind == 0:
-            _, at = _varint(view, at)
+            length = _varint(view, at)[1] - at
         elif kind == 2:
             length, at = _varint(view, at)
         elif kind in (1, 5):
-            at += 8 if kind == 1 else 4
+            length = 8 if kind == 1 else 4
         else:
             raise ValueError("no protobuf")
         if at + length > len(view):

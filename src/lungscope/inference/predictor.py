@@ -7,15 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.data.image import Radiograph, read_radiograph
 from lungscope.errors import DataError
-from lungscope.inference.bundle import Bundle
-from lungscope.inference.runtime import Session, choose_engine, open_session, usable_cores
+from lungscope.inference.bundle import Bundle, Card
+from lungscope.inference.exported import export_engine
+from lungscope.inference.gate import GATE_OUTPUTS, look
+from lungscope.inference.runtime import Engine, Session, choose_engine, open_session, usable_cores
 
 BATCH = 16
 
@@ -32,6 +33,10 @@ class Predictions:
     """(N, K, h, w), Grad-CAM, at least 0."""
     embeddings: NDArray[np.float32] | None = None
     """(N, D), pooled features."""
+    distances: NDArray[np.float32] | None = None
+    """(N,), squared Mahalanobis distance per dimension from the training images; None without a gate."""
+    checks: NDArray[np.float32] | None = None
+    """(N, C), probabilities of how the image lies, named in the card's gate."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,10 @@ class Decision:
 
 @dataclass(frozen=True)
 class Reading:
-    """One file: its decision, or the reason why there is none."""
+    """One file: its decision, or the reason why there is none.
+
+    What is not assessed keeps its decision for programs, which must look at `not_assessed` first.
+    """
 
     source: Path
     probabilities: tuple[float, ...] = ()
@@ -55,6 +63,11 @@ class Reading:
     notes: tuple[str, ...] = ()
     """What was done to the image before the model saw it."""
     error: str = ""
+    not_assessed: str = ""
+    """Why the gate declines the image, in plain words; empty when it does not."""
+    distance: float | None = None
+    prediction_set: tuple[str, ...] | None = None
+    """Classes that cannot be ruled out at the error rate asked for; None when none was."""
     heatmap: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     """(K, h, w)."""
 
@@ -73,6 +86,15 @@ class Reading:
         return heat
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What readings are to hold."""
+
+    operating_point: str | None
+    heatmaps: bool
+    error_rate: float | None
+
+
 class Predictor:
     """Runs one bundle on this machine; safe to call from several threads.
 
@@ -85,9 +107,9 @@ class Predictor:
     ) -> None:
         """Choose the engine; the graph is loaded at the first prediction."""
         self.bundle, self.card = bundle, bundle.card
-        bf16 = any(record.engine.endswith("bf16") for record in bundle.card.parity)
-        self.engine = choose_engine(runtime, precision, bf16_allowed=bf16)
+        self.engine = _engine(bundle.card, runtime, precision)
         self.threads = threads or usable_cores()
+        self._gate_outputs = GATE_OUTPUTS if bundle.card.gate else ()
         self._sessions: dict[int, Session] = {}
         self._lock = threading.Lock()
 
@@ -108,7 +130,8 @@ class Predictor:
             cores: processors this call may use; all by default, one beside others that predict too.
         """
         cores = cores or self.threads
-        names = ["probabilities", "logits", *["heatmap"] * heatmaps, *["embedding"] * embeddings]
+        wanted = ["probabilities", "logits", *["heatmap"] * heatmaps, *["embedding"] * embeddings]
+        names = [*wanted, *self._gate_outputs]
         if len(pixels) <= cores or (cores == 1 and len(pixels) <= BATCH):
             columns = self._session(cores).run([pixels], names)
         else:
@@ -121,11 +144,17 @@ class Predictor:
             columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
         found = dict(zip(names, columns, strict=True))
         return Predictions(
-            found["probabilities"], found["logits"], found.get("heatmap"), found.get("embedding")
-        )
+            found["probabilities"], found["logits"], found.get("heatmap"), found.get("embedding"),
+            found.get("distance"), found.get("checks"),
+        )  # fmt: skip
 
     def read(
-        self, sources: Iterable[Path], *, operating_point: str | None = None, heatmaps: bool = False
+        self,
+        sources: Iterable[Path],
+        *,
+        operating_point: str | None = None,
+        heatmaps: bool = False,
+        error_rate: float | None = None,
     ) -> Iterator[Reading]:
         """Decode and predict files, in their order, with bounded memory; a bad file is a reading with an error.
 
@@ -133,16 +162,19 @@ class Predictor:
         """
         if self.card.operating_points or operating_point:
             self.card.operating_point(operating_point)  # refuses an unknown name before any work
+        if error_rate is not None:
+            self.card.prediction_sets.at(error_rate)
+        asked = _Asked(operating_point, heatmaps, error_rate)
         paths = iter(sources)
         first = list(itertools.islice(paths, BATCH + 1))
         if len(first) <= self.threads:
-            yield from self._read_batch(first, operating_point, heatmaps, self.threads)
+            yield from self._read_batch(first, asked, self.threads)
             return
         batches = iter(lambda: list(itertools.islice(paths, BATCH)), [])
         waiting: deque[Future[list[Reading]]] = deque()
         with ThreadPoolExecutor(self.threads) as workers:
             for batch in itertools.chain([first], batches):
-                waiting.append(workers.submit(self._read_batch, batch, operating_point, heatmaps, 1))
+                waiting.append(workers.submit(self._read_batch, batch, asked, 1))
                 if len(waiting) > 2 * self.threads:
                     yield from waiting.popleft().result()
             while waiting:
@@ -162,32 +194,58 @@ class Predictor:
         finding = classes[abnormal] if point.is_positive(suspicion) else classes[0]
         return Decision(finding, suspicion, point.name, point.threshold)
 
-    def _read_batch(
-        self, sources: Sequence[Path], operating_point: str | None, heatmaps: bool, threads: int
-    ) -> list[Reading]:
+    def judge(
+        self, images: Sequence[Radiograph], found: Predictions, coverage: float | None = None
+    ) -> tuple[str, ...]:
+        """Why each image is not to be assessed, in plain words; empty where it is.
+
+        A model without a gate assesses whatever can be read.
+
+        Args:
+            images: N of them, as read.
+            found: what `predict` said of them.
+            coverage: one of the gate's levels; by default its own.
+        """
+        gate = self.card.gate
+        if gate is None or found.distances is None:
+            return ("",) * len(images)
+        reasons = gate.reasons(found.distances, found.checks, coverage)
+        return tuple(
+            look(image, self.card.size) or reason for image, reason in zip(images, reasons, strict=True)
+        )
+
+    def _read_batch(self, sources: Sequence[Path], asked: "_Asked", threads: int) -> list[Reading]:
         images = [self._open(source) for source in sources]
-        good = [image.pixels for image in images if isinstance(image, Radiograph)]
-        names = ["probabilities", *["heatmap"] * heatmaps]
-        found = self._session(threads).run([np.stack(good)], names) if good else []
-        rows = iter(zip(*found, strict=True))
+        good = [image for image in images if isinstance(image, Radiograph)]
+        if not good:
+            return [Reading(source, error=str(image)) for source, image in zip(sources, images, strict=True)]
+        pixels = np.stack([image.pixels for image in good])
+        found = self.predict(pixels, heatmaps=asked.heatmaps, cores=threads)
+        rows = iter(zip(range(len(good)), self.judge(good, found), strict=True))
         return [
             Reading(source, error=image)
             if isinstance(image, str)
-            else self._reading(source, image, next(rows), operating_point)
+            else self._reading(source, image, found, *next(rows), asked)
             for source, image in zip(sources, images, strict=True)
         ]
 
     def _reading(
-        self, source: Path, image: Radiograph, row: tuple[Any, ...], operating_point: str | None
+        self, source: Path, image: Radiograph, found: Predictions, i: int, reason: str, asked: "_Asked"
     ) -> Reading:
-        probabilities, *heat = row
-        decision = self.decide(probabilities, operating_point)
+        probabilities, classes = found.probabilities[i], self.card.classes
+        kept = None
+        if asked.error_rate is not None:
+            mask = self.card.prediction_sets.sets(probabilities[None], asked.error_rate)[0]
+            kept = tuple(name for name, inside in zip(classes, mask, strict=True) if inside)
         return Reading(
             source,
             tuple(float(p) for p in probabilities),
-            decision,
+            self.decide(probabilities, asked.operating_point),
             image.notes,
-            heatmap=heat[0] if heat else None,
+            not_assessed=reason,
+            distance=None if found.distances is None else float(found.distances[i]),
+            prediction_set=kept,
+            heatmap=None if found.heatmaps is None else found.heatmaps[i],
         )
 
     def _open(self, source: Path) -> Radiograph | str:
@@ -199,5 +257,14 @@ class Predictor:
     def _session(self, threads: int) -> Session:
         with self._lock:
             if threads not in self._sessions:
-                self._sessions[threads] = open_session(self.bundle.graph, self.engine, threads=threads)
+                self._sessions[threads] = open_session(
+                    self.bundle.graph, self.engine, threads=threads, weights=self.bundle.weights
+                )
             return self._sessions[threads]
+
+
+def _engine(card: Card, runtime: str, precision: str) -> Engine:
+    if card.export:
+        return export_engine(card.export, runtime, precision)
+    bf16 = any(record.engine.endswith("bf16") for record in card.parity)
+    return choose_engine(runtime, precision, bf16_allowed=bf16)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from lungscope.errors import BundleError, ConfigError, RuntimeUnavailable
 
-RuntimeName = Literal["onnxruntime", "openvino"]
-Precision = Literal["fp32", "bf16"]
+RuntimeName = Literal["onnxruntime", "openvino", "litert"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Session(Protocol):
     """A loaded graph; `run` may be called from several threads at once."""
 
     engine: Engine
+    outputs: tuple[str, ...]
+    """Names of all that the graph puts out."""
 
     def run(self, inputs: Sequence[NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         """Feed the graph's inputs in their order and return the named outputs in theirs."""
@@ -45,6 +47,11 @@ def processor_has_bf16() -> bool:
     except OSError:
         return False
     return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def has_bf16() -> bool:
+    """Whether OpenVINO is installed and can compute in bfloat16 here."""
+    return find_spec("openvino") is not None and processor_has_bf16()
 
 
 def usable_cores() -> int:
@@ -70,32 +77,38 @@ def choose_engine(runtime: str = "auto", precision: str = "auto", *, bf16_allowe
         raise ConfigError("ONNX Runtime computes in fp32 here. Use --runtime openvino for bf16.")
     if runtime == "openvino" and find_spec("openvino") is None:
         raise RuntimeUnavailable("OpenVINO is not installed. Run: pip install 'lungscope[openvino]'.")
-    has_bf16 = find_spec("openvino") is not None and processor_has_bf16()
-    if precision == "bf16" and not has_bf16:
+    bf16 = has_bf16()
+    if precision == "bf16" and not bf16:
         raise RuntimeUnavailable(
             "bf16 needs OpenVINO and a processor with AMX or AVX-512 BF16. Use --precision fp32."
         )
-    fast = has_bf16 and precision != "fp32" and (bf16_allowed or precision == "bf16")
+    fast = bf16 and precision != "fp32" and (bf16_allowed or precision == "bf16")
     if fast and runtime != "onnxruntime":
         return Engine("openvino", "bf16")
     return Engine("openvino" if runtime == "openvino" else "onnxruntime", "fp32")
 
 
-def open_session(graph: bytes, engine: Engine, *, threads: int) -> Session:
+def open_session(graph: bytes, engine: Engine, *, threads: int, weights: bytes = b"") -> Session:
     """Load a graph from memory.
 
     Args:
-        graph: an ONNX model.
+        graph: an ONNX model; for OpenVINO also its own XML, for LiteRT a TFLite model.
         engine: which runtime and precision.
         threads: processors one call of `run` may use. For throughput, open with one and call `run` from
             as many threads as there are cores: no core then waits for another.
+        weights: what OpenVINO's XML refers to.
 
     Raises:
         BundleError: the runtime cannot load the graph.
     """
-    opener = OpenVinoSession if engine.runtime == "openvino" else OnnxSession
     try:
-        return opener(graph, engine, threads)
+        if engine.runtime == "openvino":
+            return OpenVinoSession(graph, engine, threads, weights)
+        if engine.runtime == "litert":
+            from lungscope.inference.litert import LiteRtSession
+
+            return LiteRtSession(graph, engine, threads)
+        return OnnxSession(graph, engine, threads)
     except RuntimeUnavailable:
         raise
     except Exception as error:  # each runtime raises its own kinds, some of them plain RuntimeError
@@ -118,6 +131,7 @@ class OnnxSession:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0" if threads == 1 else "1")
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         self._inputs = [argument.name for argument in self._session.get_inputs()]
+        self.outputs = tuple(argument.name for argument in self._session.get_outputs())
         self.engine = engine
 
     def run(self, inputs: Sequence[NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
@@ -130,13 +144,13 @@ class OnnxSession:
 class OpenVinoSession:
     """OpenVINO on the processor; every calling thread has its own infer request."""
 
-    def __init__(self, graph: bytes, engine: Engine, threads: int) -> None:
+    def __init__(self, graph: bytes, engine: Engine, threads: int, weights: bytes = b"") -> None:
         import openvino
 
         core = openvino.Core()
         streams = max(1, usable_cores() // threads)
         self._model = core.compile_model(
-            core.read_model(model=graph),
+            core.read_model(model=graph, weights=weights),
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": "bf16" if engine.precision == "bf16" else "f32",
@@ -145,6 +159,7 @@ class OpenVinoSession:
             },
         )
         self._requests = threading.local()
+        self.outputs = tuple(output.get_any_name() for output in self._model.outputs)
         self.engine = engine
 
     def run(self, inputs: Sequence[NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[np.float32]]:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lungscope.config import ImageSettings
 from lungscope.errors import ConfigError
 from lungscope.model.weights import timm_model
+from lungscope.settings import ImageSettings
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lungscope.config import PhaseSettings
 from lungscope.errors import OutputError
+from lungscope.model.averaging import Average
 from lungscope.model.history import Epoch, Progress
 from lungscope.model.zoo import Network
+from lungscope.settings import PhaseSettings
 
 Schedule = torch.optim.lr_scheduler.LRScheduler
 
@@ -26,10 +27,12 @@ class State:
     progress: Progress
     best: dict[str, Tensor]
     """Weights of the best epoch so far."""
+    average: Average | None = None
+    """Of the weights; where there is one, it is what is kept."""
 
     def take_best(self) -> None:
         """Keep the weights as they are now."""
-        self.best = copy_weights(self.network)
+        self.best = copy_weights(self.average.network if self.average else self.network)
 
 
 def copy_weights(network: Network) -> dict[str, Tensor]:
@@ -49,6 +52,7 @@ def save(path: Path, state: State) -> None:
         "optimizer": state.optimizer.state_dict(),
         "schedule": state.schedule.state_dict(),
         "rows": [asdict(row) for row in state.progress.rows],
+        "average": state.average.state() if state.average else {},
     }
     part = path.with_suffix(".part")
     try:
@@ -75,6 +79,8 @@ def restore(path: Path, state: State, settings: PhaseSettings) -> None:
         state.schedule.load_state_dict(content["schedule"])
         rows = [Epoch(**row) for row in content["rows"]]
         state.best = content["best"]
+        if state.average:
+            state.average.load(content["average"])
     except Exception as error:  # torch raises many kinds for a damaged file
         raise OutputError(f"{path}: the checkpoint is damaged. Start again with --force.") from error
     state.progress = Progress(settings)

@@ -12,24 +12,32 @@ from torch.nn import functional
 
 from lungscope.errors import BundleError
 from lungscope.inference.bundle import Calibration
+from lungscope.inference.gate import GATE_OUTPUTS
 from lungscope.model.export import OUTPUTS
 
 FAINT = 1e-12
 """Heat below which a map counts as empty and stays so."""
 
 
-def merge_graphs(graphs: Sequence[bytes], calibrations: Sequence[Calibration], own: Calibration) -> bytes:
+def merge_graphs(
+    graphs: Sequence[bytes],
+    calibrations: Sequence[Calibration],
+    own: Calibration,
+    limits: Sequence[float] = (),
+) -> bytes:
     """One graph that runs every member on the same image.
 
     Its `logits` are the mean of the members' calibrated ones, so that all speak on one scale, and its
     `probabilities` their softmax after the ensemble's `own` calibration. Its `heatmap` is the mean of the
     members' maps, each divided by its largest value of the image and brought to the largest grid; its
-    `embedding` is theirs end to end.
+    `embedding` is theirs end to end. Where all have a gate, its `distance` is the mean of theirs, each divided
+    by what the member accepts, and its `checks` the mean of theirs.
 
     Args:
         graphs: what the bundles hold, all of one input size and the same classes.
         calibrations: of the members.
         own: of the ensemble.
+        limits: largest distances the members accept; empty when one has no gate.
 
     Raises:
         BundleError: the members were exported by versions that do not fit together.
@@ -41,10 +49,11 @@ def merge_graphs(graphs: Sequence[bytes], calibrations: Sequence[Calibration], o
             "The members were exported by versions of Lungscope that do not fit together. Train the older ones again."
         )
     grid = np.max([_shape(each, "heatmap")[2:] for each in members], axis=0)
-    nodes, constants = _average(members, calibrations, own, grid)
+    nodes, constants = _average(members, calibrations, own, grid, limits)
     inputs = [_copy(members[0].graph.input[0], "image")]
+    names = (*OUTPUTS, *(GATE_OUTPUTS if limits else ()))
     graph = helper.make_graph(
-        [*_tagged(members), *nodes], "ensemble", inputs, _outputs(members, grid),
+        [*_tagged(members), *nodes], "ensemble", inputs, _outputs(members, grid, names),
         [*(tensor for each in members for tensor in each.graph.initializer), *constants],
     )  # fmt: skip
     model = helper.make_model(
@@ -92,6 +101,7 @@ def _average(
     calibrations: Sequence[Calibration],
     own: Calibration,
     grid: NDArray[np.int64],
+    limits: Sequence[float],
 ) -> tuple[list[onnx.NodeProto], list[TensorProto]]:
     nodes: list[onnx.NodeProto] = []
     constants: list[TensorProto] = []
@@ -126,19 +136,27 @@ def _average(
     node("Softmax", [scaled("logits", own, "ensemble")], "probabilities", axis=1)
     node("Mean", maps, "heatmap")
     node("Concat", [f"{_prefix(i)}embedding" for i in range(len(members))], "embedding", axis=1)
+    if limits:
+        parts = [
+            node("Div", [f"{_prefix(i)}distance", constant(f"limit{i}", limit)], f"{_prefix(i)}relative")
+            for i, limit in enumerate(limits)
+        ]
+        node("Mean", parts, "distance")
+        node("Mean", [f"{_prefix(i)}checks" for i in range(len(members))], "checks")
     return nodes, constants
 
 
-def _outputs(members: Sequence[onnx.ModelProto], grid: NDArray[np.int64]) -> list[onnx.ValueInfoProto]:
+def _outputs(
+    members: Sequence[onnx.ModelProto], grid: NDArray[np.int64], names: Sequence[str]
+) -> list[onnx.ValueInfoProto]:
     k = _shape(members[0], "logits")[1]
     width = sum(_shape(each, "embedding")[1] for each in members)
     shapes = {
         "probabilities": [k], "logits": [k], "heatmap": [k, *map(int, grid)], "embedding": [width],
+        "distance": [], "checks": _shape(members[0], "checks")[1:] if "checks" in names else [],
     }  # fmt: skip
     batch = members[0].graph.input[0].type.tensor_type.shape.dim[0].dim_param or "n"
-    return [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, *shapes[name]]) for name in OUTPUTS
-    ]
+    return [helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, *shapes[name]]) for name in names]
 
 
 def _shape(model: onnx.ModelProto, output: str) -> list[int]:

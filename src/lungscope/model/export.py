@@ -7,9 +7,8 @@ small and made anew whenever one of its constants changes.
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from typing import cast
 
@@ -21,7 +20,9 @@ from torch import Tensor, nn
 
 from lungscope.errors import BundleError
 from lungscope.inference.bundle import Calibration, Parity
+from lungscope.inference.gate import GATE_OUTPUTS
 from lungscope.inference.runtime import choose_engine, open_session
+from lungscope.model.gate import GateTail, GateWeights
 from lungscope.model.zoo import Head, Network, grad_cam, pool
 
 OPSET = 20
@@ -43,28 +44,21 @@ class Backbone(nn.Module):
 
 
 class Tail(nn.Module):
-    """Feature map and embedding → calibrated probabilities, logits and heat map."""
+    """Feature map and embedding → calibrated probabilities, logits and heat map, and what the gate needs."""
 
-    def __init__(self, head: Head, calibration: Calibration) -> None:
+    def __init__(self, head: Head, calibration: Calibration, gate: GateWeights | None = None) -> None:
         super().__init__()
         self.head = head
+        self.gate = GateTail(gate) if gate else None
         self.scale = calibration.scale
         self.register_buffer("shift", torch.tensor(calibration.shift or (0.0,)))
 
-    def forward(self, feature_map: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(N, C, h, w), (N, C) → (N, K), (N, K), (N, K, h, w)."""
+    def forward(self, feature_map: Tensor, embedding: Tensor) -> tuple[Tensor, ...]:
+        """(N, C, h, w), (N, C) → (N, K), (N, K), (N, K, h, w), and `GATE_OUTPUTS` where there is a gate."""
         logits = self.head(embedding)
         probabilities = torch.softmax(self.scale * logits + cast(Tensor, self.shift), dim=1)
-        return probabilities, logits, grad_cam(feature_map, self.head.gradient(embedding))
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The largest absolute difference between an exported graph and PyTorch."""
-
-    probability: float
-    heatmap: float
-    """Relative to the largest heat."""
+        heat = grad_cam(feature_map, self.head.gradient(embedding))
+        return probabilities, logits, heat, *(self.gate(embedding) if self.gate else ())
 
 
 def export_backbone(network: Network, size: int) -> bytes:
@@ -73,30 +67,39 @@ def export_backbone(network: Network, size: int) -> bytes:
     return _export(Backbone(network), (example,), ["image"], ["feature_map", "embedding"])
 
 
-def export_tail(head: Head, calibration: Calibration, feature_shape: tuple[int, int, int]) -> bytes:
+def export_tail(
+    head: Head,
+    calibration: Calibration,
+    feature_shape: tuple[int, int, int],
+    gate: GateWeights | None = None,
+) -> bytes:
     """ONNX of the tail for feature maps of shape (C, h, w)."""
     example = (torch.zeros(2, *feature_shape), torch.zeros(2, feature_shape[0]))
-    return _export(Tail(head, calibration), example, ["features", "pooled"], list(OUTPUTS[:3]))
+    outputs = [*OUTPUTS[:3], *(GATE_OUTPUTS if gate else ())]
+    return _export(Tail(head, calibration, gate), example, ["features", "pooled"], outputs)
 
 
 def join(backbone: bytes, tail: bytes) -> bytes:
-    """Connect both parts into the graph of a bundle: `image` → `OUTPUTS`."""
+    """Connect both parts into the graph of a bundle: `image` → `OUTPUTS`, then the gate's."""
     first, second = onnx.load_from_string(backbone), onnx.load_from_string(tail)
     second = onnx.compose.add_prefix(second, "tail/", rename_inputs=False, rename_outputs=False)
+    wanted = [*OUTPUTS, *(output.name for output in second.graph.output if output.name in GATE_OUTPUTS)]
     joined = onnx.compose.merge_models(
-        first, second, io_map=[("feature_map", "features"), ("embedding", "pooled")], outputs=list(OUTPUTS)
+        first, second, io_map=[("feature_map", "features"), ("embedding", "pooled")], outputs=wanted
     )
     by_name = {output.name: output for output in joined.graph.output}
     del joined.graph.output[:]
-    joined.graph.output.extend(by_name[name] for name in OUTPUTS)
+    joined.graph.output.extend(by_name[name] for name in wanted)
     joined.producer_name, joined.producer_version = "lungscope", ""
     onnx.checker.check_model(joined)
     return cast(bytes, joined.SerializeToString(deterministic=True))
 
 
-def build_graph(network: Network, backbone: bytes, calibration: Calibration) -> bytes:
-    """The graph of a bundle from an exported backbone and the network's head."""
-    return join(backbone, export_tail(network.head, calibration, _feature_shape(backbone)))
+def build_graph(
+    network: Network, backbone: bytes, calibration: Calibration, gate: GateWeights | None = None
+) -> bytes:
+    """The graph of a bundle from an exported backbone, the network's head and, where there is one, a gate."""
+    return join(backbone, export_tail(network.head, calibration, _feature_shape(backbone), gate))
 
 
 def check_parity(
@@ -106,6 +109,7 @@ def check_parity(
     images: NDArray[np.uint8],
     threshold: float,
     *,
+    gate: GateWeights | None = None,
     tolerance: float = TOLERANCE,
 ) -> Parity:
     """Hold the graph in this machine's runtime against PyTorch.
@@ -116,6 +120,7 @@ def check_parity(
         calibration: the same calibration.
         images: (N, H, W), validation images.
         threshold: default operating point, to count decisions that flip.
+        gate: the same gate.
         tolerance: largest difference of a probability that is accepted.
 
     Raises:
@@ -124,9 +129,11 @@ def check_parity(
     engine = choose_engine()
     with torch.inference_mode():
         feature_map, embedding = Backbone(network.eval())(torch.from_numpy(images))
-        wanted, _, heat = Tail(network.head.eval(), calibration)(feature_map, embedding)
+        tail = Tail(network.head.eval(), calibration, gate)
+        wanted, _, heat, *judged = tail(feature_map, embedding)
     session = open_session(graph, engine, threads=1)
-    found, found_heat = session.run([images], ["probabilities", "heatmap"])
+    names = ["probabilities", "heatmap", *(GATE_OUTPUTS if gate else ())]
+    found, found_heat, *found_judged = session.run([images], names)
     difference = float(np.abs(found - wanted.numpy()).max())
     heat_difference = float(np.abs(found_heat - heat.numpy()).max() / max(float(heat.max()), 1e-12))
     if not difference <= tolerance or not heat_difference <= 10 * tolerance:
@@ -134,8 +141,20 @@ def check_parity(
             f"The exported graph differs from PyTorch by {difference:.2g} in probability and {heat_difference:.2g} "
             f"in heat (accepted: {tolerance:.0e}, {10 * tolerance:.0e}). Nothing was written; report this network."
         )
+    _check_gate(found_judged, judged, 10 * tolerance)
     flips = int(((found[:, 1:].sum(1) >= threshold) != (wanted.numpy()[:, 1:].sum(1) >= threshold)).sum())
     return Parity(str(engine), len(images), difference, flips)
+
+
+def _check_gate(found: Sequence[NDArray[np.float32]], wanted: Sequence[Tensor], tolerance: float) -> None:
+    for name, ours, theirs in zip(GATE_OUTPUTS, found, wanted, strict=False):
+        reference = theirs.numpy()
+        difference = float((np.abs(ours - reference) / np.maximum(reference, 1)).max())
+        if not difference <= tolerance:
+            raise BundleError(
+                f"The exported graph differs from PyTorch by {difference:.2g} in {name} (accepted: {tolerance:.0e}). "
+                "Nothing was written; report this network, or leave the gate out: --set gate.enabled=false."
+            )
 
 
 def _export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str]) -> bytes:

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lungscope.config import AugmentSettings
 from lungscope.console import Bar
 from lungscope.inference.runtime import choose_engine, open_session, usable_cores
 from lungscope.model.augment import augment
 from lungscope.model.labelled import LabelledImages
 from lungscope.model.zoo import Network, pool
+from lungscope.settings import AugmentSettings
 
 BATCH = 16
 
@@ -26,14 +26,19 @@ Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 def embedder(network: Network, graph: bytes, device: torch.device) -> Embed:
     """A function from images uint8 (N, H, W) to pooled features (N, C), callable from several threads."""
     if device.type == "cpu":
-        session = open_session(graph, choose_engine(), threads=1)
-        return lambda images: session.run([images], ["embedding"])[0]
+        return graph_embedder(graph)
 
     def on_device(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
             return pool(network.features(torch.from_numpy(images).to(device))).float().cpu().numpy()
 
     return on_device
+
+
+def graph_embedder(graph: bytes) -> Embed:
+    """The same on the processor, from an exported backbone alone."""
+    session = open_session(graph, choose_engine(), threads=1)
+    return lambda images: session.run([images], ["embedding"])[0]
 
 
 def view_features(

@@ -9,18 +9,21 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from lungscope.config import FinetuneSettings, Recipe
+from lungscope.config import Recipe
 from lungscope.console import Bar
 from lungscope.model.augment import change, draw_changes
+from lungscope.model.averaging import Average, start_average
 from lungscope.model.backbones import last_layers
 from lungscope.model.checkpoint import State, copy_weights, restore, save
 from lungscope.model.history import Epoch, Progress, check_finite, validate
 from lungscope.model.imbalance import Plan, batches
 from lungscope.model.journal import Journal
 from lungscope.model.labelled import LabelledImages
+from lungscope.model.mixing import Mixture, draw_mixture, mix
 from lungscope.model.optimizer import build_optimizer, build_schedule, rate, step
 from lungscope.model.workers import average_statistics, gather, is_first, open_fabric, share, total
 from lungscope.model.zoo import Network
+from lungscope.settings import FinetuneSettings
 
 
 def finetune(
@@ -59,14 +62,21 @@ def finetune(
     still = _hold_still(network, settings)
     optimizer = build_optimizer(network.parameters(), settings)
     model, optimizer = fabric.setup(_compiled(network, settings, fabric), optimizer)
+    average = start_average(network, settings)
     state = State(
-        network, optimizer, build_schedule(optimizer, settings), Progress(settings), copy_weights(network)
+        network,
+        optimizer,
+        build_schedule(optimizer, settings),
+        Progress(settings),
+        copy_weights(network),
+        average,
     )
     if checkpoint is not None and checkpoint.exists():
         restore(checkpoint, state, settings)
     rows = training.rows[plan.rows]
     shown = LabelledImages(training.pixels, training.classes, rows)
-    trainer = _Trainer(fabric, model, still, shown, recipe, plan, optimizer)
+    trainer = _Trainer(fabric, network, model, still, shown, recipe, plan, optimizer, average)
+    judged = average.network if average else network
     for row in state.progress.rows:
         _tell(journal, row)
     while len(state.progress.rows) < settings.epochs and not state.progress.exhausted:
@@ -74,8 +84,11 @@ def finetune(
         learning_rate = rate(optimizer)
         fitted = _one_epoch(trainer, epoch)
         average_statistics(network, fabric)
+        if average:
+            average.after_epoch(network, epoch)
+            average_statistics(average.network, fabric)
         found = validate(
-            _logits(network, validation, settings.batch, fabric),
+            _logits(judged, validation, settings.batch, fabric),
             validation.labels,
             plan.validation_loss.to(fabric.device),
         )
@@ -116,12 +129,15 @@ class _Trainer:
     """What an epoch needs and does not replace."""
 
     fabric: Fabric
+    network: Network
     model: nn.Module
+    """The network as it is run: compiled, or spread over processes."""
     still: list[nn.Module]
     images: LabelledImages
     recipe: Recipe
     plan: Plan
     optimizer: torch.optim.Optimizer
+    average: Average | None
 
 
 def _one_epoch(trainer: _Trainer, epoch: int) -> tuple[float, float]:
@@ -154,24 +170,45 @@ def _one_step(
     trainer: _Trainer, rows: Tensor, labels: Tensor, generator: torch.Generator
 ) -> tuple[float, int]:
     """This process's part of the loss of a batch, and how many of its images are right."""
-    fabric = trainer.fabric
+    fabric, mixture = trainer.fabric, draw_mixture(len(rows), trainer.recipe.mix, generator)
     loss_of = trainer.plan.loss.to(fabric.device)
-    mine = share(rows, fabric)
-    # Drawn for the whole batch, so that the number of processes changes no image.
-    changes = draw_changes(len(rows), trainer.recipe.augment, generator)
-    changes = changes[slice(fabric.global_rank, None, fabric.world_size)]
-    images = torch.from_numpy(trainer.images.batch(mine.numpy())).to(fabric.device, non_blocking=True)
-    y = labels[mine].to(fabric.device, non_blocking=True)
-    logits = trainer.model(change(images, changes)).float()
-    if fabric.world_size == 1:
-        loss = loss_of(logits, y)
-    else:  # gradients are averaged over the processes, and the mean is to be that of the whole batch
-        whole = trainer.plan.loss.weight_of(labels[rows]).to(fabric.device)
-        loss = loss_of.total(logits, y) * fabric.world_size / whole
+    mine = share(torch.arange(len(rows)), fabric)
+    other = mixture.partner[mine] if mixture else mine
+    images = _show(trainer, rows, mine, mixture, generator)
+    # One term per label that an image has, with its proportion.
+    parts = ((mine, mixture.share), (other, 1 - mixture.share)) if mixture else ((mine, 1.0),)
+    logits = trainer.model(images).float()
+    loss = logits.new_zeros(())
+    for positions, proportion in parts:
+        y = labels[rows[positions]].to(fabric.device, non_blocking=True)
+        if fabric.world_size == 1:
+            loss = loss + proportion * loss_of(logits, y)
+        else:  # gradients are averaged over the processes, and the mean is to be that of the whole batch
+            whole = trainer.plan.loss.weight_of(labels[rows]).to(fabric.device)
+            loss = loss + proportion * loss_of.total(logits, y) * fabric.world_size / whole
     trainer.optimizer.zero_grad()
     fabric.backward(loss)
     trainer.optimizer.step()
+    if trainer.average:
+        trainer.average.after_step(trainer.network)
+    y = labels[rows[mine]].to(fabric.device)
     return float(loss.detach()) / fabric.world_size, int((logits.argmax(1) == y).sum())
+
+
+def _show(
+    trainer: _Trainer, rows: Tensor, mine: Tensor, mixture: Mixture | None, generator: torch.Generator
+) -> Tensor:
+    """This process's images of a batch as the network sees them, uint8 (n, H, W)."""
+    device = trainer.fabric.device
+    # Drawn for the whole batch, so that the number of processes changes no image.
+    changes = draw_changes(len(rows), trainer.recipe.augment, generator)
+    needed = torch.cat((mine, mixture.partner[mine])).unique() if mixture else mine
+    images = torch.from_numpy(trainer.images.batch(rows[needed].numpy())).to(device, non_blocking=True)
+    shown = change(images, changes[needed])
+    if mixture is None:
+        return shown
+    first, second = (torch.searchsorted(needed, part) for part in (mine, mixture.partner[mine]))
+    return mix(shown, first.to(device), second.to(device), mixture)
 
 
 def _logits(network: Network, images: LabelledImages, batch: int, fabric: Fabric) -> Tensor:

@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lungscope.config import HeadSettings
 from lungscope.console import Bar
 from lungscope.model.history import Epoch, Progress, check_finite, validate
 from lungscope.model.imbalance import Plan, batches, smote
 from lungscope.model.journal import Journal
+from lungscope.model.mixing import draw_mixture, mix
 from lungscope.model.optimizer import build_optimizer, build_schedule, rate, step
 from lungscope.model.zoo import Head
+from lungscope.settings import HeadSettings, MixSettings
 
 
 def train_head(
@@ -29,6 +30,7 @@ def train_head(
     settings: HeadSettings,
     plan: Plan,
     seed: int,
+    mixing: MixSettings | None = None,
     fresh: Callable[[int], NDArray[np.float32]] | None = None,
     journal: Journal | None = None,
 ) -> tuple[Epoch, ...]:
@@ -43,6 +45,7 @@ def train_head(
         settings: epochs, rate, regularisation.
         plan: what is done about classes of unequal size.
         seed: order of the batches and dropout.
+        mixing: how feature vectors are mixed (manifold mixup, Verma et al. 2019); not at all when not given.
         fresh: features (N, C) of the given epoch, from the second on; otherwise all views serve all epochs.
         journal: told of every epoch.
 
@@ -60,6 +63,7 @@ def train_head(
     if plan.smote:
         x, y = smote(x, y, seed)
 
+    mixing = (mixing or MixSettings()).model_copy(update={"cutmix": 0.0})  # which needs pixels
     torch.manual_seed(seed)
     optimizer = build_optimizer(head.parameters(), settings)
     schedule = build_schedule(optimizer, settings)
@@ -70,7 +74,7 @@ def train_head(
             started, learning_rate = time.perf_counter(), rate(optimizer)
             if fresh is not None and epoch > 1:
                 x = (torch.from_numpy(fresh(epoch)) - mean) / deviation
-            fitted = _one_epoch(head, x, y, optimizer, settings, plan, epoch)
+            fitted = _one_epoch(head, x, y, optimizer, settings, plan, mixing, epoch)
             found = validate(_logits(head, validation), validation_labels, plan.validation_loss)
             row = Epoch("head", epoch, *fitted, *found, learning_rate, time.perf_counter() - started)
             if progress.add(row):
@@ -93,13 +97,20 @@ def _one_epoch(
     optimizer: torch.optim.Optimizer,
     settings: HeadSettings,
     plan: Plan,
+    mixing: MixSettings,
     epoch: int,
 ) -> tuple[float, float]:
     head.train()
     total, correct, seen = 0.0, 0, 0
     for rows in batches(y, settings.batch, plan.sampling):
-        logits = head(x[rows])
-        loss = plan.loss(logits, y[rows])
+        mixture = draw_mixture(len(rows), mixing)
+        if mixture is None:
+            logits = head(x[rows])
+            loss = plan.loss(logits, y[rows])
+        else:
+            logits = head(mix(x, rows, rows[mixture.partner], mixture))
+            other = y[rows[mixture.partner]]
+            loss = mixture.share * plan.loss(logits, y[rows]) + (1 - mixture.share) * plan.loss(logits, other)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

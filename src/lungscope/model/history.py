@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lungscope.config import PhaseSettings
 from lungscope.errors import TrainingDiverged
 from lungscope.model.loss import Loss
+from lungscope.settings import PhaseSettings
 from lungscope.stats.metrics import auroc
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from lungscope.config import PhaseSettings
+from lungscope.settings import PhaseSettings
 
 Schedule = torch.optim.lr_scheduler.LRScheduler
 
@@ -14,7 +14,7 @@ def build_optimizer(parameters: Iterable[nn.Parameter], settings: PhaseSettings)
     """AdamW, or Adam, whose weight decay is an L2 penalty."""
     learned = [parameter for parameter in parameters if parameter.requires_grad]
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(learned, settings.learning_rate, weight_decay=settings.weight_decay)
+    return kind(learned, settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, settings: PhaseSettings) -> Schedule:

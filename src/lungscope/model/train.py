@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lungscope.config import HeadSettings, Recipe
+from lungscope.config import Recipe
 from lungscope.errors import ConfigError
 from lungscope.model.export import export_backbone
 from lungscope.model.features import embedder, view_features
@@ -19,6 +19,7 @@ from lungscope.model.journal import Journal
 from lungscope.model.labelled import LabelledImages
 from lungscope.model.workers import choose_device, is_first, n_workers, open_fabric, part_ways
 from lungscope.model.zoo import Network, build_network
+from lungscope.settings import HeadSettings
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Trained:
     backbone: bytes
     """ONNX, image → feature map and embedding; see `model/export.py`."""
     history: tuple[Epoch, ...]
+    embeddings: NDArray[np.float32] | None = None
+    """(N, C), of the training images as they are, where the frozen phase left them as the backbone gives them."""
 
 
 def train(
@@ -67,20 +70,24 @@ def train(
     balance = plan(training.labels, n_classes, recipe)
     history: tuple[Epoch, ...] = ()
     backbone: bytes | None = None
+    plain: NDArray[np.float32] | None = None
     with Journal(log if is_first() else None, recipe) as journal:
         if recipe.head.epochs:
             backbone = export_backbone(network, recipe.image.size)
-            history += _train_frozen(network, backbone, training, validation, recipe, balance, place, journal)
+            epochs, plain = _train_frozen(
+                network, backbone, training, validation, recipe, balance, place, journal
+            )
+            history += epochs
         if recipe.finetune.epochs:
             history += finetune(
                 network, training, validation,
                 recipe=recipe, plan=balance, fabric=fabric, checkpoint=checkpoint, journal=journal,
             )  # fmt: skip
-            backbone = None
+            backbone = plain = None
     part_ways(fabric)
     network.cpu().to(memory_format=torch.contiguous_format).eval()
     undo_balance(network, balance.factor)
-    return Trained(network, backbone or export_backbone(network, recipe.image.size), history)
+    return Trained(network, backbone or export_backbone(network, recipe.image.size), history, plain)
 
 
 def _check(recipe: Recipe, n: int) -> None:
@@ -111,7 +118,7 @@ def _train_frozen(
     balance: Plan,
     device: str,
     journal: Journal,
-) -> tuple[Epoch, ...]:
+) -> tuple[tuple[Epoch, ...], NDArray[np.float32] | None]:
     embed = embedder(network.eval(), backbone, torch.device(device))
     shown = LabelledImages(training.pixels, training.classes, training.rows[balance.rows])
 
@@ -122,9 +129,11 @@ def _train_frozen(
 
     # Without cached views, every epoch has an augmented one of its own.
     seen = views(0, recipe.head.views) if recipe.head.views else views(1, 1)
+    plain = seen[0][: balance.originals].copy() if recipe.head.views else None
     held_out = view_features(validation, embed, 1, recipe.augment, recipe.seed)[0]
-    return train_head(
+    epochs = train_head(
         network.head, seen, shown.labels, held_out, validation.labels,
-        settings=recipe.head, plan=balance, seed=recipe.seed, journal=journal,
+        settings=recipe.head, plan=balance, seed=recipe.seed, mixing=recipe.mix, journal=journal,
         fresh=None if recipe.head.views else lambda epoch: views(epoch, 1)[0],
     )  # fmt: skip
+    return epochs, plain

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lungscope.config import ImageSettings, NetworkSettings
 from lungscope.errors import ConfigError
 from lungscope.model.backbones import build_backbone, probe
+from lungscope.settings import ImageSettings, NetworkSettings
 
 
 class Head(nn.Module):

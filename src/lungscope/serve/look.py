@@ -161,7 +161,7 @@ class LookRoutes:
     def report(self, id: Id, request: Request) -> Response:
         """The decision, the operating point with its intervals, and the pictures while they are kept."""
         record = self._record(id)
-        content = self._service.originals.content(id) if record.assessment else None
+        content = self._service.originals.content(id) if record.readable else None
         name = record.file or self._service.originals.name(id)
         with self._drawing:
             pixels = radiograph(content, PDF_SIDE) if content else None

@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -138,22 +138,42 @@ class Pipeline:
 
     def _answer(self, jobs: Sequence[Job]) -> Sequence[Record]:
         images = [self._decode(job) for job in jobs]
-        good = [image.pixels for image in images if isinstance(image, Radiograph)]
+        good = [image for image in images if isinstance(image, Radiograph)]
         # Every core for a lone request; one each beside others, so that none waits for another.
         cores = None if self._open == len(jobs) else 1
-        found = self.predictor.predict(np.stack(good), embeddings=True, cores=cores) if good else None
-        sketches = sketch(found.embeddings) if found and found.embeddings is not None else None
-        row, records = 0, []
+        records = []
+        read = iter(self._read(jobs, images, good, cores))
         for job, image in zip(jobs, images, strict=True):
-            if isinstance(image, Radiograph) and found is not None and sketches is not None:
-                records.append(self._assessed(job, image, found, row, sketches[row]))
-                row += 1
-            else:
-                records.append(self._not_assessed(job, str(image)))
+            records.append(next(read) if isinstance(image, Radiograph) else self._not_read(job, str(image)))
             self._remember(job, records[-1])
         self.store.add(records)
         self._metrics.read(records)
         return records
+
+    def _read(
+        self,
+        jobs: Sequence[Job],
+        images: Sequence[Radiograph | DataError],
+        good: Sequence[Radiograph],
+        cores: int | None,
+    ) -> Iterator[Record]:
+        if not good:
+            return
+        pixels = np.stack([image.pixels for image in good])
+        found = self.predictor.predict(pixels, embeddings=True, cores=cores)
+        reasons = self.predictor.judge(good, found)
+        sketches = None if found.embeddings is None else sketch(found.embeddings)
+        readable = [job for job, image in zip(jobs, images, strict=True) if isinstance(image, Radiograph)]
+        for i, (job, image, reason) in enumerate(zip(readable, good, reasons, strict=True)):
+            if reason:
+                yield self._record(
+                    job, _facts(image), reason=reason, notes=image.notes, patient_hash=self._hash(image)
+                )
+            else:
+                yield self._assessed(job, image, found, i, None if sketches is None else sketches[i])
+
+    def _hash(self, image: Radiograph) -> str | None:
+        return self.store.key.pseudonym(image.patient)
 
     def _decode(self, job: Job) -> Radiograph | DataError:
         try:
@@ -162,7 +182,7 @@ class Pipeline:
             return error
 
     def _assessed(
-        self, job: Job, image: Radiograph, found: Predictions, row: int, sketched: NDArray[np.float32]
+        self, job: Job, image: Radiograph, found: Predictions, row: int, sketched: NDArray[np.float32] | None
     ) -> Record:
         probabilities, card = found.probabilities[row], self.predictor.card
         decision = self.predictor.decide(probabilities, job.operating_point)
@@ -174,7 +194,7 @@ class Pipeline:
             heat = maps[1:].max(0) if reference else maps[card.classes.index(decision.finding)]
         return self._record(
             job,
-            ImageFacts(image.sha256, image.file_bytes, image.width, image.height, image.bits, image.format),
+            _facts(image),
             assessment=Assessment(
                 decision.finding,
                 decision.finding != card.classes[0] if reference else None,
@@ -184,12 +204,12 @@ class Pipeline:
                 decision.threshold,
             ),
             notes=image.notes,
-            patient_hash=self.store.key.pseudonym(image.patient),
+            patient_hash=self._hash(image),
             heatmap=None if heat is None else heat.astype(np.float16),
             sketch=sketched,
         )
 
-    def _not_assessed(self, job: Job, reason: str) -> Record:
+    def _not_read(self, job: Job, reason: str) -> Record:
         content = job.upload.content
         facts = ImageFacts(hashlib.sha256(content).hexdigest(), len(content))
         return self._record(job, facts, reason=reason)
@@ -223,10 +243,14 @@ class Pipeline:
         )
 
     def _remember(self, job: Job, record: Record) -> None:
-        content = job.upload.content if record.assessment else None
+        content = job.upload.content if record.readable else None
         self.originals.remember(job.id, job.upload.name, content)
         if content and self._settings.keep_images:
             self.originals.keep(job.id, grey_png(read_radiograph(content).pixels))
+
+
+def _facts(image: Radiograph) -> ImageFacts:
+    return ImageFacts(image.sha256, image.file_bytes, image.width, image.height, image.bits, image.format)
 
 
 def grey_png(pixels: NDArray[np.uint8]) -> bytes:

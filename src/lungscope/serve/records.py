@@ -73,6 +73,11 @@ class Record:
     feedback: Feedback | None = None
 
     @property
+    def readable(self) -> bool:
+        """Whether the file held a picture, assessed or not."""
+        return self.image.width is not None
+
+    @property
     def urgency(self) -> float:
         """By which a worklist is sorted."""
         return self.assessment.suspicion if self.assessment else NOT_ASSESSED_URGENCY

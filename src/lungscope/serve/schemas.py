@@ -181,7 +181,7 @@ def prediction(record: Record, *, name: str | None, pixels: bool) -> Prediction:
         else None,
         links=Links(
             self=here,
-            image=f"{here}/image.png" if pixels and found else None,
+            image=f"{here}/image.png" if pixels else None,
             heatmap=f"{here}/heatmap.png" if record.heatmap is not None else None,
             pdf=f"{here}/report.pdf",
         ),

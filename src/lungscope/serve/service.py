@@ -35,7 +35,7 @@ class Service:
 
     def show(self, record: Record) -> Prediction:
         """A record as it is sent."""
-        pixels = record.assessment is not None and self.originals.holds(record.id)
+        pixels = record.readable and self.originals.holds(record.id)
         return prediction(record, name=self.originals.name(record.id), pixels=pixels)
 
     def days(self, last: int) -> list[DaySummary]:

@@ -4,7 +4,7 @@ For two classes every figure is about the probability of class 1; it may be give
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -118,9 +118,9 @@ def expected_calibration_error(
         DataError: a probability is outside 0..1, or the columns do not fit.
     """
     outcome, confidence = _binary_view(labels, probabilities)
-    gaps = np.zeros((confidence.size, bins))
-    gaps[np.arange(confidence.size), _bin(confidence, bins)] = confidence - outcome
     rows = np.ones(confidence.size) if weights is None else weights
+    gaps = np.zeros((confidence.size, bins), _kind(rows))
+    gaps[np.arange(confidence.size), _bin(confidence, bins)] = confidence - outcome
     return ratio(np.abs(rows @ gaps).sum(-1), rows.sum(-1))
 
 
@@ -157,7 +157,7 @@ def brier(labels: ArrayLike, probabilities: ArrayLike, weights: Weights | None =
         outcome, probability = _binary_view(labels, given)
         squares = (probability - outcome) ** 2
     rows = np.ones(squares.size) if weights is None else weights
-    return ratio(rows @ squares, rows.sum(-1))
+    return ratio(rows @ squares.astype(_kind(rows)), rows.sum(-1))
 
 
 def calibration_slope_intercept(positive: ArrayLike, probabilities: ArrayLike) -> Recalibration:
@@ -193,6 +193,11 @@ def reliability_curve(labels: ArrayLike, probabilities: ArrayLike, bins: int = 1
     n = count[held]
     predicted, observed = (np.bincount(where, side, bins)[held] / n for side in (confidence, outcome))
     return ReliabilityCurve(predicted, observed, *wilson(observed, n), n.astype(np.int64))
+
+
+def _kind(rows: Weights) -> np.dtype[Any]:
+    # Products of single and double precision, or of whole numbers, are far slower than of one kind.
+    return rows.dtype if rows.dtype.kind == "f" else np.dtype(np.float64)
 
 
 def _bin(confidence: Array, bins: int) -> NDArray[np.int64]:

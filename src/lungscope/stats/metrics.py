@@ -5,6 +5,7 @@ handful of array operations. NumPy only: a prediction imports this module.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
@@ -109,10 +110,82 @@ class ScoreMass:
 
     scores: Array
     """(G,)."""
-    positive: Array
+    positive: Weights
     """(..., G)."""
-    negative: Array
+    negative: Weights
     """(..., G)."""
+
+    @cached_property
+    def found(self) -> Weights:
+        """(..., G), weight of the diseased at this score or above."""
+        return self.positive.cumsum(-1)
+
+    @cached_property
+    def alarms(self) -> Weights:
+        """(..., G), weight of the healthy at this score or above."""
+        return self.negative.cumsum(-1)
+
+    @cached_property
+    def auroc(self) -> Ratio:
+        """Area under the ROC curve, (...)."""
+        healthy = self.alarms[..., -1]
+        # Without those above and half of those at the same score.
+        lower = healthy[..., None] - self.alarms + self.negative / 2
+        wins = np.einsum("...g,...g->...", self.positive, lower, dtype=np.float64)
+        return ratio(wins, self.found[..., -1] * healthy.astype(np.float64))
+
+    @cached_property
+    def average_precision(self) -> Ratio:
+        """Step-wise area under precision against recall, (...)."""
+        called = self.found + self.alarms
+        precision = np.divide(self.found, called, out=np.zeros_like(called), where=called > 0)
+        # Without healthy cases precision is 1 at every score and says nothing.
+        defined = np.where(self.alarms[..., -1] > 0, self.found[..., -1], 0.0)
+        return ratio(np.einsum("...g,...g->...", self.positive, precision, dtype=np.float64), defined)
+
+
+class Ranked:
+    """Scores of fixed cases, sorted once; figures of the same weights share their sums.
+
+    Args:
+        positive: (N,), true or 1 where diseased.
+        scores: (N,), higher means more suspicious.
+
+    Raises:
+        UndefinedFigure: one class is empty, or a score or label is not a number.
+    """
+
+    def __init__(self, positive: ArrayLike, scores: ArrayLike) -> None:
+        """Sort."""
+        truth, values = as_binary(positive), numbers(scores, "scores")
+        same_rows(truth, values)
+        if truth.all() or not truth.any():
+            absent = "negative" if truth.any() else "positive"
+            raise UndefinedFigure(f"no {absent} case among {len(truth)}")
+        self._order = np.argsort(-values, kind="stable")
+        falling, self._diseased = values[self._order], truth[self._order].astype(np.float32)
+        self._starts = np.flatnonzero(np.concatenate(([True], falling[1:] != falling[:-1])))
+        self._scores = falling[self._starts]
+        self._last: tuple[Weights | None, ScoreMass] | None = None
+
+    def mass(self, weights: Weights | None = None) -> ScoreMass:
+        """Weight of each class at every distinct score, for weights (..., N)."""
+        if self._last is None or self._last[0] is not weights:
+            self._last = (weights, self._add_up(weights))
+        return self._last[1]
+
+    def _add_up(self, weights: Weights | None) -> ScoreMass:
+        if weights is None:
+            mass = np.ones(len(self._order))
+        else:
+            mass = weights.take(self._order, axis=-1)
+            if mass.dtype.kind != "f":
+                mass = mass.astype(np.float64)
+        diseased = mass * self._diseased
+        healthy = mass - diseased
+        if len(self._starts) < len(self._order):
+            diseased, healthy = (np.add.reduceat(side, self._starts, axis=-1) for side in (diseased, healthy))
+        return ScoreMass(self._scores, diseased, healthy)
 
 
 @overload
@@ -130,11 +203,7 @@ def auroc(positive: ArrayLike, scores: ArrayLike, weights: Weights | None = None
     Raises:
         UndefinedFigure: one class is empty, or a score or label is not a number.
     """
-    mass = score_mass(positive, scores, weights)
-    healthy = mass.negative.sum(-1)
-    lower = healthy[..., None] - mass.negative.cumsum(-1)
-    wins = (mass.positive * (lower + mass.negative / 2)).sum(-1)
-    return ratio(wins, mass.positive.sum(-1) * healthy)
+    return Ranked(positive, scores).mass(weights).auroc
 
 
 @overload
@@ -171,13 +240,7 @@ def average_precision(positive: ArrayLike, scores: ArrayLike, weights: Weights |
 
     Arguments and errors are those of `auroc`. Unlike the AUROC it depends on the prevalence.
     """
-    mass = score_mass(positive, scores, weights)
-    found = mass.positive.cumsum(-1)
-    called = found + mass.negative.cumsum(-1)
-    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
-    # Without healthy cases precision is 1 at every score and says nothing.
-    defined = np.where(mass.negative.sum(-1) > 0, found[..., -1], 0.0)
-    return ratio((mass.positive * precision).sum(-1), defined)
+    return Ranked(positive, scores).mass(weights).average_precision
 
 
 def roc_curve(positive: ArrayLike, scores: ArrayLike) -> RocCurve:
@@ -186,8 +249,8 @@ def roc_curve(positive: ArrayLike, scores: ArrayLike) -> RocCurve:
     Raises:
         UndefinedFigure: as `auroc`.
     """
-    mass = score_mass(positive, scores, None)
-    found, alarms = (np.concatenate(([0.0], side.cumsum())) for side in (mass.positive, mass.negative))
+    mass = Ranked(positive, scores).mass()
+    found, alarms = (np.concatenate(([0.0], side)) for side in (mass.found, mass.alarms))
     return RocCurve(alarms / alarms[-1], found / found[-1], np.concatenate(([np.inf], mass.scores)))
 
 
@@ -197,8 +260,8 @@ def precision_recall_curve(positive: ArrayLike, scores: ArrayLike) -> PrecisionR
     Raises:
         UndefinedFigure: as `auroc`.
     """
-    mass = score_mass(positive, scores, None)
-    found, alarms = mass.positive.cumsum(), mass.negative.cumsum()
+    mass = Ranked(positive, scores).mass()
+    found, alarms = mass.found, mass.alarms
     return PrecisionRecallCurve(found / found[-1], found / (found + alarms), mass.scores)
 
 
@@ -213,7 +276,8 @@ def count(positive: ArrayLike, predicted: ArrayLike, weights: Weights | None = N
     cells = np.stack([truth & called, ~truth & called, ~truth & ~called, truth & ~called], axis=1)
     if weights is None:
         return Counts(*(int(n) for n in cells.sum(0)))
-    return Counts(*np.moveaxis(weights @ cells.astype(np.float64), -1, 0))
+    kind = weights.dtype if weights.dtype.kind == "f" else np.float64
+    return Counts(*np.moveaxis((weights @ cells.astype(kind)).astype(np.float64), -1, 0))
 
 
 def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int) -> NDArray[np.int64]:
@@ -234,25 +298,6 @@ def ratio(part: ArrayLike, whole: ArrayLike) -> Ratio:
     empty = np.full(np.broadcast_shapes(over.shape, under.shape), np.nan)
     result: Ratio = np.divide(over, under, out=empty, where=under > 0)[()]
     return result
-
-
-def score_mass(positive: ArrayLike, scores: ArrayLike, weights: Weights | None) -> ScoreMass:
-    """Sort the scores once and add up the weight of each class at every distinct one.
-
-    Raises:
-        UndefinedFigure: one class is empty, or a score or label is not a number.
-    """
-    truth, values = as_binary(positive), numbers(scores, "scores")
-    same_rows(truth, values)
-    if truth.all() or not truth.any():
-        absent = "negative" if truth.any() else "positive"
-        raise UndefinedFigure(f"no {absent} case among {len(truth)}")
-    order = np.argsort(-values, kind="stable")
-    falling, rows = values[order], truth[order]
-    starts = np.flatnonzero(np.concatenate(([True], falling[1:] != falling[:-1])))
-    mass = np.ones(len(order)) if weights is None else weights[..., order].astype(np.float64)
-    diseased = np.add.reduceat(mass * rows, starts, axis=-1)
-    return ScoreMass(falling[starts], diseased, np.add.reduceat(mass, starts, axis=-1) - diseased)
 
 
 def as_binary(values: ArrayLike) -> NDArray[np.bool_]:

@@ -1,4 +1,6 @@
-"""Label shift: the same disease at another prevalence."""
+"""Label shift: the same disease at another prevalence. NumPy only: a prediction imports this."""
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,6 +10,37 @@ from lungscope.stats.metrics import Array, numbers
 
 ROUNDING = 1e-3
 """How far probabilities of one case may be from summing to 1, as half precision leaves them."""
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """Probabilities for the prevalence that unlabelled data seem to have."""
+
+    probabilities: Array
+    """(N, K), rows sum to 1."""
+    prior: Array
+    """(K,), the estimated share of each class, sum 1."""
+
+
+def adapt(probabilities: ArrayLike, prior_of_training: ArrayLike) -> Adapted:
+    """Estimate the share of each class in unlabelled data and correct the probabilities for it.
+
+    Whether the data carry such an estimate is not asked here; `stats.labelshift.examine` does.
+
+    Args:
+        probabilities: (N, K), calibrated for `prior_of_training`.
+        prior_of_training: (K,), shares of the data the model was calibrated on, `card.prior` of a bundle;
+            above 0, sum 1.
+
+    Raises:
+        UndefinedFigure: no case, a probability is not a number, or no convergence.
+        DataError: a probability or share is outside its range, or the two do not fit.
+    """
+    found = em_prior(probabilities, prior_of_training)
+    # A share of 0 would make its class impossible whatever the picture shows.
+    kept = np.maximum(found, 1e-6)
+    kept /= kept.sum()
+    return Adapted(shift_prior(probabilities, prior_of_training, kept), kept)
 
 
 def em_prior(

@@ -1,0 +1,124 @@
+"""Pseudo-sites: parts of a data set that may differ as another hospital does, from file names, a column or clusters."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungscope.data.manifest import Manifest
+
+# Series and number of a patient: Kermany's pneumonia and normal series, else any text before a number.
+SERIES = (
+    re.compile(r"^(?P<series>person)(?P<number>\d+)_(?P<kind>[a-z]+)_"),
+    re.compile(r"^(?P<series>(?:NORMAL\d*-)?IM)-(?P<number>\d+)"),
+    re.compile(r"^(?P<series>\D*)(?P<number>\d+)"),
+)
+COLUMNS = ("site", "hospital", "device", "series")
+FEWEST = 20
+"""Patients below which a part is too small to be judged."""
+PARTS = 4
+
+
+@dataclass(frozen=True)
+class Site:
+    """A part of a data set."""
+
+    name: str
+    kind: str
+    """"series", "lowest numbers", "numbers", "cluster", or the column it comes from."""
+    rows: NDArray[np.int64]
+    """Indices into the table."""
+
+
+def pseudo_sites(manifest: Manifest) -> tuple[Site, ...]:
+    """Parts that names and columns tell; none where they tell nothing.
+
+    Each series, its patients of the lowest fifth of numbers, and its quarters by number; and the lowest
+    fifths of all series together, which is how some published test folders were cut off. Parts with fewer
+    than 20 patients are left out.
+    """
+    sites = list(_columns(manifest))
+    found = [_series(path.name) for path in manifest.paths]
+    names = sorted({series for series, _ in found if series})
+    for name in names:
+        rows = np.array([i for i, (series, _) in enumerate(found) if series == name])
+        numbers = np.array([found[i][1] for i in rows])
+        if len(names) > 1:
+            sites.append(Site(name, "series", rows))
+        sites += _by_number(name, rows, numbers)
+    lowest = [site.rows for site in sites if site.kind == "lowest numbers"]
+    if len(lowest) > 1:
+        sites.append(
+            Site("lowest numbers of every series", "lowest numbers", np.sort(np.concatenate(lowest)))
+        )
+    return tuple(site for site in sites if _is_enough(manifest, site.rows))
+
+
+def clusters(
+    embeddings: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    k: int = 4,
+    seed: int = 0,
+) -> tuple[Site, ...]:
+    """Parts of each class whose embeddings (N, D) are alike, by k-means on principal components.
+
+    Args:
+        embeddings: (N, D).
+        labels: (N,).
+        classes: their names.
+        k: clusters per class; fewer where a class is small.
+        seed: of k-means.
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.decomposition import PCA
+
+    sites = []
+    for label, name in enumerate(classes):
+        rows = np.flatnonzero(labels == label)
+        parts = min(k, len(rows) // FEWEST)
+        if parts < 2:
+            continue
+        own = embeddings[rows]
+        components = min(16, len(rows), own.shape[1])
+        reduced = PCA(components, random_state=seed).fit_transform(own)
+        which = KMeans(parts, n_init=4, random_state=seed).fit_predict(reduced)
+        sites += [Site(f"{name} cluster {i + 1}", "cluster", rows[which == i]) for i in range(parts)]
+    return tuple(site for site in sites if len(site.rows) >= FEWEST)
+
+
+def _columns(manifest: Manifest) -> list[Site]:
+    return [
+        Site(f"{column} {value}", column, np.flatnonzero(np.array(manifest.extra[column]) == value))
+        for column in COLUMNS
+        if column in manifest.extra
+        for value in sorted(set(manifest.extra[column]) - {""})
+    ]
+
+
+def _series(name: str) -> tuple[str, int]:
+    for pattern in SERIES:
+        if found := pattern.match(name):
+            parts = found.groupdict()
+            series = "-".join(part for part in (parts["series"], parts.get("kind")) if part)
+            return series.rstrip("-_ ") or "unnamed", int(parts["number"])
+    return "", 0
+
+
+def _by_number(name: str, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> list[Site]:
+    known = np.unique(numbers)
+    if len(known) < PARTS * FEWEST:
+        return []
+    lowest = known[: len(known) // 5]
+    sites = [Site(f"{name}, lowest numbers", "lowest numbers", rows[np.isin(numbers, lowest)])]
+    for i, part in enumerate(np.array_split(known, PARTS)):
+        sites.append(Site(f"{name}, quarter {i + 1} by number", "numbers", rows[np.isin(numbers, part)]))
+    return sites
+
+
+def _is_enough(manifest: Manifest, rows: NDArray[np.int64]) -> bool:
+    patients = {manifest.patients[row] for row in rows}
+    return FEWEST <= len(patients) and len(rows) < len(manifest)

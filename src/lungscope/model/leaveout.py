@@ -1,0 +1,93 @@
+"""Heads trained again and again on features computed once, each time without a part of the data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lungscope.config import Recipe
+from lungscope.errors import ConfigError
+from lungscope.model.export import export_backbone
+from lungscope.model.features import embedder, view_features
+from lungscope.model.frozen import train_head
+from lungscope.model.imbalance import plan, undo_balance
+from lungscope.model.labelled import LabelledImages
+from lungscope.model.workers import choose_device
+from lungscope.model.zoo import Network, build_network
+
+
+@dataclass(frozen=True)
+class Features:
+    """All images of a data set as a frozen backbone sees them."""
+
+    views: NDArray[np.float32]
+    """(V, N, C); view 0 is the image as it is."""
+    labels: NDArray[np.int64]
+    """(N,)."""
+    n_classes: int
+    recipe: Recipe
+    weights: str
+
+
+def compute_features(
+    images: LabelledImages, n_classes: int, recipe: Recipe, *, weights: str = "imagenet", device: str = "auto"
+) -> Features:
+    """Features of every image under the views of a recipe.
+
+    Args:
+        images: N of them.
+        n_classes: K.
+        recipe: with a frozen phase only.
+        weights: "imagenet", or a safetensors file of the backbone.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        ConfigError: the recipe trains the backbone too, or has no cached views.
+    """
+    if (
+        recipe.finetune.epochs
+        or not recipe.head.epochs
+        or not recipe.head.views
+        or recipe.imbalance == "oversample"
+    ):
+        raise ConfigError(
+            f"Leaving a part out again and again needs a frozen backbone with cached views, and this recipe has "
+            f"finetune.epochs = {recipe.finetune.epochs}, head.epochs = {recipe.head.epochs}, head.views = "
+            f"{recipe.head.views}, imbalance = {recipe.imbalance!r}. Use another recipe, or leave --leave-out away."
+        )
+    network, place = _network(recipe, n_classes, weights), choose_device(device)
+    embed = embedder(
+        network.to(place).eval(), export_backbone(network, recipe.image.size), torch.device(place)
+    )
+    found = view_features(images, embed, recipe.head.views, recipe.augment, recipe.seed)
+    return Features(found, images.labels, n_classes, recipe, weights)
+
+
+def train_without(
+    features: Features, training: NDArray[np.int64], validation: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Logits (N, K) of all images by a head that saw some of them only.
+
+    Args:
+        features: of all N images.
+        training: rows the head is fitted to.
+        validation: rows that choose its epoch.
+    """
+    recipe, labels = features.recipe, features.labels
+    network = _network(recipe, features.n_classes, "none" if features.weights == "none" else features.weights)
+    balance = plan(labels[training], features.n_classes, recipe)
+    train_head(
+        network.head, features.views[:, training], labels[training],
+        features.views[0, validation], labels[validation],
+        settings=recipe.head, plan=balance, seed=recipe.seed, mixing=recipe.mix,
+    )  # fmt: skip
+    undo_balance(network, balance.factor)
+    with torch.inference_mode():
+        logits: NDArray[np.float32] = network.head.eval()(torch.from_numpy(features.views[0])).numpy()
+    return logits
+
+
+def _network(recipe: Recipe, n_classes: int, weights: str) -> Network:
+    torch.manual_seed(recipe.seed)
+    return build_network(recipe.network, recipe.image, n_classes, weights)

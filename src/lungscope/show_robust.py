@@ -1,0 +1,57 @@
+"""What `lungscope stress` prints."""
+
+import json
+
+from rich.console import Console
+from rich.table import Table
+
+from lungscope.evaluation.sites import Robustness
+from lungscope.show import RESEARCH_USE, figure_cell, figure_value, plain_table
+from lungscope.stress import Stress, stress_json
+
+
+def stress(found: Stress, *, as_json: bool) -> None:
+    """Print every part and change of the data, the worst of each table last."""
+    console = Console(highlight=False)
+    if as_json:
+        console.print_json(json.dumps(stress_json(found)))
+        return
+    console.print(
+        f"Held-out images of the {found.split} split, part by part. A part stands for its whole class; the other class "
+        "is everything held out.",
+        soft_wrap=True,
+    )
+    console.print(_table("part", found.held_out))
+    _worst(console, found.held_out)
+    console.print(_table("corrupted pictures", found.corrupted))
+    _worst(console, found.corrupted)
+    if found.far:
+        console.print(_table("data from elsewhere", Robustness((found.far,))))
+    if found.left_out:
+        console.print(_table("part, never seen in training", found.left_out))
+        _worst(console, found.left_out)
+    console.print(RESEARCH_USE)
+
+
+def _table(title: str, found: Robustness) -> Table:
+    table = plain_table(title, "images", "AUROC", "ECE", "sens.", "spec.")
+    for site in found.sites:
+        more = (figure_value(figure) for figure in (site.sensitivity, site.specificity))
+        table.add_row(site.name, str(site.n), figure_cell(site.auroc), figure_value(site.ece), *more)
+    # On a narrow terminal names go over two lines; figures are never cut.
+    table.columns[0].overflow = "fold"
+    table.columns[0].no_wrap = False
+    for column in table.columns[1:]:
+        column.no_wrap, column.min_width = True, 6
+    table.columns[2].min_width = 17
+    return table
+
+
+def _worst(console: Console, found: Robustness) -> None:
+    area, error = found.worst("auroc"), found.worst("ece")
+    if area and error:
+        console.print(
+            f"Worst AUROC {figure_value(area.auroc)} ({area.name}); largest calibration error "
+            f"{figure_value(error.ece)} ({error.name}).",
+            soft_wrap=True,
+        )

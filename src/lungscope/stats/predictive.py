@@ -1,0 +1,62 @@
+"""Predictive values at a prevalence, with intervals. NumPy only: a prediction may print them."""
+
+import math
+
+from lungscope.stats.metrics import Figure
+from lungscope.stats.operating import predictive_values
+
+
+def predictive_figures(sensitivity: Figure, specificity: Figure, prevalence: float) -> tuple[Figure, Figure]:
+    """PPV and NPV at a prevalence, by Bayes' rule, with 95 % intervals.
+
+    The log odds of either are a sum of two logarithms, one of each proportion; the intervals of both are
+    combined there (MOVER, Zou & Donner 2008).
+
+    Args:
+        sensitivity: with its interval.
+        specificity: with its interval, of other cases.
+        prevalence: share of diseased where the model is used, between 0 and 1.
+
+    Raises:
+        ConfigError: the prevalence is not between 0 and 1.
+    """
+    values = predictive_values(sensitivity.value or 0.0, specificity.value or 0.0, prevalence)
+    missing = sensitivity if sensitivity.value is None else specificity
+    if missing.value is None:
+        return (Figure(None, reason=missing.reason),) * 2
+    ppv = _combined(float(values[0]), sensitivity, _complement(specificity), prevalence)
+    return ppv, _combined(float(values[1]), specificity, _complement(sensitivity), 1 - prevalence)
+
+
+def _combined(value: float, right: Figure, wrong: Figure, share: float) -> Figure:
+    """Interval of right · share / (right · share + wrong · (1 - share))."""
+    if math.isnan(value):
+        return Figure(None, reason="no case would be called so")
+    if right.low is None or right.high is None or wrong.low is None or wrong.high is None:
+        return Figure(value, reason="no interval: one of the proportions has none")
+    prior = math.log(share / (1 - share))
+    if not right.value or not wrong.value:  # 0 and 1 are at the end of the logarithm's scale
+        low, high = _log(right.low) - _log(wrong.high), _log(right.high) - _log(wrong.low)
+    else:
+        middle = math.log(right.value) - math.log(wrong.value)
+        low = middle - math.hypot(
+            math.log(right.value) - _log(right.low), _log(wrong.high) - math.log(wrong.value)
+        )
+        high = middle + math.hypot(
+            _log(right.high) - math.log(right.value), math.log(wrong.value) - _log(wrong.low)
+        )
+    return Figure(value, min(_share(prior + low), value), max(_share(prior + high), value))
+
+
+def _complement(figure: Figure) -> Figure:
+    if figure.value is None or figure.low is None or figure.high is None:
+        return Figure(None if figure.value is None else 1 - figure.value, reason=figure.reason)
+    return Figure(1 - figure.value, 1 - figure.high, 1 - figure.low)
+
+
+def _log(share: float) -> float:
+    return math.log(max(share, 1e-300))
+
+
+def _share(odds: float) -> float:
+    return 1 / (1 + math.exp(-max(-700.0, min(700.0, odds))))

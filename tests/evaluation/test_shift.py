@@ -1,0 +1,93 @@
+"""Against validation: what changed, and what is said about it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lungscope.evaluation.evaluate import evaluate
+from lungscope.evaluation.outcome import validation_outcome
+from lungscope.evaluation.shift import measure_shift, shift_chapter, shift_json
+from lungscope.inference.validation import Validation, summarise
+from lungscope.stats.metrics import Figure
+from lungscope.stats.operating import OperatingPoint
+
+CLASSES = ("NORMAL", "PNEUMONIA")
+POINT = OperatingPoint("half", "0.5", 0.5, Figure(0.9), Figure(0.9))
+
+
+def draw(n, *, share=0.5, gain=2.5, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(n) < share).astype(int)
+    score = rng.normal(gain * labels, 1)
+    suspicion = 1 / (1 + np.exp(-(2.5 * score - 2.5**2 / 2)))
+    return labels, np.column_stack([1 - suspicion, suspicion]), rng.normal(0, 1, (n, 64)).astype(np.float32)
+
+
+def validation(n=800):
+    labels, columns, embeddings = draw(n, seed=1)
+    patients = np.arange(n).astype(str)
+    outcome = validation_outcome(labels, columns, patients, CLASSES, referenced=True)
+    return summarise(columns[:, 1], embeddings, labels > 0, patients, outcome)
+
+
+def compare(labels, columns, embeddings, then=None):
+    found = evaluate(labels, columns, np.arange(len(labels)).astype(str), CLASSES, [POINT], resamples=100)
+    return measure_shift(found, columns[:, 1], embeddings, then or validation())
+
+
+def test_more_of_the_same_gives_no_warning():
+    shift = compare(*draw(600, seed=2))
+    assert shift.warnings == ()
+    assert shift.embedding < 3 * shift.by_chance
+    assert shift.stability < 0.1
+    assert "Nothing stands out" in shift_chapter(shift).lead
+
+
+def test_a_model_at_chance_is_told_in_plain_words():
+    labels, columns, embeddings = draw(200, gain=0.0, seed=3)
+    shift = compare(labels, columns, embeddings + 2)
+    assert "differs from what the model was validated on: AUROC 0.4" in shift.warnings[0]
+    assert "at chance on these images: do not use it" in shift.warnings[0]
+    assert "another age group, hospital or machine" in shift.warnings[1]
+
+
+def test_another_prevalence_is_told_with_what_it_means():
+    shift = compare(*draw(1500, share=0.1, seed=4))
+    assert any(
+        "of these cases are diseased" in each and "predictive values" in each for each in shift.warnings
+    )
+    prevalence = next(each for each in shift.changes if each.key == "prevalence")
+    assert prevalence.then.value == pytest.approx(0.5, abs=0.05)
+    assert prevalence.now.value == pytest.approx(0.1, abs=0.03)
+
+
+def test_probabilities_that_are_too_extreme_are_told():
+    labels, columns, embeddings = draw(900, seed=5)
+    odds = 3 * np.log(columns[:, 1] / columns[:, 0])
+    extreme = 1 / (1 + np.exp(-odds.clip(-15, 15)))
+    shift = compare(labels, np.column_stack([1 - extreme, extreme]), embeddings)
+    assert any("too extreme" in each for each in shift.warnings)
+
+
+def test_one_class_or_few_patients_change_nothing_into_a_claim():
+    labels, columns, embeddings = draw(5, seed=6)
+    assert not any("chance on these" in each for each in compare(labels, columns, embeddings).warnings)
+    shift = compare(np.ones(50, int), draw(50)[1], draw(50)[2])
+    area = shift.changes[0]
+    assert area.now.value is None
+    assert "every case is PNEUMONIA" in area.now.reason
+    assert shift_json(shift)["shift"]["auroc"]["here"]["value"] is None
+
+
+def test_a_card_that_kept_only_its_curve_still_gives_the_auroc():
+    then = validation()
+    old = Validation(then.curve, then.reference)
+    shift = compare(*draw(300, seed=7), then=old)
+    assert shift.changes[0].then.value == pytest.approx(then.outcome.auroc.value, abs=0.005)
+    assert shift.changes[2].then.reason == "the model does not keep it"
+
+
+def test_json_is_complete():
+    document = json.loads(json.dumps(shift_json(compare(*draw(200, seed=8))), allow_nan=False))["shift"]
+    assert {"auroc", "prevalence", "calibration_slope", "embedding_shift", "warnings"} <= set(document)

@@ -1,0 +1,44 @@
+"""Predictive values with intervals, against simulation and Bayes' rule."""
+
+import numpy as np
+import pytest
+
+from lungscope.errors import ConfigError
+from lungscope.stats.metrics import Figure
+from lungscope.stats.predictive import predictive_figures
+from lungscope.stats.proportion import proportion
+
+
+def test_the_values_are_bayes_rule():
+    ppv, npv = predictive_figures(Figure(0.9, 0.85, 0.94), Figure(0.8, 0.75, 0.85), 0.1)
+    assert ppv.value == pytest.approx(0.09 / (0.09 + 0.18))
+    assert npv.value == pytest.approx(0.72 / (0.72 + 0.01))
+
+
+def test_intervals_cover_the_truth():
+    rng, hits = np.random.default_rng(0), []
+    truth = 0.05 * 0.92 / (0.05 * 0.92 + 0.95 * 0.12)
+    for _ in range(600):
+        found = proportion(rng.random(80) < 0.92)
+        cleared = proportion(rng.random(120) < 0.88)
+        ppv, _ = predictive_figures(found, cleared, 0.05)
+        hits.append(ppv.low <= truth <= ppv.high)
+    assert 0.93 <= np.mean(hits) <= 0.985
+
+
+def test_a_perfect_specificity_keeps_an_honest_lower_end():
+    ppv, npv = predictive_figures(Figure(0.9, 0.8, 0.95), Figure(1.0, 0.97, 1.0), 0.1)
+    assert ppv.value == 1.0
+    assert ppv.low == pytest.approx(0.8 * 0.1 / (0.8 * 0.1 + 0.03 * 0.9))
+    assert npv.low < npv.value < npv.high
+
+
+def test_what_is_missing_stays_missing_with_its_reason():
+    ppv, npv = predictive_figures(Figure(None, reason="no positive case"), Figure(0.9, 0.8, 1.0), 0.1)
+    assert (ppv.value, npv.reason) == (None, "no positive case")
+    assert predictive_figures(Figure(0.9), Figure(0.9), 0.1)[0].reason.startswith("no interval")
+
+
+def test_a_prevalence_that_is_none_is_refused():
+    with pytest.raises(ConfigError, match="Write a fraction such as 0.1"):
+        predictive_figures(Figure(0.9, 0.8, 1.0), Figure(0.9, 0.8, 1.0), 10)
