@@ -66,7 +66,7 @@ def _readings(found: "Inspection") -> Table:
 
 
 def _probes(found: "Inspection") -> Table:
-    table = _table("property", "label", "split", title="AUROC without looking at the patient")
+    table = _table("property", "label", "split", title="AUROC of what knows nothing of anatomy")
     by_target: dict[str, list[Probe]] = {"label": [], "split": []}
     for each in found.probes:
         by_target[each.target].append(each)

@@ -187,3 +187,21 @@ def test_marked_images_are_pointed_at(predictor: Predictor, noise: NDArray[np.ui
     assert checks.pointing.area.value == pytest.approx(0.25, abs=0.01)
     captions = [each.caption for each in heat_chapter(checks).pictures]
     assert any("what was marked" in each for each in captions)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_checks_can_be_left_out(
+    wanted: bool, model: Path, pictures: list[Path], tmp_path: Path, monkeypatch
+) -> None:
+    from lungscope.data.dataset import load
+    from lungscope.evaluation.run import evaluate_bundle
+
+    monkeypatch.setenv("LUNGSCOPE_CACHE", str(tmp_path / "cache"))
+    lines = [f"{path},{CLASSES[i % 2]}" for i, path in enumerate(pictures)]
+    (tmp_path / "t.csv").write_text("path,label\n" + "\n".join(lines))
+    bundle = load_bundle(model)
+    data = load(tmp_path / "t.csv", 64, classes=bundle.card.classes)
+    evaluate_bundle(bundle, data, tmp_path / "out", heat_checks=wanted)
+    assert ("heatmaps" in json.loads((tmp_path / "out" / "evaluation.json").read_text())) == wanted
+    assert ('id="heat-maps"' in (tmp_path / "out" / "report.html").read_text()) == wanted
+    assert ("heatmaps.grid.0" in (tmp_path / "out" / "figures.csv").read_text()) == wanted

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from lungscope.stats.gap import largest_gap
@@ -43,3 +45,13 @@ def test_equal_groups_are_found_different_as_often_as_chance_wants():
         largest_gap([share(k, 200) for k in rng.binomial(200, 0.8, 4)]).p_value < 0.05 for _ in range(800)
     ]
     assert 0.02 < np.mean(found) < 0.08
+
+
+@given(st.lists(st.tuples(st.integers(1, 99), st.integers(100, 300)), min_size=2, max_size=6))
+def test_the_gap_is_between_the_ends_and_its_interval_holds_it(counts):
+    figures = [share(k, n) for k, n in counts]
+    gap = largest_gap(figures)
+    values = [each.value for each in figures]
+    assert gap.difference.value == pytest.approx(max(values) - min(values))
+    assert gap.difference.low <= gap.difference.value <= gap.difference.high
+    assert 0 <= gap.p_value <= 1

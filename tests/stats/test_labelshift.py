@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from lungscope.errors import DataError
@@ -114,3 +116,13 @@ def test_three_classes():
 def test_a_prior_that_is_none_is_refused():
     with pytest.raises(DataError, match="shares above 0 that sum to 1"):
         examine(draw(100, 0.3)[1], [1.0, 0.0], np.arange(100))
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.floats(0.05, 0.95), st.floats(0.05, 0.95))
+def test_there_and_back_gives_the_same_probabilities(old, new):
+    _, columns = draw(50, 0.4)
+    there = shift_prior(columns, [1 - old, old], [1 - new, new])
+    back = shift_prior(there, [1 - new, new], [1 - old, old])
+    np.testing.assert_allclose(back, columns, atol=1e-9)
+    assert ((there[:, 1] >= columns[:, 1]) == (new >= old)).all() or new == pytest.approx(old)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lungscope.errors import ConfigError
 from lungscope.stats.metrics import Figure
@@ -42,3 +44,14 @@ def test_what_is_missing_stays_missing_with_its_reason():
 def test_a_prevalence_that_is_none_is_refused():
     with pytest.raises(ConfigError, match="Write a fraction such as 0.1"):
         predictive_figures(Figure(0.9, 0.8, 1.0), Figure(0.9, 0.8, 1.0), 10)
+
+
+@given(st.integers(0, 50), st.integers(0, 70), st.floats(0.001, 0.999))
+def test_values_lie_within_their_intervals_and_follow_bayes(found, cleared, prevalence):
+    sensitivity = proportion(np.arange(50) < found)
+    specificity = proportion(np.arange(70) < cleared)
+    for value in predictive_figures(sensitivity, specificity, prevalence):
+        if value.value is None:
+            assert value.reason
+        else:
+            assert 0 <= value.low <= value.value <= value.high <= 1

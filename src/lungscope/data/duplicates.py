@@ -47,7 +47,7 @@ SIEVES = (
     _Sieve(40, ((1.0, 4.0), (0.7, 3.0), (0.7, 3.0)), 0.85),
     _Sieve(80, ((1.0, 4.0), (0.7, 3.0), (0.7, 3.0), (0.7, 3.0)), 0.94),
 )
-"""On the finest grid copies reach 0.96, real exposures of one patient 0.81, phantoms 0.93; see docs/audit.md."""
+"""On the finest grid copies mostly reach 0.96, real exposures of one patient 0.81, phantoms 0.93; see docs/audit.md."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +97,6 @@ def near_duplicates(pixels: NDArray[np.uint8], rows: Sequence[int]) -> tuple[Nea
     for sieve in SIEVES:
         found, scores = _sieved(pixels, found, sieve)
     return _pairs(found, scores)
-
-
-def groups(pairs: Sequence[NearPair], identical: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    """Rows that show one exposure, whether identical or nearly so, each in one group of two or more."""
-    group = {row: {row} for rows in identical for row in rows}
-    links = [(rows[0], other) for rows in identical for other in rows[1:]]
-    for one, other in (*links, *((pair.first, pair.second) for pair in pairs)):
-        merged = group.setdefault(one, {one}) | group.setdefault(other, {other})
-        group |= dict.fromkeys(merged, merged)
-    return tuple(sorted({tuple(sorted(rows)) for rows in group.values()}))
 
 
 def _coarse(pixels: NDArray[np.uint8], index: NDArray[np.int64]) -> _Candidates:

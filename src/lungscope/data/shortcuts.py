@@ -1,4 +1,4 @@
-"""Shortcuts: how well label and split can be told without looking at the patient.
+"""Shortcuts: how well label and split can be told by what knows nothing of anatomy.
 
 Each property of the files, and all together, is given to a small classifier that is tested on patients it has not
 seen. Where that works, a model trained on these images may have learned the same.

@@ -74,7 +74,9 @@ def verdict(found: Inspection) -> tuple[str, ...]:
     strong = [each for each in found.probes if each.alone and each.target == "label" and each.strong]
     if strong:
         names = summary.joined(tuple(each.name for each in strong))
-        told.append(f"The label can be told without looking at the patient, by {names} alone.")
+        told.append(
+            f"The label can be told by {names} alone, which a model may learn instead of the disease."
+        )
     if n := sum(finding.severity in ("error", "warning") for finding in found.report.findings):
         told.append(
             f"There {'is one thing' if n == 1 else f'are {n} things'} to look into; each is told below."
@@ -140,7 +142,7 @@ def _shortcuts(found: Inspection) -> Chapter:
         reading = "At 0.5 it tells nothing, at 1 everything. Bars are 95% intervals over patients."
         plots = (Plot("What tells the label", _probe_figure(shown), reading),)
     lead = (
-        "Can the label, or the split, be told from properties that have nothing to do with the patient's lungs? Each "
+        "Can the label, or the split, be told from properties that know nothing of anatomy? Each "
         "is given to a small decision tree, several together to many trees, and tested on patients left out."
     )
     return Chapter("Shortcuts", lead, tables=tables, plots=plots)

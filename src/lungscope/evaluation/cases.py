@@ -11,17 +11,9 @@ from lungscope.errors import DataError, UndefinedFigure
 from lungscope.evaluation.curves import require_spread
 from lungscope.stats.bootstrap import Metric
 from lungscope.stats.calibration import brier, expected_calibration_error
+from lungscope.stats.columns import class_indices, same_rows
 from lungscope.stats.comparison import auroc_figure
-from lungscope.stats.metrics import (
-    Array,
-    Figure,
-    Ranked,
-    Ratio,
-    Weights,
-    class_indices,
-    count,
-    same_rows,
-)
+from lungscope.stats.metrics import Array, Figure, Ranked, Ratio, Weights, count
 from lungscope.stats.operating import predictive_values
 from lungscope.stats.patients import Patients
 from lungscope.stats.prior import as_probabilities

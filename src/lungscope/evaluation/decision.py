@@ -11,7 +11,8 @@ from lungscope.evaluation import summary
 from lungscope.evaluation.chapter import Chapter, Plot, Table
 from lungscope.evaluation.figures import decision_figure
 from lungscope.stats.bootstrap import RESAMPLES, bootstrap_weights
-from lungscope.stats.metrics import Array, Figure, as_binary, numbers, same_rows
+from lungscope.stats.columns import as_binary, numbers, same_rows
+from lungscope.stats.metrics import Array, Figure
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS
 

@@ -45,10 +45,11 @@ def to_openvino_int8(graph: bytes, calibration: NDArray[np.uint8], share: float)
         if operation.get_type_name() in CONVOLUTIONS
     ]
     first = kept(convolutions, share)
+    quantised = quantise(model, calibration, first)
     import nncf
 
     return _artefact(
-        quantise(model, calibration, first),
+        quantised,
         f", NNCF {nncf.__version__} post-training quantisation on {len(calibration)} images; the first {len(first)} "
         f"of {len(convolutions)} convolutions and the head stay in fp32",
     )

@@ -34,7 +34,7 @@ class Tolerance:
 
 TOLERANCES: dict[Precision, Tolerance] = {
     "fp32": Tolerance(probability=1e-4, flips=0.001, auroc=0.0005, heatmap=1e-3),
-    "fp16": Tolerance(probability=0.02, flips=0.005, auroc=0.0005, heatmap=0.02),
+    "fp16": Tolerance(probability=0.05, flips=0.005, auroc=0.0005, heatmap=0.02),
     "bf16": Tolerance(probability=0.1, flips=0.01, auroc=0.001, heatmap=0.05),
     "int8": Tolerance(probability=0.25, flips=0.02, auroc=0.002, heatmap=0.2),
 }

@@ -5,7 +5,6 @@ differ most in range, and a few of them cost little time. How many is found by t
 """
 
 import logging
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
@@ -20,8 +19,8 @@ from lungscope.errors import RuntimeUnavailable
 SHARES = (0.05, 0.15, 0.3, 0.5)
 """Of the convolutions, counted from the image, that stay in floating point: tried in this order until it holds."""
 CALIBRATION_IMAGES = 300
-TAIL = ("tail/.*",)
-"""Names of the nodes after the features, with or without an ensemble's prefix."""
+TAILS = ("tail/.*", ".*/tail/.*")
+"""Names of the nodes after the features, alone and in an ensemble."""
 
 
 def kept(convolutions: Sequence[str], share: float) -> list[str]:
@@ -60,25 +59,17 @@ def quantise(model: Any, calibration: NDArray[np.uint8], ignored: Sequence[str],
             # Weights of 7 bits: processors without VNNI add pairs of products in 16 bits, which 8 would overflow.
             advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
             target_device=nncf.TargetDevice.CPU,
-            ignored_scope=nncf.IgnoredScope(names=list(ignored), patterns=list(_TAILS), validate=False),
+            ignored_scope=nncf.IgnoredScope(names=list(ignored), patterns=list(TAILS), validate=False),
         )
-
-
-_TAILS = (*TAIL, *(f".*/{pattern}" for pattern in TAIL))
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back NNCF's progress bars and notes; its errors still come through."""
-    logger = logging.getLogger("nncf")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    held = StringIO()
+    """Hold back NNCF's progress bars and notes, and those of the PyTorch it looks for; errors still come through."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        with redirect_stdout(held):
+        with redirect_stdout(StringIO()):
             yield
-    except BaseException:
-        sys.stderr.write(held.getvalue())
-        raise
     finally:
-        logger.setLevel(level)
+        logging.disable(level)

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, stdtrit
 
 from lungscope.errors import UndefinedFigure
-from lungscope.stats.metrics import Array, Counts, Figure, Ratio, Weights, as_binary, count, same_rows
+from lungscope.stats.columns import as_binary, same_rows
+from lungscope.stats.metrics import Array, Counts, Figure, Ratio, Weights, count
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS, proportion
 

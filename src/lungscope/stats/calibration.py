@@ -12,7 +12,8 @@ from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 
 from lungscope.errors import DataError, UndefinedFigure
-from lungscope.stats.metrics import Array, Ratio, Weights, class_indices, ratio, same_rows
+from lungscope.stats.columns import class_indices, same_rows
+from lungscope.stats.metrics import Array, Ratio, Weights, ratio
 from lungscope.stats.prior import as_probabilities
 from lungscope.stats.proportion import wilson
 

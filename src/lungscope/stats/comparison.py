@@ -9,7 +9,8 @@ from scipy.special import ndtr
 
 from lungscope.errors import DataError, UndefinedFigure
 from lungscope.stats.bootstrap import share_interval
-from lungscope.stats.metrics import Array, Figure, as_binary, numbers, same_rows
+from lungscope.stats.columns import as_binary, numbers, same_rows
+from lungscope.stats.metrics import Array, Figure
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS, Z95
 

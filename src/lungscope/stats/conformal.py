@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lungscope.errors import ConfigError
-from lungscope.stats.metrics import class_indices
+from lungscope.stats.columns import class_indices
 
 ERROR_RATES = tuple(round(0.01 * i, 2) for i in range(1, 31))
 """Error rates for which a bundle keeps thresholds."""

@@ -11,7 +11,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lungscope.errors import DataError, UndefinedFigure
+from lungscope.errors import UndefinedFigure
+from lungscope.stats.columns import as_binary, class_indices, numbers, same_rows
 
 Array = NDArray[np.float64]
 Weights = NDArray[Any]
@@ -298,59 +299,3 @@ def ratio(part: ArrayLike, whole: ArrayLike) -> Ratio:
     empty = np.full(np.broadcast_shapes(over.shape, under.shape), np.nan)
     result: Ratio = np.divide(over, under, out=empty, where=under > 0)[()]
     return result
-
-
-def as_binary(values: ArrayLike) -> NDArray[np.bool_]:
-    """Labels or calls as booleans.
-
-    Raises:
-        UndefinedFigure: a label is missing (NaN).
-        DataError: a label is neither 0 nor 1.
-    """
-    labels = np.asarray(values)
-    if labels.dtype.kind == "f":
-        labels = numbers(labels, "labels")
-    if labels.dtype != bool and not np.isin(labels, (0, 1)).all():
-        raise DataError(
-            "A two-class figure needs labels 0 or 1 and got others. Pass labels == the class in question."
-        )
-    return labels.astype(np.bool_)
-
-
-def class_indices(values: ArrayLike, n_classes: int) -> NDArray[np.int64]:
-    """Class indices, checked.
-
-    Raises:
-        DataError: a value is not a whole number from 0 to `n_classes` - 1.
-    """
-    labels = np.asarray(values)
-    if labels.size and (labels.dtype.kind not in "biu" or labels.min() < 0 or labels.max() >= n_classes):
-        raise DataError(
-            f"Class indices must be whole numbers from 0 to {n_classes - 1}. Check the order of the classes."
-        )
-    return labels.astype(np.int64)
-
-
-def numbers(values: ArrayLike, what: str) -> Array:
-    """Values as floats; NaN makes whatever is computed from them undefined.
-
-    Raises:
-        UndefinedFigure: a value is missing (NaN).
-    """
-    floats = np.asarray(values, np.float64)
-    missing = int(np.isnan(floats).sum())
-    if missing:
-        raise UndefinedFigure(f"{missing} of {floats.size} {what} are not numbers")
-    return floats
-
-
-def same_rows(first: NDArray[Any], second: NDArray[Any]) -> None:
-    """Check that two columns describe the same rows.
-
-    Raises:
-        DataError: their lengths differ.
-    """
-    if len(first) != len(second):
-        raise DataError(
-            f"Columns of {len(first)} and {len(second)} rows do not fit. Pass both for the same rows."
-        )

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lungscope.errors import ConfigError, DataError, UndefinedFigure
-from lungscope.stats.metrics import Array, Figure, Ratio, as_binary, numbers, ratio, same_rows
+from lungscope.stats.columns import as_binary, numbers, same_rows
+from lungscope.stats.metrics import Array, Figure, Ratio, ratio
 from lungscope.stats.patients import Patients
 from lungscope.stats.proportion import proportion
 

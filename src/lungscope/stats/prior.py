@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lungscope.errors import DataError, UndefinedFigure
-from lungscope.stats.metrics import Array, numbers
+from lungscope.stats.columns import numbers
+from lungscope.stats.metrics import Array
 
 ROUNDING = 1e-3
 """How far probabilities of one case may be from summing to 1, as half precision leaves them."""

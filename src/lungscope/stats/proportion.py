@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lungscope.stats.metrics import Array, Figure, as_binary
+from lungscope.stats.columns import as_binary
+from lungscope.stats.metrics import Array, Figure
 from lungscope.stats.patients import Patients, patient_index
 
 Z95 = 1.959963984540054
