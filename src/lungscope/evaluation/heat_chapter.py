@@ -69,6 +69,12 @@ def _part(cells: int) -> str:
 
 
 def _verdicts(checks: HeatChecks) -> Iterator[str]:
+    if isinstance(checks.pointing, Pointing):
+        found = checks.pointing
+        yield (
+            f"Where disease was marked, the hottest point is inside on {percent(found.own.hits.value or 0)} of the "
+            f"images; chance is {percent(found.area.value or 0)}."
+        )
     if isinstance(checks.curves, HeatCurves):
         verdict = _compared(checks.curves.over_random)
         centre = _compared(checks.curves.over_centre)

@@ -76,11 +76,12 @@ def _places(found: ClassRegions, tolerance: float) -> Iterator[str]:
 
 
 def _pointing(found: Pointing) -> Iterator[str]:
-    area, energy = found.area.value or 0.0, found.own.energy
-    if energy.value is not None and not _above(energy, area):
+    area, other, energy = found.area.value or 0.0, found.other.energy.value or 0.0, found.own.energy
+    if energy.value is not None and not _above(energy, max(area, other)):
         yield (
             f"The heat does not find the disease: {energy.value:.0%} of it lies inside what was marked, which is "
-            f"{area:.0%} of the picture. Do not read a heat map of this model as the place of a finding."
+            f"{area:.0%} of the picture, and {other:.0%} would with the map of another patient. Do not read a heat map "
+            "of this model as the place of a finding."
         )
 
 

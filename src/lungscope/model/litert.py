@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,10 +20,10 @@ def convert(graph: bytes, size: int) -> bytes:
         graph: ONNX, of a bundle.
         size: S.
     """
-    import litert_torch
-
     example = torch.zeros(1, size, size, dtype=torch.uint8)
     with _quiet(), TemporaryDirectory() as folder, torch.no_grad():
+        import litert_torch
+
         path = Path(folder, "model.tflite")
         litert_torch.convert(GraphModule(graph).eval(), sample_kwargs={"image": example}).export(str(path))
         return path.read_bytes()
@@ -33,12 +34,12 @@ def int8(model: bytes) -> bytes:
 
     Depthwise convolutions stay as they are: the interpreter has no such kernel for them, and they are small.
     """
-    from ai_edge_quantizer import quantizer, recipe, recipe_manager
-
-    recipes = recipe_manager.RecipeManager()
-    for operation in (recipe.TFLOperationName.CONV_2D, recipe.TFLOperationName.FULLY_CONNECTED):
-        recipes.add_dynamic_config(regex=".*", operation_name=operation, num_bits=8)
     with _quiet():
+        from ai_edge_quantizer import quantizer, recipe, recipe_manager
+
+        recipes = recipe_manager.RecipeManager()
+        for operation in (recipe.TFLOperationName.CONV_2D, recipe.TFLOperationName.FULLY_CONNECTED):
+            recipes.add_dynamic_config(regex=".*", operation_name=operation, num_bits=8)
         found = quantizer.Quantizer(model, recipes.get_quantization_recipe()).quantize(
             enable_progress_bar=False, enable_progress_report=False
         )
@@ -52,7 +53,8 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.WARNING)
     held = io.StringIO()
     try:
-        with contextlib.redirect_stdout(held), contextlib.redirect_stderr(held):
+        with contextlib.redirect_stdout(held), contextlib.redirect_stderr(held), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(level)
