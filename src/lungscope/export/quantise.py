@@ -50,14 +50,19 @@ def quantise(model: Any, calibration: NDArray[np.uint8], ignored: Sequence[str],
         raise RuntimeUnavailable("int8 needs NNCF. Run: pip install 'lungscope[export]'.")
     with _quiet():
         import nncf
+        from nncf.quantization.advanced_parameters import QuantizationParameters
 
         images = [calibration[i : i + 1] for i in range(len(calibration))]
         return nncf.quantize(
             model,
             nncf.Dataset([{feed: image} for image in images] if feed else images),
             subset_size=len(images),
-            # Weights of 7 bits: processors without VNNI add pairs of products in 16 bits, which 8 would overflow.
-            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                # Weights of 7 bits: processors without VNNI add pairs of products in 16 bits, which 8 would overflow.
+                overflow_fix=nncf.OverflowFix.ENABLE,
+                # ONNX Runtime has one scale for all channels of an activation, also before depthwise convolutions.
+                activations_quantization_params=QuantizationParameters(per_channel=False) if feed else None,
+            ),
             target_device=nncf.TargetDevice.CPU,
             ignored_scope=nncf.IgnoredScope(names=list(ignored), patterns=list(TAILS), validate=False),
         )
