@@ -147,6 +147,9 @@ class OpenVinoSession:
     def __init__(self, graph: bytes, engine: Engine, threads: int, weights: bytes = b"") -> None:
         import openvino
 
+        # Two threads that are the first to look into tensors block each other for ever: one waits for the
+        # interpreter's lock, the other for the one-time initialisation behind `data`. So one does it here.
+        _ = openvino.Tensor(np.zeros(1, np.uint8)).data
         core = openvino.Core()
         streams = max(1, usable_cores() // threads)
         self._model = core.compile_model(
