@@ -18,7 +18,7 @@ from lungscope.inference.bundle import load_bundle, seal_bundle
 
 TINY = [
     "--recipe", "scratch", "--weights", "none", "--set", "network.backbone=cnn-4-8", "--set", "image.size=32",
-    "--set", "finetune.epochs=2", "--set", "finetune.batch=16",
+    "--set", "finetune.epochs=2", "--set", "finetune.batch=16", "--set", "gate.enabled=false",
 ]  # fmt: skip
 SUBTYPE = ["--set", "data.label_pattern=_(bacteria|virus)_"]
 

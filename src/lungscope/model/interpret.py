@@ -154,7 +154,8 @@ def _gemm(a: Attributes, x: Tensor, y: Tensor, shift: Tensor | float = 0.0) -> T
     x = x.T if a.get("transA", 0) else x
     y = y.T if a.get("transB", 0) else y
     product: Tensor = a.get("alpha", 1.0) * (x @ y)
-    return product + a.get("beta", 1.0) * shift
+    beta: float = a.get("beta", 1.0)
+    return product + beta * shift
 
 
 @_operator("Concat")
