@@ -34,6 +34,9 @@ def score(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Ray actors; one per processor by default.")
     ] = None,
+    adapt_prior: Annotated[
+        bool, typer.Option("--adapt-prior", help="Also correct for the prevalence these files suggest.")
+    ] = False,
     part_rows: Annotated[int, typer.Option(min=1, help="Files in one part.")] = 10_000,
     runtime: Runtime = "auto",
     precision: PrecisionName = "auto",
@@ -50,6 +53,7 @@ def score(
     settings = job.Settings(
         operating_point=operating_point, shard=parse_shard(shard), resume=resume, engine=engine,
         rows_per_part=part_rows, runtime=runtime, precision=precision, workers=workers, address=ray_address,
+        adapt_prior=adapt_prior,
     )  # fmt: skip
     summary = job.run_score(source, model, out, settings)
     typer.echo("\n".join(lines(summary, out)))

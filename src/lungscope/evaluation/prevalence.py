@@ -16,7 +16,8 @@ from lungscope.evaluation.cases import Cases, check_cases
 from lungscope.evaluation.chapter import Chapter, Table
 from lungscope.evaluation.evaluate import figure_json
 from lungscope.inference.bundle import Card
-from lungscope.stats.labelshift import ClassScores, LabelShift, class_scores, examine
+from lungscope.inference.prevalence import validation_scores
+from lungscope.stats.labelshift import LabelShift, examine
 from lungscope.stats.metrics import Figure
 from lungscope.stats.operating import OperatingPoint
 from lungscope.stats.proportion import proportion
@@ -62,7 +63,7 @@ def adapt_to(cases: Cases, card: Card) -> Adaptation:
         BundleError: the bundle does not keep the prevalence it was calibrated for.
     """
     prior, referenced = card.prior, bool(card.operating_points)
-    shift = examine(cases.probabilities, prior, cases.patients, _scores(card, len(cases.classes)))
+    shift = examine(cases.probabilities, prior, cases.patients, validation_scores(card))
     columns = [cases]
     if shift.adapted:
         columns.append(check_cases(cases.labels, shift.adapted.probabilities, cases.patients, cases.classes))
@@ -123,16 +124,6 @@ def adaptation_json(found: Adaptation) -> dict[str, Any]:
             },
         }
     }  # fmt: skip
-
-
-def _scores(card: Card, n_classes: int) -> ClassScores | None:
-    curve = card.validation.curve if card.validation else None
-    if curve is None or n_classes != 2 or not (curve.positives and curve.negatives):
-        return None
-    return class_scores(
-        np.array(curve.thresholds), np.array(curve.sensitivity), np.array(curve.specificity),
-        curve.positive_patients or curve.positives, curve.negative_patients or curve.negatives,
-    )  # fmt: skip
 
 
 def _calls(cases: Cases, point: OperatingPoint) -> Calls:

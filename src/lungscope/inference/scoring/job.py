@@ -16,6 +16,7 @@ from lungscope.data.spill import DiskSet
 from lungscope.errors import ConfigError, LungscopeError, ManifestError
 from lungscope.inference.bundle import load_bundle
 from lungscope.inference.predictor import Predictor
+from lungscope.inference.scoring.adapted import adapt_scores, check_adaptable
 from lungscope.inference.scoring.listing import WHOLE, Item, Listing, Shard, open_listing
 from lungscope.inference.scoring.local import Scorer, score_locally
 from lungscope.inference.scoring.parquet import Row
@@ -40,6 +41,8 @@ class Settings:
     """Actors of Ray; by default one for each of the cluster's processors."""
     address: str | None = None
     """Of a Ray cluster that runs already."""
+    adapt_prior: bool = False
+    """Correct the finished scores for the prevalence they suggest, beside the uncorrected ones."""
 
 
 def run_score(source: str, model: Path, out: Path, settings: Settings) -> Summary:
@@ -63,9 +66,12 @@ def run_score(source: str, model: Path, out: Path, settings: Settings) -> Summar
         out, plan, settings.shard,
         engine=str(predictor.engine), rows=settings.rows_per_part, resume=settings.resume,
     )  # fmt: skip
+    if settings.adapt_prior:
+        check_adaptable(parts, bundle.card)
     with parts:
         work = _score(listing, parts, predictor, settings)
-    summary = summarise(parts, work)
+    prevalence = adapt_scores(parts, out, bundle.card) if settings.adapt_prior and parts.all() else None
+    summary = summarise(parts, work, prevalence)
     if not summary.images and settings.shard == WHOLE:
         raise ManifestError(f"{source}: no image there. Name a place with PNG, JPEG, TIFF or DICOM files.")
     write_summary(summary, out)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lungscope.inference.scoring import parquet
+from lungscope.inference.scoring.adapted import FOLDER, Prevalence
 from lungscope.inference.scoring.parts import Parts
 from lungscope.output import write_atomically
 
@@ -48,9 +49,11 @@ class Summary:
     seconds: float
     images_per_second: float
     engine: str
+    prevalence: Prevalence | None = None
+    """Where it was estimated."""
 
 
-def summarise(parts: Parts, work: Work) -> Summary:
+def summarise(parts: Parts, work: Work, prevalence: Prevalence | None = None) -> Summary:
     """Count the rows of a shard, or of the whole folder where there is one shard only."""
     paths = parts.all() if parts.shard.count == 1 else parts.own()
     images, declined, findings, errors = 0, 0, Counter[str](), Counter[str]()
@@ -75,6 +78,7 @@ def summarise(parts: Parts, work: Work) -> Summary:
         seconds=round(work.seconds, 3),
         images_per_second=round(work.rate, 1),
         engine=work.engine,
+        prevalence=prevalence,
     )
 
 
@@ -102,7 +106,23 @@ def lines(summary: Summary, folder: Path) -> Sequence[str]:
         f"{summary.images:,} files{kept}: {', '.join(counts)}",
         f"{summary.scored_now:,} in {summary.seconds:.1f} s, {rate}, {summary.engine}",
         *(f"  {n:,} × {kind}" for kind, n in summary.errors.items()),
+        *_prevalence_lines(summary.prevalence, folder),
         f"{summary.parts:,} part{'s' * (summary.parts != 1)} → {folder}. Research use only. Not a medical device.",
+    ]
+
+
+def _prevalence_lines(found: Prevalence | None, folder: Path) -> list[str]:
+    if found is None:
+        return []
+    if found.refused:
+        return [f"Not corrected for prevalence: {found.refused}."]
+    shares = [
+        f"{name} {share['value']:.1%} ({share['ci95'][0]:.1%} to {share['ci95'][1]:.1%}), calibrated for "
+        f"{found.calibrated_for[name]:.1%}"
+        for name, share in found.estimated.items()
+    ]
+    return [
+        f"Prevalence by the scores alone: {'; '.join(shares)}. Corrected probabilities → {folder / FOLDER}"
     ]
 
 
