@@ -119,11 +119,15 @@ def calibration_effect(
 def calibration_chapter(effect: CalibrationEffect) -> Chapter:
     """The effect as a part of the report."""
     calibration = effect.calibration
-    reason = f" Chosen because it has {calibration.reason}." if calibration.candidates else ""
+    reason = f" Chosen: {calibration.reason}." if calibration.candidates else ""
+    method = METHODS.get(calibration.method, calibration.method)
+    fitted = (
+        f"corrected by {method} (scale {calibration.scale:.3f}{_shifts(calibration)}), fitted on validation"
+    )
+    done = "left as they are" if calibration.method == "none" else fitted
     return Chapter(
         title="Calibration, before and after",
-        lead=f"The network's probabilities were corrected by {METHODS.get(calibration.method, calibration.method)} "
-        f"(scale {calibration.scale:.3f}{_shifts(calibration)}), fitted on validation.{reason}",
+        lead=f"The network's probabilities were {done}.{reason}",
         tables=(figures_table((effect.before, effect.after)), *_tried(calibration)),
         plots=tuple(
             Plot(

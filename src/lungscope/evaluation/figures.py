@@ -128,7 +128,7 @@ def decision_figure(
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.25 * top, top)
     axes.set_xticks(TICKS, _fractions(TICKS))
-    axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, handlelength=2.4, loc="upper right")
+    axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, handlelength=2.4, loc="lower left")
     label(axes, "Risk from which one acts", "Net benefit")
     told = "; ".join(
         f"at {risk:.0%} the model has {model[i]:.3f} and everybody {everybody[i]:.3f}"
