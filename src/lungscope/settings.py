@@ -158,6 +158,9 @@ class FinetuneSettings(PhaseSettings):
     weight_decay: NotNegative = 1e-4
     batch: AtLeastOne = 32
     patience: AtLeastOne = 3
+    statistics: Literal["batch", "kept"] = "batch"
+    """Of batch normalisation: each batch's, or those the weights came with. Kept ones need no pass over the
+    images, and images of a training batch do not change each other's result."""
     average: Literal["none", "ema", "swa"] = "none"
     """Which weights are validated and kept: those of the last step; their exponential mean over steps; or
     the mean of those at the ends of the epochs in the second half (Izmailov et al. 2018)."""

@@ -196,3 +196,14 @@ def test_a_checkpoint_without_the_average_is_refused(images, tmp_path) -> None:
     run(images, tmp_path / "state.pt", changed(epochs=1))
     with pytest.raises(OutputError, match="Start again with --force"):
         run(images, tmp_path / "state.pt", changed(average="ema"))
+
+
+def test_kept_statistics_stay_while_the_layers_learn(images) -> None:
+    settings = RECIPE.finetune.model_copy(update={"statistics": "kept", "average": "ema"})
+    recipe = RECIPE.model_copy(update={"finetune": settings})
+    torch.manual_seed(0)
+    before = build_network(recipe.network, recipe.image, 2).state_dict()
+    rows, after = run(images, recipe=recipe)
+    assert rows[-1].train_loss < rows[0].train_loss
+    for name in before:
+        assert torch.equal(before[name], after[name]) == ("running" in name or "tracked" in name), name

@@ -1,6 +1,7 @@
 """Second phase: all layers, or the last ones, learn at a low rate; every epoch leaves a checkpoint."""
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -20,6 +21,7 @@ from lungscope.model.imbalance import Plan, batches
 from lungscope.model.journal import Journal
 from lungscope.model.labelled import LabelledImages
 from lungscope.model.mixing import Mixture, draw_mixture, mix
+from lungscope.model.normalisation import kept_statistics
 from lungscope.model.optimizer import build_optimizer, build_schedule, rate, step
 from lungscope.model.workers import average_statistics, gather, is_first, open_fabric, share, total
 from lungscope.model.zoo import Network
@@ -58,7 +60,24 @@ def finetune(
         OutputError: a checkpoint cannot be written or read.
     """
     settings, fabric = recipe.finetune, fabric or open_fabric("cpu")
-    network.to(memory_format=torch.channels_last)
+    network.to(fabric.device).to(memory_format=torch.channels_last)
+    probe = torch.from_numpy(validation.batch(slice(0, 2))).to(fabric.device)
+    kept = kept_statistics(network, probe) if settings.statistics == "kept" else nullcontext()
+    with kept:
+        return _finetune(network, training, validation, recipe, plan, fabric, checkpoint, journal)
+
+
+def _finetune(
+    network: Network,
+    training: LabelledImages,
+    validation: LabelledImages,
+    recipe: Recipe,
+    plan: Plan,
+    fabric: Fabric,
+    checkpoint: Path | None,
+    journal: Journal | None,
+) -> tuple[Epoch, ...]:
+    settings = recipe.finetune
     still = _hold_still(network, settings)
     optimizer = build_optimizer(network.parameters(), settings)
     model, optimizer = fabric.setup(_compiled(network, settings, fabric), optimizer)
@@ -109,14 +128,18 @@ def _tell(journal: Journal | None, row: Epoch) -> None:
 
 
 def _hold_still(network: Network, settings: FinetuneSettings) -> list[nn.Module]:
-    """Freeze all but the last layers; returns the frozen ones, which also keep their batch statistics."""
+    """Freeze all but the last layers; returns what keeps its batch statistics, of which the frozen ones are part."""
+    kept = settings.statistics == "kept"
+    norms: list[nn.Module] = [
+        layer for layer in network.modules() if kept and isinstance(layer, nn.BatchNorm2d)
+    ]
     if settings.layers == "all":
-        return []
+        return norms
     learning = list(last_layers(network.backbone, settings.layers))
     network.backbone.requires_grad_(False)
     for layer in learning:
         layer.requires_grad_(True)
-    return [layer for layer in last_layers(network.backbone, None) if layer not in learning]
+    return norms + [layer for layer in last_layers(network.backbone, None) if layer not in learning]
 
 
 def _compiled(network: Network, settings: FinetuneSettings, fabric: Fabric) -> nn.Module:
