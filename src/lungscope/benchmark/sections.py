@@ -163,9 +163,11 @@ def _frozen(bench: Bench) -> Section:
 
 
 def _finetune(bench: Bench) -> Section:
+    kept, large = ("--statistics", "kept"), ("--size", TUTORIAL_SIZE)
     return Section("finetune", "Training of all layers, batch 32", "images/s", (
-        _training(bench, "finetune", "Lungscope, 224 px", "--size", TUTORIAL_SIZE),
-        _training(bench, "finetune", "Lungscope, 160 px", role="peer"),
+        _training(bench, "finetune", "Lungscope, 224 px", *large, *kept),
+        _training(bench, "finetune", "Lungscope, 160 px", *kept, role="peer"),
+        _training(bench, "finetune", "Lungscope, 224 px, statistics of each batch", *large, role="peer"),
         *_plain(bench, "train", bench.data),
         *_keras(bench, "train", bench.data, sizes=(TUTORIAL_SIZE,)),
     ))  # fmt: skip

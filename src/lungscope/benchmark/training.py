@@ -34,7 +34,7 @@ from lungscope.stats.metrics import Figure
 from lungscope.stats.operating import OperatingPoint
 
 CLASSES = ("NORMAL", "PNEUMONIA")
-STEPS = 3
+STEPS = 12
 """Batches of one turn of fine-tuning on a processor; a GPU takes `GPU_STEPS`."""
 GPU_STEPS = 40
 
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--statistics", default="batch", help="Of batch normalisation: batch or kept.")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--out", type=Path, help="Folder for the model, of the job bundle.")
@@ -68,7 +69,8 @@ def recipe_of(given: argparse.Namespace) -> Recipe:
         [
             f"network.backbone={given.backbone}", f"image.size={given.size}", "head.views=1",
             f"head.epochs={given.epochs}", f"head.patience={given.epochs}",
-            f"finetune.batch={given.batch}", *(f"augment.{name}=0.0" for name in still),
+            f"finetune.batch={given.batch}", f"finetune.statistics={given.statistics}",
+            *(f"augment.{name}=0.0" for name in still),
         ],
     )  # fmt: skip
 
