@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from lungscope import __version__, cli_bench, cli_export, cli_methods, cli_robust, cli_score
+from lungscope import __version__, cli_bench, cli_bundle, cli_export, cli_methods, cli_robust, cli_score
 from lungscope.errors import LungscopeError, RuntimeUnavailable
 from lungscope.options import (
     FAILED_FILES,
@@ -27,6 +27,7 @@ from lungscope.options import (
     RecipeName,
     Runtime,
     Weights,
+    chosen_model,
     chosen_point,
 )
 
@@ -109,7 +110,7 @@ def train(
 @app.command()
 def evaluate(
     data: Data,
-    model: Model,
+    model: Model = None,
     split: Annotated[str, typer.Option(help="test, validation, train or all.")] = "test",
     prevalence: Annotated[
         float | None, typer.Option(help="Share of diseased where the model will be used.")
@@ -138,7 +139,7 @@ def evaluate(
     from lungscope.evaluation.run import evaluate_bundle
     from lungscope.inference.bundle import load_bundle
 
-    bundle = load_bundle(model)
+    bundle = load_bundle(chosen_model(model))
     card = bundle.card
     images = load(data, card.size, classes=card.classes, label_pattern=card.label_pattern)
     done = evaluate_bundle(
@@ -151,7 +152,7 @@ def evaluate(
 @app.command()
 def predict(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, DICOM files or folders.")],
-    model: Model,
+    model: Model = None,
     operating_point: Annotated[
         str | None, typer.Option(help="One of the model's, or a goal: 'sensitivity >= 0.98'.")
     ] = None,
@@ -169,7 +170,7 @@ def predict(
 ) -> None:
     """Classify images: finding, calibrated probability, operating point, file, notes; or why one is not assessed.
 
-    Example: lungscope predict new/*.jpeg --model runs/first --heatmaps overlays
+    Example: lungscope predict new/*.jpeg --heatmaps overlays
     """
     from lungscope import show, show_statistics
     from lungscope.inference import batch
@@ -178,7 +179,7 @@ def predict(
 
     if out:
         batch.check_table(out)
-    predictor = Predictor(load_bundle(model), runtime=runtime, precision=precision)
+    predictor = Predictor(load_bundle(chosen_model(model)), runtime=runtime, precision=precision)
     operating_point = chosen_point(operating_point, threshold)
     if prevalence is not None:
         show_statistics.predictive(predictor.card, operating_point, prevalence)
@@ -206,7 +207,9 @@ def recipes() -> None:
 
 @app.command()
 def describe(
-    model: Annotated[Path, typer.Argument(help="A run folder or a model.onnx.")],
+    model: Annotated[
+        Path | None, typer.Argument(help="A run folder or a model.onnx; without it the bundled model.")
+    ] = None,
     prevalence: Annotated[
         float | None, typer.Option(help="Share of diseased where it will be used; adds PPV and NPV.")
     ] = None,
@@ -218,14 +221,12 @@ def describe(
     """
     from lungscope import show
 
-    show.bundle(model, as_json=as_json, prevalence=prevalence)
+    show.bundle(chosen_model(model, "RUN"), as_json=as_json, prevalence=prevalence)
 
 
 @app.command()
 def serve(
-    model: Annotated[Path, typer.Option("--model", "-m", help="A run folder or a model.onnx.")] = Path(
-        "runs/default"
-    ),
+    model: Model = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; not loopback needs a token.")
     ] = "127.0.0.1",
@@ -272,13 +273,9 @@ def serve(
             raise typer.Exit(USER_ERROR)
         return
     server.serve(
-        model,
-        settings,
-        runtime=runtime,
-        precision=precision,
-        certificate=tls_certificate,
-        private_key=tls_key,
-    )
+        chosen_model(model), settings,
+        runtime=runtime, precision=precision, certificate=tls_certificate, private_key=tls_key,
+    )  # fmt: skip
 
 
 def _server() -> ModuleType:
@@ -293,6 +290,7 @@ def _server() -> ModuleType:
 
 cli_methods.add_to(app)
 cli_bench.add_to(app)
+cli_bundle.add_to(app)
 cli_export.add_to(app)
 cli_robust.add_to(app)
 cli_score.add_to(app)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lungscope.options import Json
+from lungscope.options import Json, chosen_model
 
 
 def add_to(app: typer.Typer) -> None:
@@ -14,11 +14,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder, or a model.onnx with --data.")],
     format: Annotated[
         str, typer.Option("--format", "-f", help="onnx, openvino or litert (TensorFlow Lite).")
     ],
     out: Annotated[Path, typer.Option(help="FILE.onnx, or the folder of any other format.")],
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="A run folder, or a model.onnx with --data; without it the bundled model."),
+    ] = None,
     precision: Annotated[str, typer.Option(help="fp32, int8, fp16 or bf16, as the format has it.")] = "fp32",
     data: Annotated[
         Path | None, typer.Option(help="Labelled images to check on; by default the run's validation split.")
@@ -38,4 +41,5 @@ def export(
     from lungscope.export.run import export_model, parse_order
 
     order = parse_order(format, precision, opset)
-    show_export.exported(export_model(run, order, out, data=data, force=force), as_json=as_json)
+    made = export_model(chosen_model(run, "RUN"), order, out, data=data, force=force)
+    show_export.exported(made, as_json=as_json)

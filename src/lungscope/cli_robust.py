@@ -14,7 +14,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def stress(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run folder, or a model.onnx with DATA.")],
     data: Annotated[
         Path | None, typer.Argument(help="Its data with splits; by default its manifest.csv.")
     ] = None,
@@ -29,7 +29,7 @@ def stress(
 ) -> None:
     """Measure a model on parts of its data that differ, on corrupted pictures, and where its data end.
 
-    Writes stress.json beside the model. No image of another hospital is needed.
+    Writes stress.json beside a run's model. No image of another hospital is needed.
 
     Example: lungscope stress runs/first --leave-out
     """

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lungscope.options import FAILED_FILES, Model, PrecisionName, Runtime
+from lungscope.options import FAILED_FILES, Model, PrecisionName, Runtime, chosen_model
 
 
 def add_to(app: typer.Typer) -> None:
@@ -18,8 +18,8 @@ def score(
     source: Annotated[
         str, typer.Argument(help="A folder, a list of paths (.txt, .csv, .parquet), or s3://, gs://, ...")
     ],
-    model: Model,
     out: Annotated[Path, typer.Option(help="Folder for the Parquet parts and summary.json.")],
+    model: Model = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the scores in --out.")] = False,
     shard: Annotated[
         str, typer.Option(metavar="I/N", help="Only part I of N, from 1; all may share --out.")
@@ -55,7 +55,7 @@ def score(
         rows_per_part=part_rows, runtime=runtime, precision=precision, workers=workers, address=ray_address,
         adapt_prior=adapt_prior,
     )  # fmt: skip
-    summary = job.run_score(source, model, out, settings)
+    summary = job.run_score(source, chosen_model(model), out, settings)
     typer.echo("\n".join(lines(summary, out)))
     if summary.failed:
         raise typer.Exit(FAILED_FILES)

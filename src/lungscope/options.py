@@ -13,7 +13,10 @@ USER_ERROR = 2
 Data = Annotated[
     Path, typer.Argument(help="Class folders, train/ val/ test/ above them, or a CSV with path,label.")
 ]
-Model = Annotated[Path, typer.Option("--model", "-m", help="A run folder or a model.onnx.")]
+Model = Annotated[
+    Path | None,
+    typer.Option("--model", "-m", help="A run folder or a model.onnx; without it the bundled model."),
+]
 RecipeName = Annotated[str, typer.Option(help="A recipe's name or TOML file; see 'lungscope recipes'.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")
@@ -45,3 +48,24 @@ def chosen_point(operating_point: str | None, threshold: float | None) -> str | 
     if not 0 <= threshold <= 1:
         raise ConfigError(f"--threshold {threshold:g} is not a probability. Give one from 0 to 1.")
     return f"{threshold:.9f}".rstrip("0").rstrip(".")
+
+
+def chosen_model(named: Path | None, how: str = "--model RUN") -> Path:
+    """The model a command uses: the one named, else the bundled one, which is told on standard error.
+
+    Args:
+        named: a run folder or a model file; None when the user named none.
+        how: the way to name one, for the message.
+
+    Raises:
+        BundleError: none is named and none is bundled.
+    """
+    if named is not None:
+        return named
+    from lungscope.console import stderr
+    from lungscope.inference.bundle import read_card
+    from lungscope.inference.bundled import bundled_model, introduction
+
+    path = bundled_model(how)
+    stderr.print(introduction(read_card(path)), highlight=False, soft_wrap=True, markup=False)
+    return path

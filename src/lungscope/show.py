@@ -17,6 +17,7 @@ from lungscope.console import stderr, track
 from lungscope.evaluation.usage import again
 from lungscope.inference.batch import write_table
 from lungscope.inference.bundle import load_bundle
+from lungscope.inference.bundled import CARD as BUNDLED_CARD
 from lungscope.inference.predictor import Predictor, Reading
 from lungscope.stats.metrics import Figure
 
@@ -167,8 +168,14 @@ def bundle(model: Path, *, as_json: bool = False, prevalence: float | None = Non
         )
     if card.export:
         console.print(f"  export       {card.export}", soft_wrap=True)
-    if (page := found.path.with_name("model_card.html")).exists():
-        console.print(f"  model card   {page}", soft_wrap=True)
+    if said := card.statement:
+        console.print(
+            f"  trained on   {said.trained_on}\n  licence      {said.licence}", soft_wrap=True, markup=False
+        )
+        console.print(f"  attribution  {said.attribution}", soft_wrap=True, markup=False)
+    for name in ("model_card.html", BUNDLED_CARD):
+        if (page := found.path.with_name(name)).exists():
+            console.print(f"  model card   {page}", soft_wrap=True)
     console.print("\nOperating points, chosen on validation; the first is the default:")
     show_statistics.points(console, card, prevalence)
     console.print(RESEARCH_USE)

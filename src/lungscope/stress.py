@@ -14,10 +14,11 @@ from lungscope.console import Bar
 from lungscope.data.corruption import CORRUPTIONS, corrupt
 from lungscope.data.dataset import Dataset, load
 from lungscope.data.sites import Site, clusters, pseudo_sites
-from lungscope.errors import ConfigError
+from lungscope.errors import ConfigError, ManifestError
 from lungscope.evaluation.run import known_split
 from lungscope.evaluation.sites import HeldOut, Robustness, SiteFigures, by_site, measure, robustness_json
-from lungscope.inference.bundle import load_bundle
+from lungscope.inference.bundle import Bundle, load_bundle
+from lungscope.inference.bundled import is_bundled
 from lungscope.inference.predictor import Predictor
 from lungscope.output import write_atomically
 
@@ -50,7 +51,7 @@ def stress(
     weights: str = "imagenet",
     device: str = "auto",
 ) -> Stress:
-    """Measure a run where its data differ most, and write stress.json beside its model.
+    """Measure a run where its data differ most, and write stress.json beside its model, but never into the package.
 
     Args:
         run: a run folder.
@@ -72,7 +73,7 @@ def stress(
             f"{run}: the model has no operating point, because none of its classes is a reference such as 'normal'. "
             "Name the reference class so, and train again."
         )
-    data = load(source or bundle.path.with_name("manifest.csv"), card.size, classes=card.classes)
+    data = load(source or _own_table(bundle), card.size, classes=card.classes)
     split = known_split(data, split)
     rows, predictor = data.rows(split), Predictor(bundle)
     pixels = np.ascontiguousarray(data.pixels[rows])
@@ -94,10 +95,20 @@ def stress(
         else None,
         split,
     )
-    write_atomically(
-        bundle.path.with_name(FILE), json.dumps(stress_json(result), indent=2, allow_nan=False) + "\n"
-    )
+    if not is_bundled(bundle.path):
+        text = json.dumps(stress_json(result), indent=2, allow_nan=False)
+        write_atomically(bundle.path.with_name(FILE), text + "\n")
     return result
+
+
+def _own_table(bundle: Bundle) -> Path:
+    table = bundle.path.with_name("manifest.csv")
+    if not table.is_file():
+        raise ManifestError(
+            f"{bundle.path}: the run's manifest.csv is not beside it, so its data are not known. "
+            "Name them after the model: lungscope stress RUN DATA."
+        )
+    return table
 
 
 def stress_json(found: Stress) -> dict[str, Any]:

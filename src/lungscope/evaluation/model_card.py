@@ -38,13 +38,14 @@ class ModelCard:
     sections: tuple[Section, ...]
 
 
-def model_card(report: Report, card: Card, origin: Origin) -> ModelCard:
-    """Fill a model card from a run.
+def model_card(report: Report, card: Card, origin: Origin, *, alone: bool = False) -> ModelCard:
+    """Fill a model card from a run, and from what a person said of the model.
 
     Args:
         report: of its evaluation.
         card: of the bundle.
         origin: what the images evaluated were to the model.
+        alone: whether it stands without the report; then it has all tables.
     """
     facts = gather(report, card, origin)
     return ModelCard(
@@ -52,13 +53,13 @@ def model_card(report: Report, card: Card, origin: Origin) -> ModelCard:
         (
             _what(facts, card),
             _use(card),
-            _data(facts, report),
-            _training(facts),
+            _data(facts, report, card),
+            _training(facts, card),
             _figures(facts, report.evaluation),
             Section("Calibration and decisions", _given(facts.calibration, facts.operating_points)),
-            *(_chapter(each) for each in report.chapters),
+            *(_chapter(each, alone) for each in report.chapters),
             _limits(card, origin),
-            _origin(facts),
+            _origin(facts, card),
         ),
     )
 
@@ -108,19 +109,33 @@ def _given(*paragraphs: str) -> tuple[str, ...]:
     return tuple(each for each in paragraphs if each)
 
 
+def _section(
+    title: str,
+    paragraphs: tuple[str, ...],
+    card: Card,
+    asked: dict[str, str],
+    tables: tuple[Table, ...] = (),
+) -> Section:
+    """A section with what a person said of some topics, and what is still `asked` of one."""
+    said = {topic: getattr(card.statement, topic, "") for topic in asked}
+    missing = tuple(text for topic, text in asked.items() if not said[topic])
+    return Section(title, (*paragraphs, *_given(*said.values())), tables=tables, missing=missing)
+
+
 def _what(facts: Facts, card: Card) -> Section:
-    return Section(
+    return _section(
         "What it is",
         _given(facts.task, facts.model, facts.preprocessing, facts.parity),
-        missing=(
-            "who made it, when, and whom to ask",
-            "a version number that your institution gives it",
-        ),
-    )  # fmt: skip
+        card,
+        {
+            "maker": "who made it, when, and whom to ask",
+            "version": "a version number that your institution gives it",
+        },
+    )
 
 
 def _use(card: Card) -> Section:
-    return Section(
+    return _section(
         "Use",
         (
             "Made for research on the classification of frontal chest radiographs, by people who can judge the "
@@ -128,27 +143,29 @@ def _use(card: Card) -> Section:
             "Not for diagnosis, triage or treatment; not for lateral views, CT or other modalities; not for other "
             f"diseases than its classes ({', '.join(card.classes)}): any other still gets one of these names.",
         ),
-        missing=(
-            "the question it is to answer, where in the care pathway, and who acts on the answer",
-            "the age groups, hospitals and devices it may be used for",
-        ),
+        card,
+        {
+            "question": "the question it is to answer, where in the care pathway, and who acts on the answer",
+            "scope": "the age groups, hospitals and devices it may be used for",
+        },
     )
 
 
-def _data(facts: Facts, report: Report) -> Section:
+def _data(facts: Facts, report: Report, card: Card) -> Section:
     tables = () if report.audit is None else (_by_class(report.audit),)
-    return Section(
+    return _section(
         "Data",
         _given(
             facts.counts, f"Evaluated: {facts.evaluated}", facts.partitions, facts.disjoint, facts.excluded
         ),
-        tables=tables,
-        missing=(
-            "where the images come from, when they were taken, with which devices, and under which licence",
-            "ages, sexes and ethnic groups of the patients, and who is under-represented",
-            "how the labels were made, by whom, and how well readers agree",
-            "approval by an ethics committee, and how the images were de-identified",
-        ),
+        card,
+        {
+            "images": "where the images come from, when they were taken, with which devices, and under which licence",
+            "patients": "ages, sexes and ethnic groups of the patients, and who is under-represented",
+            "labels": "how the labels were made, by whom, and how well readers agree",
+            "approval": "approval by an ethics committee, and how the images were de-identified",
+        },
+        tables,
     )
 
 
@@ -167,8 +184,8 @@ def _by_class(audit: AuditReport) -> Table:
     )
 
 
-def _training(facts: Facts) -> Section:
-    return Section(
+def _training(facts: Facts, card: Card) -> Section:
+    return _section(
         "Training",
         _given(
             facts.training,
@@ -177,7 +194,8 @@ def _training(facts: Facts) -> Section:
             facts.selection,
             f"Software: {facts.software}.",
         ),
-        missing=("which weights it started from (--weights), and their licence",),
+        card,
+        {"weights": "which weights it started from (--weights), and their licence"},
     )
 
 
@@ -209,8 +227,10 @@ def _points(found: Evaluation) -> Table:
     )  # fmt: skip
 
 
-def _chapter(chapter: Chapter) -> Section:
-    """The chapter without its drawings; of its tables the first, which is the main one."""
+def _chapter(chapter: Chapter, alone: bool) -> Section:
+    """The chapter without its drawings; of its tables the first, which is the main one, unless there is no report."""
+    if alone:
+        return Section(chapter.title, (chapter.lead,), chapter.warnings, chapter.tables)
     more = (
         (f"More in report.html, chapter “{chapter.title}”.",)
         if len(chapter.tables) > 1 or chapter.plots
@@ -233,25 +253,27 @@ def _limits(card: Card, origin: Origin) -> Section:
     ]
     if card.gate is None:
         paragraphs.append("It judges every picture that can be read, also one that is no chest radiograph.")
-    return Section(
+    return _section(
         "Limits",
         tuple(paragraphs),
-        missing=(
-            "how it performs on groups of patients that these data do not tell apart",
-            "known harms and who watches for them",
-        ),
+        card,
+        {
+            "weaknesses": "how it performs on groups of patients that these data do not tell apart",
+            "harms": "known harms and who watches for them",
+        },
     )
 
 
-def _origin(facts: Facts) -> Section:
-    return Section(
+def _origin(facts: Facts, card: Card) -> Section:
+    licence = "Made with Lungscope, which is under the Apache License 2.0"
+    if not (card.statement and card.statement.licence):
+        licence += "; that licence does not cover the model"
+    return _section(
         "Provenance, licence and attribution",
-        (
-            facts.provenance,
-            "Made with Lungscope, which is under the Apache License 2.0; that licence does not cover the model.",
-        ),
-        missing=(
-            "the licence of this model",
-            "attribution that the licences of images and starting weights ask for",
-        ),
+        (facts.provenance, f"{licence}."),
+        card,
+        {
+            "licence": "the licence of this model",
+            "attribution": "attribution that the licences of images and starting weights ask for",
+        },
     )

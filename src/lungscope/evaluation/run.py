@@ -46,6 +46,8 @@ class Evaluated:
     """How often this model was evaluated on these images, this time included; 0 when that is not counted."""
     topics: Topics | None = None
     """The further chapters: calibration, decisions, change against validation, subgroups."""
+    shown: Report | None = None
+    """What the report says; None where none was written."""
 
 
 def evaluate_bundle(
@@ -125,7 +127,7 @@ def evaluate_bundle(
     write_atomically(out / "predictions.csv", _predictions_csv(chosen, predictions))
     write_companions(out, report, card, document, _origin(card, data, split))
     write_report(out / "report.html", replace(report, files=linked(report)))
-    return Evaluated(found, document, split, out / "report.html", times, topics)
+    return Evaluated(found, document, split, out / "report.html", times, topics, report)
 
 
 def known_split(data: Dataset, split: str) -> str:

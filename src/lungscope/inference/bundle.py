@@ -8,7 +8,6 @@ ever unpickled.
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from lungscope.errors import BundleError, ConfigError
 from lungscope.inference.exported import Export, parse_export
 from lungscope.inference.folder import is_sealed, read_folder
 from lungscope.inference.gate import Gate, Level
+from lungscope.inference.protobuf import bytes_field, message_fields
+from lungscope.inference.statement import Statement, parse_statement
 from lungscope.inference.validation import Curve, Outcome, Reference, Validation
 from lungscope.stats.candidate import Candidate
 from lungscope.stats.conformal import Conformal
@@ -77,6 +78,8 @@ class Card:
     """For prediction sets; missing in older bundles."""
     export: Export | None = None
     """What an export says of itself; None in a model as it was trained."""
+    statement: Statement | None = None
+    """What a person says of it; None in a model that was not made to be passed on."""
     format: int = FORMAT
 
     @property
@@ -166,6 +169,45 @@ def load_bundle(source: Path) -> Bundle:
             found.path, found.sha256, _read_card(found.card, found.path), found.graph, found.weights
         )
     path = source / "model.onnx" if source.is_dir() else source
+    content, entries = _read(path)
+    seal = _entry(_SEAL, entries[_SEAL])
+    if not content.endswith(seal) or entries[_SEAL] != hashlib.sha256(content[: -len(seal)]).hexdigest():
+        raise BundleError(
+            f"{path}: the file was changed or damaged after it was written. Copy or train it again."
+        )
+    return Bundle(path, hashlib.sha256(content).hexdigest(), _read_card(entries[_CARD], path), content)
+
+
+def read_card(path: Path) -> Card:
+    """The card of a model file whose seal is not checked: for a word about it before it is loaded.
+
+    Raises:
+        BundleError: as `load_bundle` does, but not for a changed file.
+    """
+    return _read_card(_read(path)[1][_CARD], path)
+
+
+def seal_bundle(graph: bytes, card: Card) -> bytes:
+    """Append a card and a seal to an ONNX model."""
+    body = graph + _entry(_CARD, card_json(card))
+    return body + _entry(_SEAL, hashlib.sha256(body).hexdigest())
+
+
+def reseal(bundle: Bundle, card: Card) -> bytes:
+    """The same graph, byte for byte, with another card and a new seal; for one file, not for an exported folder."""
+    graph, entries = bundle.graph, _entries(bundle.graph, bundle.path)
+    for key in (_SEAL, _CARD):
+        graph = graph.removesuffix(_entry(key, entries[key]))
+    return seal_bundle(graph, card)
+
+
+def card_json(card: Card) -> str:
+    """A card as the JSON that a bundle carries."""
+    return json.dumps(asdict(card), sort_keys=True, allow_nan=False)
+
+
+def _read(path: Path) -> tuple[bytes, dict[str, str]]:
+    """A model file and what was appended to its graph."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -177,23 +219,7 @@ def load_bundle(source: Path) -> Bundle:
         raise BundleError(
             f"{path}: an ONNX file, but not one that Lungscope wrote. Train one: lungscope train DATA."
         )
-    seal = _entry(_SEAL, entries[_SEAL])
-    if not content.endswith(seal) or entries[_SEAL] != hashlib.sha256(content[: -len(seal)]).hexdigest():
-        raise BundleError(
-            f"{path}: the file was changed or damaged after it was written. Copy or train it again."
-        )
-    return Bundle(path, hashlib.sha256(content).hexdigest(), _read_card(entries[_CARD], path), content)
-
-
-def seal_bundle(graph: bytes, card: Card) -> bytes:
-    """Append a card and a seal to an ONNX model."""
-    body = graph + _entry(_CARD, card_json(card))
-    return body + _entry(_SEAL, hashlib.sha256(body).hexdigest())
-
-
-def card_json(card: Card) -> str:
-    """A card as the JSON that a bundle carries."""
-    return json.dumps(asdict(card), sort_keys=True, allow_nan=False)
+    return content, entries
 
 
 def _read_card(text: str, path: Path) -> Card:
@@ -208,6 +234,7 @@ def _read_card(text: str, path: Path) -> Card:
         fields["parity"] = tuple(Parity(**record) for record in fields["parity"])
         fields["validation"] = _validation(fields.get("validation"))
         fields["export"] = parse_export(fields.get("export"))
+        fields["statement"] = parse_statement(fields.get("statement"))
         fields["gate"] = _gate(fields.get("gate"))
         fields["conformal"] = _conformal(fields.get("conformal"))
         return Card(**_tuples(fields))
@@ -267,53 +294,6 @@ def _entries(content: bytes, path: Path) -> dict[str, str]:
         raise BundleError(f"{path}: not an ONNX file, or cut short. Copy or train it again.") from None
 
 
-def message_fields(message: bytes | bytearray | memoryview) -> Iterator[tuple[int, memoryview]]:
-    """The top-level fields of a protobuf message: (number, bytes), views into it.
-
-    Raises:
-        ValueError: not a protobuf message, or cut short.
-    """
-    view, at = memoryview(message), 0
-    while at < len(view):
-        tag, at = _varint(view, at)
-        kind = tag & 7
-        if kind == 0:
-            length = _varint(view, at)[1] - at
-        elif kind == 2:
-            length, at = _varint(view, at)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-        else:
-            raise ValueError("no protobuf")
-        if at + length > len(view):
-            raise ValueError("cut short")
-        yield tag >> 3, view[at : at + length]
-        at += length
-
-
-def _varint(view: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = view[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
-        if shift > 63:
-            raise ValueError("no protobuf")
-
-
 def _entry(key: str, value: str) -> bytes:
     """One `metadata_props` entry in protobuf's encoding."""
-    pair = b"".join(
-        bytes([number << 3 | 2]) + _length(part.encode()) for number, part in ((1, key), (2, value))
-    )
-    return bytes([_METADATA_FIELD << 3 | 2]) + _length(pair)
-
-
-def _length(content: bytes) -> bytes:
-    n, out = len(content), bytearray()
-    while n > 127:
-        out.append(n & 127 | 128)
-        n >>= 7
-    return bytes([*out, n]) + content
+    return bytes_field(_METADATA_FIELD, bytes_field(1, key.encode()) + bytes_field(2, value.encode()))

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.errors import BundleError
-from lungscope.inference.bundle import Bundle, message_fields
+from lungscope.inference.bundle import Bundle
+from lungscope.inference.protobuf import message_fields
 
 # Field numbers of onnx.proto.
 _MODEL_GRAPH, _GRAPH_NODE, _GRAPH_INITIALIZER = 7, 1, 5

@@ -112,6 +112,7 @@ def model_document(service: Service) -> dict[str, Any]:
         "data": card.data,
         "versions": card.versions,
         "parity": [asdict(record) for record in card.parity],
+        "statement": asdict(card.statement) if card.statement else None,
         "drift_reference": validation is not None,
         "limits": {
             "request_bytes": settings.limits.request_bytes,

@@ -3,10 +3,14 @@
 import csv
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from lungscope.inference.bundle import load_bundle, reseal
+from lungscope.inference.statement import Statement
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
@@ -87,6 +91,21 @@ def test_the_model_card_is_one_click_away(read: Any, server: Any) -> None:
     read.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(read.get_by_role("button", name="Model card")).to_be_focused()
+
+
+def test_the_model_card_tells_what_was_said_of_the_model(
+    serving: Any, open_page: Callable[..., Any], model: Path, tmp_path: Path
+) -> None:
+    bundle = load_bundle(model)
+    said = Statement(trained_on="noise", licence="Free to take.", attribution="Nobody was asked.")
+    (tmp_path / "model.onnx").write_bytes(reseal(bundle, replace(bundle.card, statement=said)))
+    with serving(tmp_path / "model.onnx", tmp_path) as server:
+        page = open_page(server.url)
+        page.locator("#threshold").wait_for()
+        page.get_by_role("button", name="Model card").click()
+        dialog = page.get_by_role("dialog", name="Model card")
+        for text in ("Trained on", said.trained_on, said.licence, said.attribution):
+            expect(dialog).to_contain_text(text)
 
 
 def test_drift_lists_the_days_of_the_server(read: Any, server: Any) -> None:

@@ -12,6 +12,7 @@ export function openModelCard({ model, threshold }) {
     facts({
       Purpose: `Tells ${listed(model.classes.map(spoken))} apart on frontal chest radiographs`,
       "Healthy class": model.reference ? spoken(model.reference) : "none named",
+      "Trained on": model.statement?.trained_on,
       Recipe: model.recipe_name,
       Images: counts(model.data),
       Input: `${model.input_size} × ${model.input_size} pixels, grey`,
@@ -21,9 +22,11 @@ export function openModelCard({ model, threshold }) {
     }),
     ...performance(model, threshold),
     h("h3", {}, "Limits"),
+    ...said(model.statement, "scope", "weaknesses").map((text) => h("p", {}, text)),
     h("p", {}, "The figures above hold for images like the validation images. Other scanners, ages, views or diseases can shift them; the drift page shows when they do. The heat map shows where the score comes from, not where disease ends."),
     ...parity(model),
     h("details", {}, h("summary", {}, "Recipe and versions"), h("pre", { tabindex: "0", "aria-label": "Recipe" }, model.recipe), h("pre", {}, versions(model.versions))),
+    ...said(model.statement, "licence", "attribution").map((text) => h("p", { class: "note break" }, text)),
     h("p", { class: "note break" }, `Model SHA-256 ${model.sha256}`),
   );
 }
@@ -32,6 +35,11 @@ export function openModelCard({ model, threshold }) {
 export function facts(rows) {
   const shown = Object.entries(rows).filter(([, text]) => text);
   return h("dl", { class: "facts wide" }, ...shown.map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text))));
+}
+
+/** What a person said of these topics; nothing of a model that was not made to be passed on. */
+function said(statement, ...topics) {
+  return topics.map((topic) => statement?.[topic]).filter(Boolean);
 }
 
 function performance(model, threshold) {
