@@ -94,6 +94,9 @@ def tune(
 def ensemble(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders of one split.")],
     out: Annotated[Path, typer.Option(help="The run folder to fill.")],
+    weights: Annotated[
+        bool, typer.Option("--weights", help="Average weights, not logits: as small and fast as one member.")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Average models of one split into one: a single graph, calibrated again and evaluated.
@@ -102,5 +105,7 @@ def ensemble(
     """
     from lungscope import show
     from lungscope.ensemble import build_ensemble
+    from lungscope.soup import build_soup
 
-    show.evaluation(build_ensemble(runs, out, force=force))
+    build = build_soup if weights else build_ensemble
+    show.evaluation(build(runs, out, force=force))

@@ -185,6 +185,19 @@ def setting_names(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str
     return names
 
 
+def differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
+    """The settings in which two recipes differ, by dotted name, with both values."""
+    tables = [recipe.model_dump(mode="json") for recipe in (one, other)]
+    pairs = {name: tuple(_setting(table, name) for table in tables) for name in setting_names()}
+    return {name: (first, second) for name, (first, second) in pairs.items() if first != second}
+
+
+def _setting(table: dict[str, Any], name: str) -> Any:
+    for part in name.split("."):
+        table = table[part]
+    return table
+
+
 def _nearest(name: str, known: Sequence[str]) -> str:
     # A bare key such as "epoch" is held against the last parts too.
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

@@ -44,7 +44,7 @@ def build_ensemble(runs: Sequence[Path], out: Path, *, force: bool = False) -> E
         BundleError: a member cannot be read, or the graph differs from the average of its members.
     """
     bundles = [load_bundle(run) for run in runs]
-    data = _common_data(runs, bundles)
+    data = common_data(runs, bundles)
     claim_folder(out, force=force)
     members = _members(bundles, data)
     logits = _average(bundles, members)
@@ -90,8 +90,13 @@ def build_ensemble(runs: Sequence[Path], out: Path, *, force: bool = False) -> E
     return evaluate_bundle(load_bundle(out), data, out, split=held_out(data.manifest))
 
 
-def _common_data(runs: Sequence[Path], bundles: Sequence[Bundle]) -> Dataset:
-    """The data set that all members were trained on, with the same split."""
+def common_data(runs: Sequence[Path], bundles: Sequence[Bundle]) -> Dataset:
+    """The data set that all members were trained on, with the same split.
+
+    Raises:
+        ConfigError: fewer than two members, or of other classes, input size, data or split.
+        BundleError: the table of the first is not the one it was trained with.
+    """
     if len(bundles) < 2:
         raise ConfigError("An ensemble needs at least two run folders. Name more.")
     for what, remedy in (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.config import Recipe, dump_recipe, load_recipe, setting_names
+from lungscope.config import Recipe, differences, dump_recipe, load_recipe
 from lungscope.console import stderr
 from lungscope.data.dataset import Dataset, load, prepare
 from lungscope.data.manifest import Manifest, read_manifest, write_csv
@@ -86,7 +86,7 @@ def train_run(
     )
     if not is_first():
         raise SystemExit(0)  # of the processes of torchrun, the first one exports, evaluates and writes
-    return _write_bundle(out, trained, data, recipe)
+    return write_bundle(out, trained, data, recipe)
 
 
 def _claim(out: Path, recipe: Recipe, *, force: bool, resume: bool) -> None:
@@ -95,20 +95,13 @@ def _claim(out: Path, recipe: Recipe, *, force: bool, resume: bool) -> None:
     if not resume or not former.exists():
         claim_folder(out, force=force)
         return
-    wanted, begun = recipe.model_dump(mode="json"), load_recipe(former).model_dump(mode="json")
-    changed = [name for name in setting_names() if _setting(wanted, name) != _setting(begun, name)]
+    changed = differences(load_recipe(former), recipe)
     if changed:
-        name = changed[0]
+        name, (begun, wanted) = next(iter(changed.items()))
         raise ConfigError(
-            f"{out}: this run was begun with {name} = {_setting(begun, name)!r}, not {_setting(wanted, name)!r}. "
+            f"{out}: this run was begun with {name} = {begun!r}, not {wanted!r}. "
             "Pass the same recipe to --resume, or --force to start again."
         )
-
-
-def _setting(table: dict[str, Any], name: str) -> Any:
-    for part in name.split("."):
-        table = table[part]
-    return table
 
 
 def _check_same_data(out: Path, manifest: Manifest) -> None:
@@ -134,7 +127,19 @@ def train_and_evaluate(source: Path, recipe: Recipe, out: Path, **options: Any) 
     return evaluate_bundle(bundle, data, out, split=split)
 
 
-def _write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) -> Bundle:
+def write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) -> Bundle:
+    """Calibrate a trained network, choose its operating points, fit its gate, and seal it into `out`.
+
+    Args:
+        out: the run folder.
+        trained: the network, its exported backbone and its history.
+        data: with the validation rows that all choices are made on.
+        recipe: what it was trained by.
+
+    Raises:
+        DataError: validation images lack a class.
+        BundleError: the graph differs from the network.
+    """
     from safetensors.torch import save
 
     from lungscope.model.export import build_graph, check_parity
@@ -181,7 +186,8 @@ def _write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) 
         gate=_calibrate_gate(found, validation, recipe) if weights else None,
         conformal=fit_conformal(validation.labels, probabilities),
     )
-    write_atomically(out / "history.csv", history_csv(trained.history))
+    if trained.history:
+        write_atomically(out / "history.csv", history_csv(trained.history))
     write_atomically(out / "weights.safetensors", save(network.state_dict()))
     write_atomically(out / "model.onnx", seal_bundle(graph, card))
     return load_bundle(out)

@@ -84,11 +84,13 @@ class AugmentSettings(Settings):
     """Loss by compression; 0.9 is JPEG quality 10."""
     cutout: Fraction = 0.0
     """Side of a grey square, as a part of the image's."""
+    unchanged: Fraction = 0.0
+    """Probability that an image is shown as it is, so that training has seen what the clinic shows."""
 
     @property
     def off(self) -> bool:
         """Whether no image is changed."""
-        return not any(self.model_dump().values())
+        return not any(self.model_dump(exclude={"unchanged"}).values())
 
 
 class MixSettings(Settings):

@@ -62,13 +62,29 @@ def augment(images: Tensor, settings: AugmentSettings, generator: torch.Generato
 
 def draw_changes(n: int, settings: AugmentSettings, generator: torch.Generator) -> Changes:
     """Draw what is done to each of `n` images."""
-    return Changes(
+    drawn = Changes(
         _placements(n, settings, generator),
         _between(n, 1 - settings.brightness, 1 + settings.brightness, generator),
         _between(n, 1 - settings.contrast, 1 + settings.contrast, generator),
         torch.exp(_between(n, -settings.gamma, settings.gamma, generator)),
         *_filters(n, settings, generator),
     )
+    if not settings.unchanged:
+        return drawn
+    kept = torch.rand(n, generator=generator) < settings.unchanged
+    return _choose(kept, unchanged(n), drawn)
+
+
+def unchanged(n: int) -> Changes:
+    """What leaves `n` images as they are."""
+    off = {name: 0.0 for name in AugmentSettings.model_fields}
+    return draw_changes(n, AugmentSettings(**off), torch.Generator())
+
+
+def _choose(first: Tensor, one: Changes, other: Changes) -> Changes:
+    """For each image those of `one` where `first` (N,) says so, else those of `other`."""
+    columns = ((getattr(one, column.name), getattr(other, column.name)) for column in fields(Changes))
+    return Changes(*(torch.where(first.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in columns))
 
 
 def change(images: Tensor, changes: Changes) -> Tensor:

@@ -1,12 +1,17 @@
-"""Averages of weights over a training: what is validated and kept instead of the last step's."""
+"""Averages of weights: over a training, validated and kept instead of the last step's, and over trainings."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
+from lungscope.errors import BundleError
 from lungscope.model.zoo import Network
 from lungscope.settings import FinetuneSettings
 
@@ -57,6 +62,30 @@ class Average:
 def start_average(learned: Network, settings: FinetuneSettings) -> Average | None:
     """An average that begins at the present weights; none when the recipe wants none."""
     return None if settings.average == "none" else Average(settings, copy.deepcopy(learned))
+
+
+def mean_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
+    """The mean of the weights and statistics in safetensors files of one network; counters are the first's.
+
+    Raises:
+        BundleError: a file cannot be read.
+    """
+    members = [_read(path) for path in paths]
+    return {
+        name: torch.stack([member[name].double() for member in members]).mean(0).to(first.dtype)
+        if first.is_floating_point()
+        else first
+        for name, first in members[0].items()
+    }
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise BundleError(
+            f"{path}: the weights of this run cannot be read ({type(error).__name__}). Name run folders."
+        ) from None
 
 
 def _split(network: Network) -> tuple[list[Tensor], list[Tensor]]:
