@@ -67,3 +67,22 @@ def test_every_target_names_a_contender_that_there_is(tmp_path: object) -> None:
     for target in TARGETS:
         for against in target.against.split("|"):
             assert any(name.startswith(against) for name in names[target.section][1:]), target
+
+
+def test_what_computes_in_bf16_is_judged_by_its_own_rate_and_not_against_fp32_limits() -> None:
+    contenders = [
+        measured("Lungscope", [100.0] * 3, "ours"),
+        measured("Lungscope, OpenVINO bf16", [700.0] * 3, "ours"),
+        measured("plain PyTorch, 160 px", [100.0] * 3),
+        measured("decoding alone", [1000.0] * 3, "limit"),
+        measured("runtime alone", [400.0] * 3, "limit"),
+    ]
+    found = [
+        (each.target.against, each.ratio.median, each.reached)
+        for each in judge("bulk", "images/s", contenders)
+    ]
+    assert found == [
+        ("plain PyTorch, 160 px", 1.0, False),
+        ("decoding alone|runtime alone", 0.25, False),
+        ("plain PyTorch, 160 px", 7.0, True),
+    ]

@@ -35,10 +35,11 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--graph", type=Path, help="Run this ONNX file instead of the bundle's graph.")
     parser.add_argument("--runtime", default="auto")
+    parser.add_argument("--precision", default="auto")
     parser.add_argument("--heatmaps", action="store_true")
     parser.add_argument("--seconds", type=float, default=3.0)
     given = parser.parse_args()
-    predictor = Predictor(load_bundle(given.model), runtime=given.runtime)
+    predictor = Predictor(load_bundle(given.model), runtime=given.runtime, precision=given.precision)
     work = {"read": read, "one": one, "decode": decode, "copy": copy}.get(given.job, runtime)(
         predictor, given
     )

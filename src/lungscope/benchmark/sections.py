@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from lungscope.benchmark.contender import Contender
+from lungscope.inference.runtime import has_bf16
 
 Unit = Literal["images/s", "ms", "s"]
 HERE = Path(__file__).parent
 SIZE, TUTORIAL_SIZE = 160, 224
 """Side of the images of the default recipe, and of the scripts that people write."""
+MOBILENET = "mobilenetv2_100"
+BF16 = "Lungscope, OpenVINO bf16"
 EPOCHS = 10
 """Of the frozen training."""
 
@@ -104,6 +107,7 @@ def _latency(bench: Bench) -> Section:
 def _bulk(bench: Bench) -> Section:
     return Section("bulk", "Many small files: files to table", "images/s", (
         _ours(bench, "read", "Lungscope"),
+        *_bf16(bench, bench.data),
         *_plain(bench, "predict", bench.data),
         *_keras(bench, "predict", bench.data),
         *_xrv(bench, "predict"),
@@ -117,6 +121,7 @@ def _full_size(bench: Bench) -> Section:
     folder = bench.full_size
     return Section("full-size", "Full-size files: files to table", "images/s", () if folder is None else (
         _ours(bench, "read", "Lungscope", folder=folder),
+        *_bf16(bench, folder),
         *_plain(bench, "predict", folder),
         *_keras(bench, "predict", folder, sizes=(TUTORIAL_SIZE,)),
         _limit(bench, "decode", "decoding alone", folder=folder),
@@ -147,6 +152,7 @@ def _resnet50(bench: Bench) -> Section:
     return Section("resnet50", "ResNet50 at 224 px, small files: files to table", "images/s", (
         _ours(bench, "read", "Lungscope", network=network),
         _ours(bench, "read", "Lungscope, OpenVINO", "--runtime", "openvino", network=network, role="peer"),
+        *_bf16(bench, bench.data, network),
         *_plain(bench, "predict", bench.data, "--backbone", "resnet50", sizes=(TUTORIAL_SIZE,)),
         *_keras(bench, "predict", bench.data, "--backbone", "resnet50", sizes=(TUTORIAL_SIZE,)),
         _limit(bench, "runtime", "runtime alone", network=network),
@@ -184,7 +190,6 @@ def _gpu(bench: Bench) -> Section:
     return Section("gpu", "GPU, ResNet50 at 224 px", "images/s", contenders if bench.gpu else ())
 
 
-MOBILENET = "mobilenetv2_100"
 Role = Literal["ours", "peer", "limit"]
 
 
@@ -197,6 +202,12 @@ def _ours(
         "--model", bench.model(*network), "--seconds", bench.seconds, *options,
     )  # fmt: skip
     return Contender(name, role, _texts(command))
+
+
+def _bf16(bench: Bench, folder: Path, network: tuple[str, int] = (MOBILENET, SIZE)) -> list[Contender]:
+    """The same work in bfloat16, where the processor computes in it."""
+    options = ("--runtime", "openvino", "--precision", "bf16")
+    return [_ours(bench, "read", BF16, *options, folder=folder, network=network)] if has_bf16() else []
 
 
 def _limit(
