@@ -15,7 +15,7 @@ from lungscope.console import Bar
 from lungscope.data.spill import DiskSet
 from lungscope.errors import ConfigError, LungscopeError, ManifestError
 from lungscope.inference.bundle import load_bundle
-from lungscope.inference.predictor import Predictor
+from lungscope.inference.predictor import BATCH, Predictor
 from lungscope.inference.scoring.adapted import adapt_scores, check_adaptable
 from lungscope.inference.scoring.listing import WHOLE, Item, Listing, Shard, open_listing
 from lungscope.inference.scoring.local import Scorer, score_locally
@@ -96,7 +96,8 @@ def _score(listing: Listing, parts: Parts, predictor: Predictor, settings: Setti
 
 def _load(predictor: Predictor) -> None:
     size = predictor.card.size
-    predictor.predict(np.zeros((1, size, size), np.uint8), heatmaps=False, cores=1)
+    # A whole batch, so that what the runtime sets up for one is part of loading too.
+    predictor.predict(np.zeros((BATCH, size, size), np.uint8), heatmaps=False, cores=1)
 
 
 def _engine(items: Iterable[Item], predictor: Predictor, settings: Settings) -> Iterator[list[Row]]:
