@@ -72,6 +72,33 @@ def batches(given: argparse.Namespace) -> Iterator[tuple[Tensor, Tensor]]:
         yield from loader
 
 
+class Clock:
+    """Times turns; the first, to get warm, is a single batch, and the first batch of every other is not counted.
+
+    While others have their turn the machine takes back memory, which that batch fetches.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.warm = seconds, False
+        self.start()
+
+    def start(self) -> None:
+        """Begin a turn."""
+        self.started, self.seen, self.waiting = time.perf_counter(), 0, self.warm
+
+    def after(self, images: int) -> dict[str, float] | None:
+        """Count a batch; the turn, when it is over."""
+        if self.waiting:
+            self.started, self.waiting = time.perf_counter(), False
+            return None
+        self.seen += images
+        spent = time.perf_counter() - self.started
+        if self.warm and spent < self.seconds:
+            return None
+        self.warm = True
+        return {"images": self.seen, "seconds": spent}
+
+
 def train(model: nn.Module, given: argparse.Namespace) -> Iterator[dict[str, float]]:
     """Train all layers, or only the last one."""
     if given.job == "train-head":
@@ -80,30 +107,28 @@ def train(model: nn.Module, given: argparse.Namespace) -> Iterator[dict[str, flo
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(trained, 1e-4)
     model.train()
-    started, seen, seconds = time.perf_counter(), 0, 0.0
-    for x, y in batches(given):
+    loader, clock = batches(given), Clock(given.seconds)
+    for x, y in loader:
         loss = nn.functional.cross_entropy(model(x), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         loss.item()
-        seen += len(x)
-        if time.perf_counter() - started >= seconds:
-            yield {"images": seen, "seconds": time.perf_counter() - started}
-            started, seen, seconds = time.perf_counter(), 0, given.seconds
+        if turn := clock.after(len(x)):
+            yield turn
+            clock.start()
 
 
 def predict(model: nn.Module, given: argparse.Namespace) -> Iterator[dict[str, float]]:
     """From files to probabilities."""
     model.eval()
-    started, seen, seconds = time.perf_counter(), 0, 0.0
+    clock = Clock(given.seconds)
     for x, _ in batches(given):
         with torch.no_grad():
             model(x).softmax(1).numpy()
-        seen += len(x)
-        if time.perf_counter() - started >= seconds:
-            yield {"images": seen, "seconds": time.perf_counter() - started}
-            started, seen, seconds = time.perf_counter(), 0, given.seconds
+        if turn := clock.after(len(x)):
+            yield turn
+            clock.start()
 
 
 def one(model: nn.Module, given: argparse.Namespace) -> Iterator[dict[str, list[float]]]:
