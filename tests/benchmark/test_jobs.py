@@ -30,7 +30,7 @@ def given(folder: Path, **others: object) -> argparse.Namespace:
     return argparse.Namespace(
         **{
             "folder": folder, "job": "", "heatmaps": False, "graph": None, "seconds": 0.2, "backbone": "cnn-4-8",
-            "weights": "none", "size": 32, "batch": 8, "epochs": 2, "device": "cpu", **others,
+            "weights": "none", "size": 32, "batch": 8, "epochs": 2, "device": "cpu", "statistics": "batch", **others,
         }
     )  # fmt: skip
 
