@@ -76,9 +76,8 @@ def train(model: Any, given: argparse.Namespace) -> Iterator[dict[str, float]]:
     """Train all layers, or only the head."""
     data, seconds = images(given), 0.0
     while True:
-        model.train_on_batch(
-            *next(data)
-        )  # not counted: memory that was taken back while others had their turn
+        # Not counted: it fetches memory that was taken back while others had their turn.
+        model.train_on_batch(*next(data))
         started, seen = time.perf_counter(), 0
         for x, y in data:
             model.train_on_batch(x, y)

@@ -107,8 +107,8 @@ def train(model: nn.Module, given: argparse.Namespace) -> Iterator[dict[str, flo
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(trained, 1e-4)
     model.train()
-    loader, clock = batches(given), Clock(given.seconds)
-    for x, y in loader:
+    clock = Clock(given.seconds)
+    for x, y in batches(given):
         loss = nn.functional.cross_entropy(model(x), y)
         optimizer.zero_grad()
         loss.backward()

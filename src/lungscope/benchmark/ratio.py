@@ -111,8 +111,8 @@ def judge(key: str, unit: Unit, measured: Sequence[Measured]) -> list[Verdict]:
     """Hold a section against its targets, as far as the other contenders are there."""
     verdicts = []
     for target in TARGETS:
-        ours = next((one for one in measured if one.contender.name == target.ours), None)
-        ours = ours if target.ours else measured[0]
+        name = target.ours or measured[0].contender.name
+        ours = next((one for one in measured if one.contender.name == name), None)
         if target.section != key or ours is None:
             continue
         starts = tuple(target.against.split("|"))
