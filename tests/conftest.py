@@ -16,6 +16,24 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV of 60 noisy pictures, a little brighter in the second class; 15 patients, a third of them in each split."""
+    import numpy as np
+    from PIL import Image
+
+    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    lines = ["path,label,patient,split"]
+    for i in range(60):
+        pixels = rng.normal(90, 30, (36, 36)) + 15 * (i % 2)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / f"{i}.png")
+        lines.append(
+            f"{i}.png,{('NORMAL', 'PNEUMONIA')[i % 2]},p{i // 4},{('train', 'validation', 'test')[i // 20]}"
+        )
+    (root / "table.csv").write_text("\n".join(lines))
+    return root / "table.csv"
+
+
+@pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sealed bundle of a small untrained network: NORMAL and PNEUMONIA, 64 px, two operating points."""
     import torch

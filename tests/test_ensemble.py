@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from scipy.special import softmax
 
 from lungscope.cli import main
@@ -47,20 +46,6 @@ def write_run(
     (folder / "model.onnx").write_bytes(seal_bundle(graph, card))
     (folder / "recipe.toml").write_text(card.recipe)
     write_csv(manifest, folder / "manifest.csv")
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory) -> Path:
-    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    lines = ["path,label,patient,split"]
-    for i in range(60):
-        pixels = rng.normal(90, 30, (36, 36)) + 15 * (i % 2)
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / f"{i}.png")
-        lines.append(
-            f"{i}.png,{('NORMAL', 'PNEUMONIA')[i % 2]},p{i // 4},{('train', 'validation', 'test')[i // 20]}"
-        )
-    (root / "table.csv").write_text("\n".join(lines))
-    return root / "table.csv"
 
 
 @pytest.fixture(scope="module")

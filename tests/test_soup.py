@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 
 from lungscope.cli import main
@@ -23,20 +22,6 @@ SETTINGS = (
     "network.backbone=cnn-4-8", "image.size=32", "head.epochs=2", "head.views=1", "finetune.epochs=2",
     "finetune.statistics=kept", "finetune.batch=8", "gate.enabled=false", "data.split=predefined",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory) -> Path:
-    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    lines = ["path,label,patient,split"]
-    for i in range(90):
-        pixels = rng.normal(90, 30, (36, 36)) + 15 * (i % 2)
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / f"{i}.png")
-        lines.append(
-            f"{i}.png,{('NORMAL', 'PNEUMONIA')[i % 2]},p{i},{('train', 'validation', 'test')[i // 30]}"
-        )
-    (root / "table.csv").write_text("\n".join(lines))
-    return root / "table.csv"
 
 
 def train(table: Path, out: Path, *overrides: str) -> Path:
