@@ -84,8 +84,11 @@ class AugmentSettings(Settings):
     """Loss by compression; 0.9 is JPEG quality 10."""
     cutout: Fraction = 0.0
     """Side of a grey square, as a part of the image's."""
+    style: Fraction = 0.0
+    """Probability that an image is shown in the style of another training image; see `model/style.py`."""
     unchanged: Fraction = 0.0
-    """Probability that an image is shown as it is, so that training has seen what the clinic shows."""
+    """Probability that an image is shown as it is, so that training has seen what the clinic shows; `style`
+    is drawn apart from it."""
 
     @property
     def off(self) -> bool:

@@ -15,6 +15,7 @@ from lungscope.console import Bar
 from lungscope.inference.runtime import choose_engine, open_session, usable_cores
 from lungscope.model.augment import augment
 from lungscope.model.labelled import LabelledImages
+from lungscope.model.style import draw_styles, in_styles
 from lungscope.model.zoo import Network, pool
 from lungscope.settings import AugmentSettings
 
@@ -76,7 +77,7 @@ def view_features(
         kept = max(0, min(len(batch), plain - start)) if view == 0 else 0
         if kept < len(batch):
             generator = torch.Generator().manual_seed(_stream(seed, view, start))
-            changed = augment(torch.from_numpy(batch[kept:]), settings, generator).numpy()
+            changed = _view(images, batch[kept:], settings, generator)
             batch = np.concatenate((batch[:kept], changed)) if kept else changed
         return embed(batch)
 
@@ -87,6 +88,16 @@ def view_features(
             bar.advance(len(part))
     features = np.concatenate(parts)
     return features.reshape(views, len(images), features.shape[1])
+
+
+def _view(
+    images: LabelledImages, batch: NDArray[np.uint8], settings: AugmentSettings, generator: torch.Generator
+) -> NDArray[np.uint8]:
+    shown = torch.from_numpy(batch)
+    if settings.style:
+        shown = in_styles(shown, draw_styles(len(shown), len(images), settings.style, generator), images)
+    changed: NDArray[np.uint8] = augment(shown, settings, generator).numpy()
+    return changed
 
 
 def _stream(seed: int, view: int, start: int) -> int:

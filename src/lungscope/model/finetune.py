@@ -23,6 +23,7 @@ from lungscope.model.labelled import LabelledImages
 from lungscope.model.mixing import Mixture, draw_mixture, mix
 from lungscope.model.normalisation import kept_statistics
 from lungscope.model.optimizer import build_optimizer, build_schedule, rate, step
+from lungscope.model.style import draw_styles, in_styles
 from lungscope.model.workers import average_statistics, gather, is_first, open_fabric, share, total
 from lungscope.model.zoo import Network
 from lungscope.settings import FinetuneSettings
@@ -227,6 +228,9 @@ def _show(
     changes = draw_changes(len(rows), trainer.recipe.augment, generator)
     needed = torch.cat((mine, mixture.partner[mine])).unique() if mixture else mine
     images = torch.from_numpy(trainer.images.batch(rows[needed].numpy())).to(device, non_blocking=True)
+    if trainer.recipe.augment.style:
+        styles = draw_styles(len(rows), len(trainer.images), trainer.recipe.augment.style, generator)
+        images = in_styles(images, styles[needed], trainer.images)
     shown = change(images, changes[needed])
     if mixture is None:
         return shown
