@@ -133,7 +133,7 @@ def test_making_it_is_no_further_look_at_the_test_images(made: Path, released: P
 
 def test_a_former_one_is_replaced_only_by_force(made: Path, released: Path, tmp_path: Path) -> None:
     shutil.copytree(released, tmp_path / "out")
-    with pytest.raises(OutputError, match=r"model.onnx: there is one already.*--force"):
+    with pytest.raises(OutputError, match=r"model.onnx: exists already.*--force"):
         release(made, tmp_path / "out", SAID, MAKING)
     other = replace(SAID, licence="Ask first.")
     done = release(made, tmp_path / "out", other, MAKING, force=True)

@@ -1,16 +1,17 @@
-"""The command that asks what a model loses where pictures are made differently."""
+"""Commands that ask what a model loses where pictures are made differently."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lungscope.options import Device, Json, Weights
+from lungscope.options import Data, Device, Force, Json, Overrides, RecipeName, Weights
 
 
 def add_to(app: typer.Typer) -> None:
     """Make the command part of the command line."""
     app.command()(stress)
+    app.command()(sites)
 
 
 def stress(
@@ -38,3 +39,34 @@ def stress(
 
     found = measure(run, data, split=split, far=far, leave_out=leave_out, weights=weights, device=device)
     show_robust.stress(found, as_json=as_json)
+
+
+def sites(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The table to write: a CSV for 'lungscope train'.")] = Path(
+        "sites.csv"
+    ),
+    recipe: RecipeName = "default",
+    overrides: Overrides = None,
+    weights: Weights = "imagenet",
+    device: Device = "auto",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Find runs of patient numbers that are misjudged unless they were trained on, and hold them out.
+
+    Pictures of another device or ward often hide so in one class. A model trained on the table is tested on
+    them and on other patients; its report shows them as parts of their own.
+
+    Example: lungscope sites chest_xray/train --out sites.csv && lungscope train sites.csv
+    """
+    from lungscope import show_robust
+    from lungscope.config import load_recipe
+    from lungscope.data.manifest import write_csv
+    from lungscope.hidden import hidden_sites
+    from lungscope.output import check_free
+
+    check_free(out, force=force)
+    found = hidden_sites(data, load_recipe(recipe, overrides or []), weights=weights, device=device)
+    write_csv(found.table, out)
+    show_robust.hidden(found, out, as_json=as_json)

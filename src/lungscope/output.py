@@ -24,6 +24,16 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         raise OutputError(cannot_write(path, error)) from None
 
 
+def check_free(path: Path, *, force: bool) -> None:
+    """Refuse, before any work, to replace a file or folder that was not offered.
+
+    Raises:
+        OutputError: it exists and `force` is off.
+    """
+    if path.exists() and not force:
+        raise OutputError(f"{path}: exists already. Choose another --out, or pass --force to replace it.")
+
+
 def discard(part: Path) -> None:
     """Remove a half-written file, if there is one."""
     with contextlib.suppress(OSError):

@@ -11,7 +11,7 @@ from typing import Any
 
 from lungscope.cell import held_out
 from lungscope.data.dataset import Dataset, load
-from lungscope.errors import BundleError, ConfigError, OutputError
+from lungscope.errors import BundleError, ConfigError
 from lungscope.evaluation.facts import Origin
 from lungscope.evaluation.model_card import ModelCard, Section, card_markdown, model_card
 from lungscope.evaluation.run import Evaluated, evaluate_bundle
@@ -19,7 +19,7 @@ from lungscope.evaluation.usage import evaluations
 from lungscope.inference.bundle import Bundle, Card, load_bundle, reseal
 from lungscope.inference.bundled import CARD, MODEL
 from lungscope.inference.statement import TOPICS, Statement
-from lungscope.output import write_atomically
+from lungscope.output import check_free, write_atomically
 
 LARGEST = 10_000_000
 """Bytes; a package that everybody installs stays small."""
@@ -80,10 +80,8 @@ def release(
         BundleError: the model is too large, holds somebody else's weights as they were, lacks a part that a reader
             needs, or its images or evaluation.json are not those of the run.
     """
-    if not force and (there := next((out / name for name in (MODEL, CARD) if (out / name).exists()), None)):
-        raise OutputError(
-            f"{there}: there is one already. Choose another --out, or pass --force to replace it."
-        )
+    for name in (MODEL, CARD):
+        check_free(out / name, force=force)
     bundle = load_bundle(run)
     check_fit(bundle, run)
     content = reseal(bundle, replace(bundle.card, statement=statement))

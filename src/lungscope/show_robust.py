@@ -1,11 +1,14 @@
-"""What `lungscope stress` prints."""
+"""What `lungscope stress` and `lungscope sites` print."""
 
 import json
+from collections import Counter
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from lungscope.evaluation.sites import Robustness
+from lungscope.hidden import Hidden
 from lungscope.show import RESEARCH_USE, figure_cell, figure_value, plain_table
 from lungscope.stress import Stress, stress_json
 
@@ -31,6 +34,33 @@ def stress(found: Stress, *, as_json: bool) -> None:
         console.print(_table("part, never seen in training", found.left_out))
         _worst(console, found.left_out)
     console.print(RESEARCH_USE)
+
+
+def hidden(found: Hidden, out: Path, *, as_json: bool) -> None:
+    """Print the hidden sites, and how the table is split."""
+    console, splits = Console(highlight=False), Counter(found.table.splits)
+    if as_json:
+        console.print_json(json.dumps({"table": str(out), "splits": splits, "sites": [
+            {
+                "series": site.series, "first": site.first, "last": site.last, "patients": site.patients,
+                "images": len(site.rows), "right": site.right, "elsewhere": site.elsewhere, "p": site.p,
+            }
+            for site in found.sites
+        ]}))  # fmt: skip
+        return
+    if found.sites:
+        table = plain_table("numbers", "patients", "images", "right", "elsewhere", "p")
+        for site in found.sites:
+            table.add_row(
+                f"{site.series} {site.first} to {site.last}", str(site.patients), str(len(site.rows)),
+                f"{site.right:.0%}", f"{site.elsewhere:.0%}", f"{site.p:.3f}",
+            )  # fmt: skip
+        console.print("Runs of numbers whose class is not recognised by what the other patients teach:")
+        console.print(table)
+    else:
+        console.print("No run of numbers differs from its series; the table is split by patient at random.")
+    parts = ", ".join(f"{name} {splits[name]}" for name in ("train", "validation", "test"))
+    console.print(f"{out}: {parts} images. Train on it: lungscope train {out}", soft_wrap=True)
 
 
 def _table(title: str, found: Robustness) -> Table:

@@ -40,7 +40,7 @@ def pseudo_sites(manifest: Manifest) -> tuple[Site, ...]:
     than 20 patients are left out.
     """
     sites = list(_columns(manifest))
-    found = [_series(path.name) for path in manifest.paths]
+    found = [series_of(path.name) for path in manifest.paths]
     names = sorted({series for series, _ in found if series})
     for name in names:
         rows = np.array([i for i, (series, _) in enumerate(found) if series == name])
@@ -54,6 +54,16 @@ def pseudo_sites(manifest: Manifest) -> tuple[Site, ...]:
             Site("lowest numbers of every series", "lowest numbers", np.sort(np.concatenate(lowest)))
         )
     return tuple(site for site in sites if _is_enough(manifest, site.rows))
+
+
+def series_of(name: str) -> tuple[str, int]:
+    """Series and number of the patient that a file name tells; "" and 0 when it tells none."""
+    for pattern in SERIES:
+        if found := pattern.match(name):
+            parts = found.groupdict()
+            series = "-".join(part for part in (parts["series"], parts.get("kind")) if part)
+            return series.rstrip("-_ ") or "unnamed", int(parts["number"])
+    return "", 0
 
 
 def clusters(
@@ -97,15 +107,6 @@ def _columns(manifest: Manifest) -> list[Site]:
         if column in manifest.extra
         for value in sorted(set(manifest.extra[column]) - {""})
     ]
-
-
-def _series(name: str) -> tuple[str, int]:
-    for pattern in SERIES:
-        if found := pattern.match(name):
-            parts = found.groupdict()
-            series = "-".join(part for part in (parts["series"], parts.get("kind")) if part)
-            return series.rstrip("-_ ") or "unnamed", int(parts["number"])
-    return "", 0
 
 
 def _by_number(name: str, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> list[Site]:

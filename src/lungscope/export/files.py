@@ -12,7 +12,7 @@ from lungscope.export.artefact import Artefact
 from lungscope.inference.bundle import Card, card_json, load_bundle, seal_bundle
 from lungscope.inference.exported import Format
 from lungscope.inference.folder import CARD, SEAL, WEIGHTS, is_sealed, seal
-from lungscope.output import cannot_write
+from lungscope.output import cannot_write, check_free
 
 GRAPH = {"openvino": "model.xml", "litert": "model.tflite"}
 
@@ -25,11 +25,8 @@ def check_place(out: Path, kind: Format, *, force: bool) -> None:
     """
     if kind == "onnx" and out.suffix != ".onnx":
         raise OutputError(f"--out {out}: an ONNX export is one file. Name it FILE.onnx.")
-    if not out.exists():
-        return
-    if not force:
-        raise OutputError(f"{out}: exists already. Choose another --out, or pass --force to replace it.")
-    if not _is_export(out):
+    check_free(out, force=force)
+    if out.exists() and not _is_export(out):
         raise OutputError(f"{out}: not an export, so --force does not replace it. Choose another --out.")
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lungscope.config import Recipe
 from lungscope.errors import ConfigError
 from lungscope.model.export import export_backbone
-from lungscope.model.features import embedder, view_features
+from lungscope.model.features import Embed, embedder, view_features
 from lungscope.model.frozen import train_head
 from lungscope.model.imbalance import plan, undo_balance
 from lungscope.model.labelled import LabelledImages
@@ -56,12 +56,24 @@ def compute_features(
             f"finetune.epochs = {recipe.finetune.epochs}, head.epochs = {recipe.head.epochs}, head.views = "
             f"{recipe.head.views}, imbalance = {recipe.imbalance!r}. Use another recipe, or leave --leave-out away."
         )
-    network, place = _network(recipe, n_classes, weights), choose_device(device)
-    embed = embedder(
-        network.to(place).eval(), export_backbone(network, recipe.image.size), torch.device(place)
-    )
+    embed = _embedder(n_classes, recipe, weights, device)
     found = view_features(images, embed, recipe.head.views, recipe.augment, recipe.seed)
     return Features(found, images.labels, n_classes, recipe, weights)
+
+
+def plain_features(
+    images: LabelledImages, n_classes: int, recipe: Recipe, *, weights: str = "imagenet", device: str = "auto"
+) -> NDArray[np.float32]:
+    """Features (N, C) of N images as they are, by the frozen backbone of any recipe; see `compute_features`."""
+    embed = _embedder(n_classes, recipe, weights, device)
+    found: NDArray[np.float32] = view_features(images, embed, 1, recipe.augment, recipe.seed)[0]
+    return found
+
+
+def _embedder(n_classes: int, recipe: Recipe, weights: str, device: str) -> Embed:
+    network, place = _network(recipe, n_classes, weights), choose_device(device)
+    graph = export_backbone(network, recipe.image.size)
+    return embedder(network.to(place).eval(), graph, torch.device(place))
 
 
 def train_without(

@@ -1,0 +1,146 @@
+"""Hidden sites: runs of patient numbers that a model misjudges unless it has seen them, held out as a test.
+
+Where pictures of one class come from one device and those of the other from another, a held-out part drawn
+at random has the same mixture as the training part and shows nothing. A few pictures usually break the rule,
+and numbers that were given one after another keep them together (hidden stratification: Oakden-Rayner et
+al. 2020). They are found here by what a head on frozen features says of patients it has not seen.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungscope.config import Recipe
+from lungscope.data.dataset import Dataset, load
+from lungscope.data.manifest import Manifest
+from lungscope.data.sites import series_of
+from lungscope.data.split import assign_splits
+from lungscope.errors import DataError
+from lungscope.stats.scan import low_runs
+
+DEPTH = 1.0
+"""Standard deviations by which a run must lie lower than its series: a site of its own, not a drift."""
+FOLDS = 5
+PENALTY = 1e-3
+"""C of the logistic regression; a strong penalty, for there are about as many features as images."""
+
+
+@dataclass(frozen=True)
+class HiddenSite:
+    """Consecutive numbers of a series that are judged otherwise than the rest of it."""
+
+    series: str
+    first: int
+    last: int
+    """Numbers of the patients."""
+    patients: int
+    rows: NDArray[np.int64]
+    """Indices into the table."""
+    right: float
+    """Share of its images that a head gets right that has not seen their patients."""
+    elsewhere: float
+    """The same share in the rest of the series."""
+    p: float
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A table whose hidden sites are held out, and what they are."""
+
+    sites: tuple[HiddenSite, ...]
+    table: Manifest
+    """With splits; its column `site` names the hidden ones."""
+
+
+def hidden_sites(source: Path, recipe: Recipe, *, weights: str = "imagenet", device: str = "auto") -> Hidden:
+    """Find hidden sites of a data set, and split it so that they and other patients are the test part.
+
+    All patients of a hidden site are held out; the others are dealt by patient as the recipe says.
+
+    Args:
+        source: class folders, or a CSV, whose file names tell series and number of each patient.
+        recipe: its image size, network, seed and fractions of the split count here.
+        weights: of the backbone: "imagenet", or a safetensors file.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        DataError: the names tell no numbers.
+        ManifestError: the data are not a data set, or too few patients are left to split.
+    """
+    data = load(source, recipe.image.size, label_pattern=recipe.data.label_pattern)
+    known = [series_of(path.name) for path in data.manifest.paths]
+    if not any(series for series, _ in known):
+        raise DataError(
+            f"{source}: no file name has a number, so no order of patients is known. Name the files as "
+            "SERIES-NUMBER, or hold out a part that you know to differ in the CSV's split column."
+        )
+    margins = _margins(data, recipe, weights, device)
+    sites = tuple(
+        site
+        for name in sorted({series for series, _ in known if series})
+        for site in _of_series(name, known, margins, recipe.seed)
+    )
+    return Hidden(sites, _held_out(data.manifest, sites, recipe))
+
+
+def _margins(data: Dataset, recipe: Recipe, weights: str, device: str) -> NDArray[np.float64]:
+    """Log odds (N,) of each image's own class, by heads that have not seen its patient."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from lungscope.model.labelled import LabelledImages
+    from lungscope.model.leaveout import plain_features
+
+    labels, patients = data.manifest.labels, np.array(data.manifest.patients)
+    images = LabelledImages(data.pixels, labels, np.arange(len(labels)))
+    features = plain_features(images, len(data.manifest.classes), recipe, weights=weights, device=device)
+    margins = np.zeros(len(labels))
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=recipe.seed)
+    for seen, unseen in folds.split(features, labels, patients):
+        head = make_pipeline(
+            StandardScaler(), LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=2000)
+        )
+        head.fit(features[seen], labels[seen])
+        own = head.predict_proba(features[unseen])[np.arange(len(unseen)), labels[unseen]]
+        own = own.clip(1e-12, 1 - 1e-12)
+        margins[unseen] = np.log(own / (1 - own))
+    return margins
+
+
+def _of_series(
+    name: str, known: list[tuple[str, int]], margins: NDArray[np.float64], seed: int
+) -> list[HiddenSite]:
+    rows = np.array([row for row, (series, _) in enumerate(known) if series == name])
+    numbers, patient = np.unique([known[row][1] for row in rows], return_inverse=True)
+    values = np.bincount(patient, margins[rows]) / np.bincount(patient)
+    sites: list[HiddenSite] = []
+    for run in low_runs(values, depth=DEPTH, seed=seed):
+        # What an earlier find cut out of the middle does not belong to this one.
+        inside = (patient >= run.first) & (patient <= run.last)
+        for other in sites:
+            inside &= ~np.isin(rows, other.rows)
+        right = margins[rows] > 0
+        sites.append(HiddenSite(
+            name, int(numbers[run.first]), int(numbers[run.last]), len(np.unique(patient[inside])), rows[inside],
+            float(right[inside].mean()), float(right[~inside].mean()), run.p,
+        ))  # fmt: skip
+    return sites
+
+
+def _held_out(manifest: Manifest, sites: tuple[HiddenSite, ...], recipe: Recipe) -> Manifest:
+    site = np.full(len(manifest), "", dtype=object)
+    for found in sites:
+        site[found.rows] = f"{found.series} hidden"
+    theirs = {manifest.patients[row] for row in np.flatnonzero(site != "")}
+    away = np.array([patient in theirs for patient in manifest.patients], bool)
+    dealt = recipe.data.model_copy(update={"split": "patients"})
+    splits = np.full(len(manifest), "test", dtype=object)
+    rest, _ = assign_splits(manifest.select(~away), dealt, recipe.seed)
+    splits[~away] = rest.splits
+    return replace(
+        manifest, splits=tuple(splits.tolist()), extra={**manifest.extra, "site": tuple(site.tolist())}
+    )
