@@ -26,51 +26,47 @@ class Styles:
 
     partner: Tensor
     """(N,), positions among the training images."""
-    amount: Tensor
-    """(N,), 0: its own; 1: the partner's."""
+    chosen: Tensor
+    """(N,), bool; the others keep their own."""
 
     def __getitem__(self, rows: slice | Tensor) -> "Styles":
         """The styles of some of the images."""
-        return Styles(self.partner[rows], self.amount[rows])
+        return Styles(self.partner[rows], self.chosen[rows])
 
 
 def draw_styles(n: int, among: int, probability: float, generator: torch.Generator) -> Styles:
-    """Draw for `n` images partners among so many training images, and how much is taken from them."""
+    """Draw for `n` images partners among so many training images, and for which of them that counts."""
     chosen = torch.rand(n, generator=generator) < probability
-    partner = torch.randint(among, (n,), generator=generator)
-    return Styles(partner, torch.rand(n, generator=generator) * chosen)
+    return Styles(torch.randint(among, (n,), generator=generator), chosen)
 
 
 def in_styles(shown: Tensor, styles: Styles, training: LabelledImages) -> Tensor:
     """Images uint8 (N, H, W), those among them in another's style for which one was drawn."""
-    rows = torch.where(styles.amount > 0)[0]
+    rows = torch.where(styles.chosen)[0]
     if not len(rows):
         return shown
     others = torch.from_numpy(training.batch(styles.partner[rows].numpy())).to(shown.device)
     out = shown.clone()
-    out[rows] = restyle(shown[rows], others, styles.amount[rows].to(shown.device))
+    out[rows] = restyle(shown[rows], others)
     return out
 
 
-def restyle(images: Tensor, others: Tensor, amount: Tensor) -> Tensor:
+def restyle(images: Tensor, others: Tensor) -> Tensor:
     """Show images in the style of others.
 
     Args:
         images: uint8 (N, H, W).
         others: uint8 (N, H, W), of the same size.
-        amount: (N,) in 0..1.
 
     Returns:
         uint8 (N, H, W).
     """
-    share = amount.view(-1, 1, 1)
     mine, theirs = (_bands(part.float()) for part in (images, others))
     shown = mine[-1]
     for own, other in zip(mine[-2::-1], theirs[-2::-1], strict=True):
-        gain = (_spread(other) / _spread(own)).clamp(1 / GAIN, GAIN).pow(share)
+        gain = (_spread(other) / _spread(own)).clamp(1 / GAIN, GAIN)
         shown = _enlarged(shown, own) + gain * own
-    shown = shown.clamp(0, 255)
-    return torch.lerp(shown, _matched(shown, others), share).round_().clamp_(0, 255).to(torch.uint8)
+    return _matched(shown.round_().clamp_(0, 255).long(), others.long()).to(torch.uint8)
 
 
 def _bands(images: Tensor) -> list[Tensor]:
@@ -93,13 +89,11 @@ def _spread(band: Tensor) -> Tensor:
     return band.std((1, 2), keepdim=True, correction=0).clamp(min=0.1)  # flat pictures have none
 
 
-def _matched(images: Tensor, others: Tensor) -> Tensor:
+def _matched(levels: Tensor, others: Tensor) -> Tensor:
     """Grey values of the same rank in the others: histogram matching, equal values staying equal."""
-    levels = images.round().long()
-    own, theirs = (_histogram(part) for part in (levels, others.long()))
-    rank = own.cumsum(1) - own / 2
-    table = torch.searchsorted(theirs.cumsum(1), rank.contiguous()).clamp(max=255).float()
-    return table.gather(1, levels.flatten(1)).view_as(images)
+    own, theirs = (_histogram(part) for part in (levels, others))
+    table = torch.searchsorted(theirs.cumsum(1), own.cumsum(1) - own / 2).clamp(max=255)
+    return table.gather(1, levels.flatten(1)).view_as(levels)
 
 
 def _histogram(levels: Tensor) -> Tensor:
