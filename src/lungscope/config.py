@@ -24,6 +24,7 @@ from lungscope.settings import (
     LossSettings,
     MixSettings,
     NetworkSettings,
+    NotNegative,
     Settings,
 )
 
@@ -49,6 +50,9 @@ class Recipe(Settings):
         "class-weights"
     )
     """What is done about classes of unequal size; see `model/imbalance.py`."""
+    misjudged: NotNegative = 0.0
+    """Copies to add of an image that a simple head surely misjudges when it has not seen its patient, fewer
+    in proportion; see `model/misjudged.py`."""
     loss: LossSettings = LossSettings()
     data: DataSettings = DataSettings()
     image: ImageSettings = ImageSettings()
@@ -84,6 +88,12 @@ class Recipe(Settings):
             raise ValueError(
                 f"head.views = {head.views} and every setting of augment is 0: all views would be the same. "
                 "Set head.views to 1, or turn an augmentation on."
+            )
+        if self.misjudged and not (head.epochs and head.views):
+            raise ValueError(
+                f"misjudged = {self.misjudged}, head.epochs = {head.epochs}, head.views = {head.views}: which images "
+                "are misjudged is asked of the cached features of a first phase. Set head.epochs and head.views above "
+                "0, or misjudged to 0."
             )
         return self
 

@@ -73,10 +73,10 @@ def train_run(
         _check_same_data(out, data.manifest)
         write_atomically(out / "recipe.toml", dump_recipe(recipe))
         write_csv(data.manifest, out / "manifest.csv")
-    labels = data.manifest.labels
+    labels, patients = data.manifest.labels, np.array(data.manifest.patients, dtype=object)
     trained = train(
-        LabelledImages(data.pixels, labels, data.rows("train")),
-        LabelledImages(data.pixels, labels, data.rows("validation")),
+        LabelledImages(data.pixels, labels, data.rows("train"), patients),
+        LabelledImages(data.pixels, labels, data.rows("validation"), patients),
         len(data.manifest.classes),
         recipe,
         weights=weights,

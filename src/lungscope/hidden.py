@@ -22,9 +22,6 @@ from lungscope.stats.scan import low_runs
 
 DEPTH = 1.0
 """Standard deviations by which a run must lie lower than its series: a site of its own, not a drift."""
-FOLDS = 5
-PENALTY = 1e-3
-"""C of the logistic regression; a strong penalty, for there are about as many features as images."""
 
 
 @dataclass(frozen=True)
@@ -87,28 +84,16 @@ def hidden_sites(source: Path, recipe: Recipe, *, weights: str = "imagenet", dev
 
 def _margins(data: Dataset, recipe: Recipe, weights: str, device: str) -> NDArray[np.float64]:
     """Log odds (N,) of each image's own class, by heads that have not seen its patient."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedGroupKFold
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     from lungscope.model.labelled import LabelledImages
     from lungscope.model.leaveout import plain_features
+    from lungscope.model.misjudged import cross_fitted
 
-    labels, patients = data.manifest.labels, np.array(data.manifest.patients)
-    images = LabelledImages(data.pixels, labels, np.arange(len(labels)))
+    labels, patients = data.manifest.labels, np.array(data.manifest.patients, dtype=object)
+    images = LabelledImages(data.pixels, labels, np.arange(len(labels)), patients)
     features = plain_features(images, len(data.manifest.classes), recipe, weights=weights, device=device)
-    margins = np.zeros(len(labels))
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=recipe.seed)
-    for seen, unseen in folds.split(features, labels, patients):
-        head = make_pipeline(
-            StandardScaler(), LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=2000)
-        )
-        head.fit(features[seen], labels[seen])
-        own = head.predict_proba(features[unseen])[np.arange(len(unseen)), labels[unseen]]
-        own = own.clip(1e-12, 1 - 1e-12)
-        margins[unseen] = np.log(own / (1 - own))
-    return margins
+    own = cross_fitted(features, labels, images.patients, recipe.seed).clip(1e-12, 1 - 1e-12)
+    odds: NDArray[np.float64] = np.log(own / (1 - own))
+    return odds
 
 
 def _of_series(

@@ -231,9 +231,10 @@ def _validation_auroc(
     from lungscope.model.train import train
 
     data = job.data
+    patients = np.array(data.manifest.patients, dtype=object)
     trained = train(
-        LabelledImages(data.pixels, data.manifest.labels, training),
-        LabelledImages(data.pixels, data.manifest.labels, validation),
+        LabelledImages(data.pixels, data.manifest.labels, training, patients),
+        LabelledImages(data.pixels, data.manifest.labels, validation, patients),
         len(data.manifest.classes), recipe, weights=job.weights, device=job.device,
     )  # fmt: skip
     return max(epoch.validation_auroc for epoch in trained.history)

@@ -16,6 +16,8 @@ class LabelledImages:
     """(M,), class index of every row of the pack."""
     rows: NDArray[np.int64]
     """(N,), which of them these are."""
+    owners: NDArray[np.object_] | None = None
+    """(M,), patient of every row of the pack; None: each image is its own."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -24,6 +26,11 @@ class LabelledImages:
     def labels(self) -> NDArray[np.int64]:
         """(N,), class indices."""
         return self.classes[self.rows]
+
+    @property
+    def patients(self) -> NDArray[np.object_]:
+        """(N,)."""
+        return (self.rows.astype(str).astype(object)) if self.owners is None else self.owners[self.rows]
 
     def batch(self, index: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
         """(n, H, W), a copy of the images at `index`, positions in 0..N-1."""

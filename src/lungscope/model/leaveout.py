@@ -13,6 +13,7 @@ from lungscope.model.features import Embed, embedder, view_features
 from lungscope.model.frozen import train_head
 from lungscope.model.imbalance import plan, undo_balance
 from lungscope.model.labelled import LabelledImages
+from lungscope.model.misjudged import misjudged_copies
 from lungscope.model.workers import choose_device
 from lungscope.model.zoo import Network, build_network
 
@@ -28,6 +29,8 @@ class Features:
     n_classes: int
     recipe: Recipe
     weights: str
+    patients: NDArray[np.object_]
+    """(N,)."""
 
 
 def compute_features(
@@ -58,7 +61,7 @@ def compute_features(
         )
     embed = _embedder(n_classes, recipe, weights, device)
     found = view_features(images, embed, recipe.head.views, recipe.augment, recipe.seed)
-    return Features(found, images.labels, n_classes, recipe, weights)
+    return Features(found, images.labels, n_classes, recipe, weights, images.patients)
 
 
 def plain_features(
@@ -89,8 +92,10 @@ def train_without(
     recipe, labels = features.recipe, features.labels
     network = _network(recipe, features.n_classes, "none" if features.weights == "none" else features.weights)
     balance = plan(labels[training], features.n_classes, recipe)
+    own = features.views[0, training], labels[training], features.patients[training]
+    shown = np.concatenate((training, training[misjudged_copies(*own, recipe)]))
     train_head(
-        network.head, features.views[:, training], labels[training],
+        network.head, features.views[:, shown], labels[shown],
         features.views[0, validation], labels[validation],
         settings=recipe.head, plan=balance, seed=recipe.seed, mixing=recipe.mix,
     )  # fmt: skip

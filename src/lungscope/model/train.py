@@ -1,6 +1,6 @@
 """Training: a frozen phase on precomputed features, then, when the recipe asks, all layers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from lungscope.model.history import Epoch
 from lungscope.model.imbalance import Plan, plan, undo_balance
 from lungscope.model.journal import Journal
 from lungscope.model.labelled import LabelledImages
+from lungscope.model.misjudged import misjudged_copies
 from lungscope.model.workers import choose_device, is_first, n_workers, open_fabric, part_ways
 from lungscope.model.zoo import Network, build_network
 from lungscope.settings import HeadSettings
@@ -74,7 +75,7 @@ def train(
     with Journal(log if is_first() else None, recipe) as journal:
         if recipe.head.epochs:
             backbone = export_backbone(network, recipe.image.size)
-            epochs, plain = _train_frozen(
+            epochs, plain, balance = _train_frozen(
                 network, backbone, training, validation, recipe, balance, place, journal
             )
             history += epochs
@@ -118,7 +119,7 @@ def _train_frozen(
     balance: Plan,
     device: str,
     journal: Journal,
-) -> tuple[tuple[Epoch, ...], NDArray[np.float32] | None]:
+) -> tuple[tuple[Epoch, ...], NDArray[np.float32] | None, Plan]:
     embed = embedder(network.eval(), backbone, torch.device(device))
     shown = LabelledImages(training.pixels, training.classes, training.rows[balance.rows])
 
@@ -130,10 +131,19 @@ def _train_frozen(
     # Without cached views, every epoch has an augmented one of its own.
     seen = views(0, recipe.head.views) if recipe.head.views else views(1, 1)
     plain = seen[0][: balance.originals].copy() if recipe.head.views else None
+    labels = shown.labels
+    if plain is not None:
+        more = misjudged_copies(plain, training.labels, training.patients, recipe)
+        if len(more):
+            seen, labels = (
+                np.concatenate((seen, seen[:, more]), axis=1),
+                np.concatenate((labels, labels[more])),
+            )
+            balance = replace(balance, rows=np.concatenate((balance.rows, more)))
     held_out = view_features(validation, embed, 1, recipe.augment, recipe.seed)[0]
     epochs = train_head(
-        network.head, seen, shown.labels, held_out, validation.labels,
+        network.head, seen, labels, held_out, validation.labels,
         settings=recipe.head, plan=balance, seed=recipe.seed, mixing=recipe.mix, journal=journal,
         fresh=None if recipe.head.views else lambda epoch: views(epoch, 1)[0],
     )  # fmt: skip
-    return epochs, plain
+    return epochs, plain, balance
