@@ -28,6 +28,7 @@ from lungscope.inference.bundle import Card, load_bundle
 RECIPE = """name = "default"
 seed = 3
 imbalance = "class-weights"
+misjudged = 3.0
 [data]
 split = "patients"
 validation = 0.15
@@ -40,6 +41,7 @@ hidden = [64]
 output = "softmax"
 [augment]
 rotation_deg = 7.0
+style = 0.5
 flip = 0.0
 [head]
 epochs = 60
@@ -115,6 +117,8 @@ def test_answers_are_the_runs_own(facts: Facts) -> None:
     assert "dense layers of 64" in facts.model
     assert "rotation up to 7°" in facts.augmentation
     assert "flip" not in facts.augmentation
+    assert "50% of the images in the style of another one" in facts.augmentation
+    assert "up to 3 times more often" in facts.augmentation
     assert "1,200 train" in facts.counts
     assert "auroc" in facts.selection
     assert "finetune" not in facts.training

@@ -9,7 +9,7 @@ AUGMENTATIONS = {
     "flip": "left-right flip of {:.0%}", "brightness": "brightness up to {:.0%}", "contrast": "contrast up to {:.0%}",
     "gamma": "gamma up to {:.0%}", "aspect": "aspect up to {:.0%}", "equalise": "histogram equalisation of {:.0%}",
     "blur": "blur up to {:g} px", "noise": "noise up to {:.0%}", "jpeg": "JPEG loss up to {:.0%}",
-    "cutout": "cutout of {:.0%}", "unchanged": "{:.0%} of the images as they are",
+    "cutout": "cutout of {:.0%}", "style": "{:.0%} of the images in the style of another one", "unchanged": "{:.0%} of the images as they are",
 }  # fmt: skip
 SETTINGS = {
     "epochs": "at most {} epochs", "optimizer": "{}", "learning_rate": "learning rate {:g}", "schedule": "schedule {}",
@@ -70,7 +70,13 @@ def augmentation(recipe: dict[str, Any]) -> str:
     ]
     mixed = [f"{name} {value:g}" for name, value in recipe.get("mix", {}).items() if value]
     changes = ", ".join(found + mixed) or ("none" if "augment" in recipe else "")
-    return f"Random changes of training images: {changes}." if changes else ""
+    told = f"Random changes of training images: {changes}." if changes else ""
+    if times := recipe.get("misjudged"):
+        told += (
+            " Images that a simple head misjudges when it has not seen their patients are shown up to "
+            f"{times:g} times more often."
+        )
+    return told.strip()
 
 
 def selection(recipe: dict[str, Any]) -> str:
