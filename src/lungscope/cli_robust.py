@@ -55,8 +55,8 @@ def sites(
 ) -> None:
     """Find runs of patient numbers that are misjudged unless they were trained on, and hold them out.
 
-    Pictures of another device or ward often hide so in one class. A model trained on the table is tested on
-    them and on other patients; its report shows them as parts of their own.
+    Pictures of another device or ward often hide so in one class.
+    The report of a model trained on the table judges them as a part of their own.
 
     Example: lungscope sites chest_xray/train --out sites.csv && lungscope train sites.csv
     """

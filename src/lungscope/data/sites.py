@@ -17,7 +17,9 @@ SERIES = (
 )
 COLUMNS = ("site", "hospital", "device", "series")
 FEWEST = 20
-"""Patients below which a part is too small to be judged."""
+"""Patients below which a part that was cut here is too small to be judged."""
+FEWEST_NAMED = 10
+"""The same of a part that a column names, which somebody wants to be judged."""
 PARTS = 4
 
 
@@ -37,7 +39,7 @@ def pseudo_sites(manifest: Manifest) -> tuple[Site, ...]:
 
     Each series, its patients of the lowest fifth of numbers, and its quarters by number; and the lowest
     fifths of all series together, which is how some published test folders were cut off. Parts with fewer
-    than 20 patients are left out.
+    than 20 patients are left out, and those of a column with fewer than 10.
     """
     sites = list(_columns(manifest))
     found = [series_of(path.name) for path in manifest.paths]
@@ -53,7 +55,7 @@ def pseudo_sites(manifest: Manifest) -> tuple[Site, ...]:
         sites.append(
             Site("lowest numbers of every series", "lowest numbers", np.sort(np.concatenate(lowest)))
         )
-    return tuple(site for site in sites if _is_enough(manifest, site.rows))
+    return tuple(site for site in sites if _is_enough(manifest, site))
 
 
 def series_of(name: str) -> tuple[str, int]:
@@ -120,6 +122,7 @@ def _by_number(name: str, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -
     return sites
 
 
-def _is_enough(manifest: Manifest, rows: NDArray[np.int64]) -> bool:
-    patients = {manifest.patients[row] for row in rows}
-    return FEWEST <= len(patients) and len(rows) < len(manifest)
+def _is_enough(manifest: Manifest, site: Site) -> bool:
+    patients = {manifest.patients[row] for row in site.rows}
+    fewest = FEWEST_NAMED if site.kind in COLUMNS else FEWEST
+    return fewest <= len(patients) and len(site.rows) < len(manifest)
