@@ -91,7 +91,10 @@ def test_an_unknown_recipe_is_refused_and_the_nearest_named() -> None:
         (["network.hidden_dropout=0.5"], ["hidden_dropout", "hidden = []"]),
         (["head.schedule=plateau", "head.plateau_patience=8"], ["plateau_patience = 8", "patience = 8"]),
         (
-            [f"augment.{name}=0.0" for name in ("rotation_deg", "zoom", "shift", "brightness", "contrast", "gamma", "style")],
+            [
+                f"augment.{name}=0.0"
+                for name in ("rotation_deg", "zoom", "shift", "brightness", "contrast", "gamma", "style")
+            ],
             ["head.views = 4", "augment"],
         ),
     ],

@@ -9,7 +9,8 @@ AUGMENTATIONS = {
     "flip": "left-right flip of {:.0%}", "brightness": "brightness up to {:.0%}", "contrast": "contrast up to {:.0%}",
     "gamma": "gamma up to {:.0%}", "aspect": "aspect up to {:.0%}", "equalise": "histogram equalisation of {:.0%}",
     "blur": "blur up to {:g} px", "noise": "noise up to {:.0%}", "jpeg": "JPEG loss up to {:.0%}",
-    "cutout": "cutout of {:.0%}", "style": "{:.0%} of the images in the style of another one", "unchanged": "{:.0%} of the images as they are",
+    "cutout": "cutout of {:.0%}", "style": "{:.0%} of the images in the style of another one",
+    "unchanged": "{:.0%} of the images as they are",
 }  # fmt: skip
 SETTINGS = {
     "epochs": "at most {} epochs", "optimizer": "{}", "learning_rate": "learning rate {:g}", "schedule": "schedule {}",
