@@ -73,10 +73,9 @@ def train_run(
         _check_same_data(out, data.manifest)
         write_atomically(out / "recipe.toml", dump_recipe(recipe))
         write_csv(data.manifest, out / "manifest.csv")
-    labels, patients = data.manifest.labels, np.array(data.manifest.patients, dtype=object)
     trained = train(
-        LabelledImages(data.pixels, labels, data.rows("train"), patients),
-        LabelledImages(data.pixels, labels, data.rows("validation"), patients),
+        LabelledImages.of(data, data.rows("train")),
+        LabelledImages.of(data, data.rows("validation")),
         len(data.manifest.classes),
         recipe,
         weights=weights,
@@ -260,7 +259,7 @@ def _fit_gate(trained: "Trained", data: Dataset, recipe: Recipe) -> "GateWeights
     from lungscope.model.gate import fit_gate
     from lungscope.model.labelled import LabelledImages
 
-    images = LabelledImages(data.pixels, data.manifest.labels, data.rows("train"))
+    images = LabelledImages.of(data, data.rows("train"))
     return fit_gate(images, graph_embedder(trained.backbone), recipe.gate, recipe.seed, trained.embeddings)
 
 

@@ -88,8 +88,7 @@ def _margins(data: Dataset, recipe: Recipe, weights: str, device: str) -> NDArra
     from lungscope.model.leaveout import plain_features
     from lungscope.model.misjudged import cross_fitted
 
-    labels, patients = data.manifest.labels, np.array(data.manifest.patients, dtype=object)
-    images = LabelledImages(data.pixels, labels, np.arange(len(labels)), patients)
+    images, labels = LabelledImages.of(data, data.rows("all")), data.manifest.labels
     features = plain_features(images, len(data.manifest.classes), recipe, weights=weights, device=device)
     own = cross_fitted(features, labels, images.patients, recipe.seed).clip(1e-12, 1 - 1e-12)
     odds: NDArray[np.float64] = np.log(own / (1 - own))
@@ -104,13 +103,9 @@ def _of_series(
     values = np.bincount(patient, margins[rows]) / np.bincount(patient)
     sites: list[HiddenSite] = []
     for run in low_runs(values, depth=DEPTH, seed=seed):
-        # What an earlier find cut out of the middle does not belong to this one.
-        inside = (patient >= run.first) & (patient <= run.last)
-        for other in sites:
-            inside &= ~np.isin(rows, other.rows)
-        right = margins[rows] > 0
+        inside, right = np.isin(patient, run.cases), margins[rows] > 0
         sites.append(HiddenSite(
-            name, int(numbers[run.first]), int(numbers[run.last]), len(np.unique(patient[inside])), rows[inside],
+            name, int(numbers[run.cases[0]]), int(numbers[run.cases[-1]]), len(run.cases), rows[inside],
             float(right[inside].mean()), float(right[~inside].mean()), run.p,
         ))  # fmt: skip
     return sites

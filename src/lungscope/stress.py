@@ -147,8 +147,7 @@ def _left_out(data: Dataset, recipe: Recipe, weights: str, device: str) -> Robus
     from lungscope.model.leaveout import compute_features
 
     manifest = data.manifest
-    patients = np.array(manifest.patients, dtype=object)
-    images = LabelledImages(data.pixels, manifest.labels, np.arange(len(manifest)), patients)
+    images = LabelledImages.of(data, data.rows("all"))
     features = compute_features(images, len(manifest.classes), recipe, weights=weights, device=device)
     sites = (*pseudo_sites(manifest), *clusters(features.views[0], manifest.labels, manifest.classes))
     found: list[SiteFigures] = []

@@ -231,10 +231,9 @@ def _validation_auroc(
     from lungscope.model.train import train
 
     data = job.data
-    patients = np.array(data.manifest.patients, dtype=object)
     trained = train(
-        LabelledImages(data.pixels, data.manifest.labels, training, patients),
-        LabelledImages(data.pixels, data.manifest.labels, validation, patients),
+        LabelledImages.of(data, training),
+        LabelledImages.of(data, validation),
         len(data.manifest.classes), recipe, weights=job.weights, device=job.device,
     )  # fmt: skip
     return max(epoch.validation_auroc for epoch in trained.history)

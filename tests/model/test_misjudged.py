@@ -71,7 +71,7 @@ def test_copies_are_in_proportion_and_of_the_seed() -> None:
 
 def test_a_class_of_few_patients_is_refused_in_plain_words(shortcut) -> None:
     features, labels, _ = shortcut
-    with pytest.raises(DataError, match="A class has 4 patients.*misjudged=0"):
+    with pytest.raises(DataError, match="A class has 4 patients.*--set misjudged=0"):
         cross_fitted(features, labels, np.array([f"p{i % 4}" for i in range(400)], dtype=object), 0)
 
 

@@ -16,9 +16,9 @@ def test_a_planted_run_is_found_where_it_is() -> None:
     values = noise(300)
     values[100:125] -= 3
     (run,) = low_runs(values)
-    assert abs(run.first - 100) <= 2
-    assert abs(run.last - 124) <= 2
-    assert len(run) == run.last - run.first + 1
+    assert abs(run.cases[0] - 100) <= 2
+    assert abs(run.cases[-1] - 124) <= 2
+    assert len(run.cases) == run.cases[-1] - run.cases[0] + 1
     assert run.p == 0.001  # the lowest that 999 permutations can show
     assert run.depth > 1
 
@@ -28,8 +28,18 @@ def test_the_deeper_of_two_runs_comes_first() -> None:
     values[50:70] -= 2
     values[300:330] -= 3
     first, second = low_runs(values)
-    assert abs(first.first - 300) <= 2
-    assert abs(second.first - 50) <= 2
+    assert abs(first.cases[0] - 300) <= 2
+    assert abs(second.cases[0] - 50) <= 2
+
+
+def test_a_run_around_another_does_not_hold_its_cases() -> None:
+    values = noise(400)
+    values[80:140] -= 2.5
+    values[100:115] -= 4
+    found = low_runs(values)
+    cases = np.concatenate([run.cases for run in found])
+    assert len(cases) == len(set(cases)) >= 55
+    assert set(range(102, 113)) <= set(cases)
 
 
 def test_a_run_of_little_depth_is_passed_over_and_what_follows_is_not() -> None:
@@ -38,7 +48,7 @@ def test_a_run_of_little_depth_is_passed_over_and_what_follows_is_not() -> None:
     values[600:612] -= 2.6
     assert {run.depth > 1 for run in low_runs(values)} == {True, False}
     (deep,) = low_runs(values, depth=1.0)
-    assert abs(deep.first - 600) <= 4
+    assert abs(deep.cases[0] - 600) <= 4
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lungscope.data.dataset import Dataset
+
 
 @dataclass(frozen=True)
 class LabelledImages:
@@ -19,6 +21,11 @@ class LabelledImages:
     owners: NDArray[np.object_] | None = None
     """(M,), patient of every row of the pack; None: each image is its own."""
 
+    @classmethod
+    def of(cls, data: Dataset, rows: NDArray[np.int64]) -> "LabelledImages":
+        """Rows of a data set."""
+        return cls(data.pixels, data.manifest.labels, rows, np.array(data.manifest.patients, dtype=object))
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -30,7 +37,7 @@ class LabelledImages:
     @property
     def patients(self) -> NDArray[np.object_]:
         """(N,)."""
-        return (self.rows.astype(str).astype(object)) if self.owners is None else self.owners[self.rows]
+        return self.rows.astype(str).astype(object) if self.owners is None else self.owners[self.rows]
 
     def batch(self, index: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
         """(n, H, W), a copy of the images at `index`, positions in 0..N-1."""

@@ -36,7 +36,9 @@ class Features:
 def compute_features(
     images: LabelledImages, n_classes: int, recipe: Recipe, *, weights: str = "imagenet", device: str = "auto"
 ) -> Features:
-    """Features of every image under the views of a recipe.
+    """Features of every image under the views of a recipe, but in its own style.
+
+    Styles are those of other images, and would show a head the part that is left out.
 
     Args:
         images: N of them.
@@ -60,7 +62,8 @@ def compute_features(
             f"{recipe.head.views}, imbalance = {recipe.imbalance!r}. Use another recipe, or leave --leave-out away."
         )
     embed = _embedder(n_classes, recipe, weights, device)
-    found = view_features(images, embed, recipe.head.views, recipe.augment, recipe.seed)
+    augment = recipe.augment.model_copy(update={"style": 0.0})
+    found = view_features(images, embed, recipe.head.views, augment, recipe.seed)
     return Features(found, images.labels, n_classes, recipe, weights, images.patients)
 
 

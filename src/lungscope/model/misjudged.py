@@ -41,7 +41,7 @@ def cross_fitted(
         if (n := len(set(patients[labels == label]))) < FOLDS:
             raise DataError(
                 f"A class has {n} patients, and to judge images by heads that have not seen them {FOLDS} are needed. "
-                "Add patients, or set misjudged=0."
+                "Add patients; a recipe trains without such heads with --set misjudged=0."
             )
     own = np.zeros(len(labels))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)

@@ -1,6 +1,6 @@
 """Scan statistic: runs of consecutive cases whose values are lower than chance explains (Naus 1965, Kulldorff 1997)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +13,14 @@ PERMUTATIONS = 999
 
 @dataclass(frozen=True)
 class Run:
-    """Cases `first` to `last`, the latter included."""
+    """Consecutive cases, but for those that an earlier find took out of their middle."""
 
-    first: int
-    last: int
+    cases: NDArray[np.int64]
+    """Their positions."""
     depth: float
     """How far its mean lies below that of all cases, in standard deviations of ranks turned to normal scores."""
     p: float
     """How often a run as low is found somewhere when the same values stand in any order."""
-
-    def __len__(self) -> int:
-        return self.last - self.first + 1
 
 
 def low_runs(
@@ -51,8 +48,8 @@ def low_runs(
         if run.p > level:
             break
         if run.depth >= depth:
-            found.append(Run(int(left[run.first]), int(left[run.last]), run.depth, run.p))
-        left = np.delete(left, slice(run.first, run.last + 1))
+            found.append(replace(run, cases=left[run.cases]))
+        left = np.delete(left, run.cases)
     return tuple(found)
 
 
@@ -66,7 +63,8 @@ def _lowest(values: NDArray[np.float64], shortest: int, seed: int) -> Run | None
     rng = np.random.default_rng(seed)
     chance = [_scan(rng.permutation(scores), lengths)[0] for _ in range(PERMUTATIONS)]
     p = (1 + np.sum(np.array(chance) <= lowest)) / (1 + PERMUTATIONS)
-    return Run(first, first + length - 1, -float(scores[first : first + length].mean()), float(p))
+    cases = np.arange(first, first + length)
+    return Run(cases, -float(scores[cases].mean()), float(p))
 
 
 def _scan(scores: NDArray[np.float64], lengths: NDArray[np.int64]) -> tuple[float, int, int]:
