@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lungscope.bundle.bundle import load_bundle
 from lungscope.data.decode import decode
-from lungscope.data.image import find_images
-from lungscope.inference.bundle import load_bundle
+from lungscope.data.images.radiograph import find_images
 from lungscope.inference.predictor import Predictor
 
 LUA = Path(__file__).with_suffix(".lua")

@@ -8,8 +8,8 @@ Needs only the base installation: no PyTorch.
 import sys
 from pathlib import Path
 
-from lungscope.data.image import find_images
-from lungscope.inference.bundle import load_bundle
+from lungscope.bundle.bundle import load_bundle
+from lungscope.data.images.radiograph import find_images
 from lungscope.inference.predictor import Predictor
 
 

@@ -1,9 +1,15 @@
 """Fixtures every suite may use."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+from lungscope.evaluation.evaluate import Evaluation, evaluate
+from lungscope.stats.operating_points import OperatingPoint, choose, parse_goal
 
 
 @pytest.fixture(scope="session")
@@ -38,13 +44,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sealed bundle of a small untrained network: NORMAL and PNEUMONIA, 64 px, two operating points."""
     import torch
 
-    from lungscope.inference.bundle import Calibration, Card, seal_bundle
-    from lungscope.inference.validation import SKETCH, Curve, Reference, Validation
-    from lungscope.model.export import build_graph, export_backbone
-    from lungscope.model.zoo import build_network
-    from lungscope.settings import ImageSettings, NetworkSettings
+    from lungscope.bundle.bundle import Calibration, Card, seal_bundle
+    from lungscope.bundle.validation_summary import SKETCH, Curve, Reference, Validation
+    from lungscope.config.settings import ImageSettings, NetworkSettings
+    from lungscope.networks.network import build_network
+    from lungscope.networks.onnx_graph import build_graph, export_backbone
     from lungscope.stats.metrics import Figure
-    from lungscope.stats.operating import OperatingPoint
+    from lungscope.stats.operating_points import OperatingPoint
 
     torch.manual_seed(0)
     network = build_network(NetworkSettings(backbone="mobilenetv2_050"), ImageSettings(size=64), 2).eval()
@@ -97,19 +103,19 @@ def gated(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Pat
     import numpy as np
     import torch
 
-    from lungscope.data.image import read_radiograph
-    from lungscope.inference.bundle import Calibration, Card, seal_bundle
-    from lungscope.inference.gate import calibrate_gate
-    from lungscope.inference.runtime import choose_engine, open_session
-    from lungscope.model.export import build_graph, export_backbone
-    from lungscope.model.features import embedder
-    from lungscope.model.gate import CHECKS, fit_gate
-    from lungscope.model.labelled import LabelledImages
-    from lungscope.model.zoo import build_network
-    from lungscope.settings import GateSettings, ImageSettings, NetworkSettings
+    from lungscope.bundle.bundle import Calibration, Card, seal_bundle
+    from lungscope.bundle.input_check import calibrate_gate
+    from lungscope.config.settings import GateSettings, ImageSettings, NetworkSettings
+    from lungscope.data.images.radiograph import read_radiograph
+    from lungscope.networks.network import build_network
+    from lungscope.networks.onnx_graph import build_graph, export_backbone
+    from lungscope.runtime.engine import choose_engine, open_session
     from lungscope.stats.conformal import fit_conformal
     from lungscope.stats.metrics import Figure
-    from lungscope.stats.operating import OperatingPoint
+    from lungscope.stats.operating_points import OperatingPoint
+    from lungscope.training.features import embedder
+    from lungscope.training.input_check import CHECKS, fit_gate
+    from lungscope.training.labelled_images import LabelledImages
 
     torch.manual_seed(0)
     network = build_network(NetworkSettings(backbone="cnn-8-16-32"), ImageSettings(size=64), 2).eval()
@@ -135,3 +141,48 @@ def gated(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Pat
     path = tmp_path_factory.mktemp("gated") / "model.onnx"
     path.write_bytes(seal_bundle(graph, card))
     return path
+
+
+GOALS = {"sensitivity-95": "sensitivity >= 0.95", "specificity-90": "specificity >= 0.90", "half": "0.5"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Labels and predictions of N images."""
+
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    patients: tuple[str, ...]
+    classes: tuple[str, ...]
+
+    def points(self) -> list[OperatingPoint]:
+        suspicion = 1 - self.probabilities[:, 0].astype(np.float64)
+        return [
+            choose(parse_goal(goal), self.labels > 0, suspicion, name=name) for name, goal in GOALS.items()
+        ]
+
+    def evaluation(self, prevalence: float | None = None) -> Evaluation:
+        return evaluate(
+            self.labels, self.probabilities, self.patients, self.classes, self.points(), prevalence=prevalence,
+            resamples=200,
+        )  # fmt: skip
+
+
+def draw(classes: tuple[str, ...], n: int, seed: int) -> Sample:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, len(classes), n)
+    logits = rng.normal(size=(n, len(classes)))
+    logits[np.arange(n), labels] += 1.8
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    patients = tuple(f"person{i}" for i in rng.integers(0, n * 2 // 3, n))
+    return Sample(labels, probabilities.astype(np.float32), patients, classes)
+
+
+@pytest.fixture(scope="session")
+def two() -> Sample:
+    return draw(("NORMAL", "PNEUMONIA"), 300, seed=1)
+
+
+@pytest.fixture(scope="session")
+def three() -> Sample:
+    return draw(("NORMAL", "BACTERIAL", "VIRAL"), 300, seed=2)

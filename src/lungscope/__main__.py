@@ -1,5 +1,5 @@
 """`python -m lungscope` is the command."""
 
-from lungscope.cli import main
+from lungscope.cli.app import main
 
 main()

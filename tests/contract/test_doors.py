@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lungscope.bundle.bundle import load_bundle
 from lungscope.data.dataset import load
-from lungscope.data.image import read_radiograph
+from lungscope.data.images.radiograph import read_radiograph
 from lungscope.data.pack import pack
-from lungscope.evaluation.run import evaluate_bundle
-from lungscope.inference.bundle import load_bundle
+from lungscope.experiments.evaluate_run import evaluate_bundle
 from lungscope.inference.predictor import Predictor
-from lungscope.model.labelled import LabelledImages
+from lungscope.training.labelled_images import LabelledImages
 
 
 @pytest.fixture

@@ -8,21 +8,25 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "lungscope"
-GROUND = {"errors", "config", "console", "output", "settings"}
+GROUND = {"errors", "config", "system"}
+MODEL = {*GROUND, "stats", "data", "runtime", "bundle"}
 MAY_IMPORT = {
     "errors": set(),
-    "output": {"errors"},
-    "console": set(),
-    "config": {"errors", "settings"},
-    "settings": set(),
-    "stats": {"errors", "config"},
-    "data": {"stats", *GROUND},
-    "inference": {"stats", "data", *GROUND},
-    "model": {"stats", "data", "inference", *GROUND},
-    "evaluation": {"stats", "data", "inference", *GROUND},
-    "export": {"stats", "data", "inference", "model", *GROUND},
-    "serve": {"stats", "data", "inference", *GROUND},
-    "benchmark": {"stats", "data", "inference", "model", *GROUND},
+    "system": {"errors"},
+    "config": {"errors"},
+    "stats": {"errors"},
+    "data": {*GROUND, "stats"},
+    "runtime": {"errors"},
+    "bundle": {*GROUND, "stats", "data", "runtime"},
+    "inference": MODEL,
+    "scoring": {*MODEL, "inference"},
+    "networks": {*MODEL, "training"},
+    "training": {*MODEL, "networks"},
+    "evaluation": {*MODEL, "inference", "reports"},
+    "reports": {*MODEL, "inference", "evaluation"},
+    "export": {*MODEL, "inference", "networks"},
+    "experiments": {*MODEL, "inference", "networks", "training", "evaluation", "reports", "export", "cli"},
+    "serve": {*MODEL, "inference"},
 }
 TORCH_PACKAGES = {"torch", "torchvision", "timm", "lightning_fabric"}
 
@@ -48,7 +52,7 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_go_downward(path: Path) -> None:
     if layer(path) not in MAY_IMPORT:
-        return  # the top: experiment, demo, show, cli
+        return  # the top: api, cli
     above = {
         name
         for name in imported(path)
@@ -59,8 +63,8 @@ def test_imports_go_downward(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
-def test_only_the_model_layer_imports_pytorch(path: Path) -> None:
-    if layer(path) in {"model", "benchmark"}:
+def test_only_training_imports_pytorch(path: Path) -> None:
+    if layer(path) in {"networks", "training", "experiments", "export"}:
         return
     found = {name.split(".")[0] for name in imported(path)} & TORCH_PACKAGES
     assert not found
@@ -79,7 +83,7 @@ def test_modules_stay_short() -> None:
     assert not long
 
 
-@pytest.mark.parametrize("module", ["lungscope.cli", "lungscope.inference.batch", "lungscope.show"])
+@pytest.mark.parametrize("module", ["lungscope.cli.app", "lungscope.inference.batch", "lungscope.cli.show"])
 def test_the_way_to_a_prediction_loads_nothing_heavy(module: str) -> None:
     heavy = ("torch", "scipy", "sklearn", "matplotlib", "pydantic", "pydicom", "openvino", "pandas", "jinja2")
     code = f"import sys, {module}; print(*[name for name in {heavy!r} if name in sys.modules])"

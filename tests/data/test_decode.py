@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lungscope.data.decode import BLOCK, decode, file_digests
-from lungscope.data.image import read_radiograph
+from lungscope.data.images.radiograph import read_radiograph
 
 
 def pictures(folder: Path, n: int) -> list[Path]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from lungscope.data.lesions import Region, find_lesions, mask
 from lungscope.data.manifest import Manifest, read_manifest
-from lungscope.data.phantom import write_phantoms
+from lungscope.data.phantoms.phantom import write_phantoms
 from lungscope.errors import ManifestError
 
 Folder = Callable[..., Manifest]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lungscope.data.image import read_radiograph
+from lungscope.data.images.radiograph import read_radiograph
 from lungscope.data.pack import ABANDONED_S, Pack, default_cache, pack
 from lungscope.errors import OutputError
 

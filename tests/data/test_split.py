@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
+from lungscope.config.settings import DataSettings
 from lungscope.data.decode import Record
 from lungscope.data.manifest import Manifest, read_manifest
 from lungscope.data.pack import Pack
 from lungscope.data.split import assign_splits, folds, link_patients
 from lungscope.errors import ConfigError, ManifestError
-from lungscope.settings import DataSettings
 
 
 def cohort(images: dict[str, list[int]], splits: tuple[str, ...] | None = None) -> Manifest:

@@ -10,7 +10,7 @@ from sklearn import metrics as reference
 from lungscope.errors import ConfigError, DataError
 from lungscope.evaluation.evaluate import Evaluation, ModelReference, evaluate, evaluation_json
 from lungscope.stats.metrics import Figure
-from lungscope.stats.operating import OperatingPoint
+from lungscope.stats.operating_points import OperatingPoint
 
 MODEL = ModelReference("ab" * 32, "default", "onnxruntime", "fp32")
 HALF = OperatingPoint("half", "0.5", 0.5, Figure(0.9), Figure(0.8))

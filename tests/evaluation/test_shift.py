@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from lungscope.bundle.validation_summary import Validation, summarise
 from lungscope.evaluation.evaluate import evaluate
-from lungscope.evaluation.outcome import validation_outcome
 from lungscope.evaluation.shift import measure_shift, shift_chapter, shift_json
-from lungscope.inference.validation import Validation, summarise
+from lungscope.evaluation.validation import validation_outcome
 from lungscope.stats.metrics import Figure
-from lungscope.stats.operating import OperatingPoint
+from lungscope.stats.operating_points import OperatingPoint
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 POINT = OperatingPoint("half", "0.5", 0.5, Figure(0.9), Figure(0.9))

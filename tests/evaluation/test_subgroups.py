@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from lungscope.evaluation.cases import check_cases
 from lungscope.evaluation.subgroups import measure_subgroups, subgroups_chapter, subgroups_json
 from lungscope.stats.metrics import Figure
-from lungscope.stats.operating import OperatingPoint
+from lungscope.stats.operating_points import OperatingPoint
 
 POINT = OperatingPoint("half", "0.5", 0.5, Figure(0.9), Figure(0.9))
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lungscope.bundle.bundle import Bundle, load_bundle
 from lungscope.evaluation.usage import again, count_evaluation, evaluations
-from lungscope.inference.bundle import Bundle, load_bundle
 
 
 @pytest.fixture

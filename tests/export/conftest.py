@@ -11,8 +11,8 @@ def table(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path], model:
     """The pictures as a CSV, labelled so that the model tells the classes apart but for some."""
     import numpy as np
 
-    from lungscope.data.image import read_radiograph
-    from lungscope.inference.bundle import load_bundle
+    from lungscope.bundle.bundle import load_bundle
+    from lungscope.data.images.radiograph import read_radiograph
     from lungscope.inference.predictor import Predictor
 
     pixels = np.stack([read_radiograph(path, size=64).pixels for path in pictures])

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from lungscope.bundle.bundle import Card, load_bundle
+from lungscope.bundle.export_record import Agreement, Flips, OutputDifference
 from lungscope.errors import BundleError, ManifestError
 from lungscope.export.parity import TOLERANCES, Reference, collect, compare, failures, flips_accepted
-from lungscope.inference.bundle import Card, load_bundle
-from lungscope.inference.exported import Agreement, Flips, OutputDifference
-from lungscope.inference.runtime import Engine, open_session
+from lungscope.runtime.engine import Engine, open_session
 
 RNG = np.random.default_rng(0)
 LABELS = np.array([0, 1] * 20)
@@ -107,7 +107,7 @@ def test_int8_may_lose_no_more_auroc_than_promised() -> None:
 
 
 def test_what_the_gate_declines_is_a_decision_too(gated, pictures) -> None:
-    from lungscope.data.image import read_radiograph
+    from lungscope.data.images.radiograph import read_radiograph
 
     bundle = load_bundle(gated)
     pixels = np.stack([read_radiograph(path, size=64).pixels for path in pictures])

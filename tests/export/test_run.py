@@ -8,17 +8,18 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from lungscope.cli import app
-from lungscope.data.image import read_radiograph
+from lungscope.bundle.bundle import load_bundle
+from lungscope.cli.app import app
+from lungscope.data.images.radiograph import read_radiograph
 from lungscope.errors import BundleError, ConfigError, ManifestError, OutputError, RuntimeUnavailable
-from lungscope.export import onnx_file, parity, quantise
+from lungscope.export import onnx as onnx_file
+from lungscope.export import parity, quantise
 from lungscope.export.artefact import Artefact
-from lungscope.export.onnx_file import to_onnx
+from lungscope.export.onnx import to_onnx
 from lungscope.export.parity import Tolerance
 from lungscope.export.run import Order, export_model, parse_order
-from lungscope.inference.bundle import load_bundle
 from lungscope.inference.predictor import Predictor
-from lungscope.inference.runtime import Engine, open_session
+from lungscope.runtime.engine import Engine, open_session
 
 NEVER = Tolerance(-1, 0, 1, 1)
 
@@ -225,7 +226,7 @@ def test_an_impossible_opset_is_told(model: Path, table: Path, tmp_path: Path) -
 def test_bf16_is_only_made_where_it_can_be_measured(
     monkeypatch, model: Path, table: Path, tmp_path: Path
 ) -> None:
-    from lungscope.inference import runtime
+    from lungscope.runtime import engine as runtime
 
     monkeypatch.setattr(runtime, "processor_has_bf16", lambda: False)
     with pytest.raises(RuntimeUnavailable, match="bf16 needs OpenVINO and a processor with AMX"):
@@ -236,9 +237,9 @@ def test_a_bf16_export_runs_in_fp32_elsewhere(
     monkeypatch, model: Path, table: Path, tmp_path: Path, pixels
 ) -> None:
     pytest.importorskip("openvino")
+    from lungscope.bundle import export_record as module
     from lungscope.export import parity
-    from lungscope.inference import exported as module
-    from lungscope.inference import runtime
+    from lungscope.runtime import engine as runtime
 
     monkeypatch.setattr(runtime, "processor_has_bf16", lambda: True)
     # Where bf16 is real, this small network on noise is too far from fp32 to be passed on.
@@ -292,7 +293,7 @@ def doubled(graph: bytes) -> bytes:
 
 
 def test_a_litert_folder_without_its_runtime_names_the_extra(monkeypatch) -> None:
-    from lungscope.inference import litert
+    from lungscope.runtime import litert
 
     monkeypatch.setattr(litert, "find_spec", lambda _: None)
     with pytest.raises(

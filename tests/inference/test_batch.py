@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from lungscope.bundle.bundle import load_bundle
 from lungscope.errors import ConfigError, ManifestError, OutputError
 from lungscope.inference.batch import check_table, find_sources, write_overlays, write_table
-from lungscope.inference.bundle import load_bundle
 from lungscope.inference.predictor import Predictor
 
 

@@ -11,11 +11,11 @@ import onnx
 import pytest
 from PIL import Image
 
-from lungscope.data.image import read_radiograph
+from lungscope.bundle import bundle as module
+from lungscope.bundle.bundle import Bundle, load_bundle
+from lungscope.data.images.radiograph import read_radiograph
 from lungscope.errors import BundleError, ConfigError
-from lungscope.inference import bundle as module
 from lungscope.inference.batch import find_sources, row, write_overlays, write_table
-from lungscope.inference.bundle import Bundle, load_bundle
 from lungscope.inference.predictor import Predictor
 
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lungscope.data.image import read_radiograph
+from lungscope.bundle.bundle import load_bundle
+from lungscope.data.images.radiograph import read_radiograph
 from lungscope.errors import BundleError
-from lungscope.inference.bundle import load_bundle
 from lungscope.inference.predictor import Predictor
 
 

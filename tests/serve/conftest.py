@@ -15,14 +15,14 @@ import psycopg
 import pytest
 from starlette.testclient import TestClient
 
-from lungscope.inference.bundle import load_bundle
+from lungscope.bundle.bundle import load_bundle
 from lungscope.inference.predictor import Predictor
+from lungscope.serve.app import create_app
 from lungscope.serve.keys import open_key
-from lungscope.serve.records import Assessment, ImageFacts, Record
 from lungscope.serve.service import Service, open_service
 from lungscope.serve.settings import Limits, Settings
-from lungscope.serve.store import Store, now_us
-from lungscope.serve.web import create_app
+from lungscope.serve.store.records import Assessment, ImageFacts, Record
+from lungscope.serve.store.store import Store, now_us
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from page.conftest import CHROMIUM, drawn, run_server
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from lungscope.data.phantom import AGENTS, draw_phantom
+from lungscope.data.phantoms.phantom import AGENTS, draw_phantom
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 DESK = {"width": 1280, "height": 800}

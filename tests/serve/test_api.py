@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
-from tests.serve.conftest import running
 
-from lungscope.data.image import read_radiograph
+from lungscope.data.images.radiograph import read_radiograph
 from lungscope.inference.predictor import Predictor
 from lungscope.serve.settings import Limits, Settings
 from lungscope.serve.tokens import read_tokens
+from tests.serve.conftest import running
 
 SECRET = "correct-horse-battery"
 JPEG = {"Content-Type": "image/jpeg"}

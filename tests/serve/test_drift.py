@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from lungscope.inference.validation import BINS, SKETCH, Reference, sketch, summarise
-from lungscope.serve.days import Day
+from lungscope.bundle.validation_summary import BINS, SKETCH, Reference, sketch, summarise
 from lungscope.serve.drift import stability_index, summarise_day
+from lungscope.serve.store.daily_counts import Day
 
 RNG = np.random.default_rng(0)
 

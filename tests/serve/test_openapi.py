@@ -10,10 +10,10 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 from starlette.testclient import TestClient
-from tests.serve.conftest import running
 
 from lungscope.inference.predictor import Predictor
 from lungscope.serve.settings import Limits, Settings
+from tests.serve.conftest import running
 
 
 @pytest.fixture(scope="module")

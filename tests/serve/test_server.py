@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from tests.serve.conftest import RunningServer
 
 SECRET = "correct-horse-battery"

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
-from tests.serve.conftest import running
 
 from lungscope.inference.predictor import Predictor
 from lungscope.serve.problems import Problem
 from lungscope.serve.settings import Limits, Settings
 from lungscope.serve.upload import Upload, clean_name, read_uploads
+from tests.serve.conftest import running
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 LIMITS = Limits(request_bytes=1_000_000, files=4, queue=64)

@@ -11,7 +11,7 @@ import pytest
 
 from lungscope.evaluation.evaluate import evaluate
 from lungscope.stats.metrics import Figure
-from lungscope.stats.operating import OperatingPoint
+from lungscope.stats.operating_points import OperatingPoint
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "coverage.py"
 SIMULATIONS = 150

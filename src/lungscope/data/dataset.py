@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.data.audit import AuditReport, audit
+from lungscope.config.settings import DataSettings
+from lungscope.data.audit.checks import AuditReport, audit
 from lungscope.data.manifest import Manifest, read_manifest
 from lungscope.data.pack import Pack, pack
 from lungscope.data.split import assign_splits, link_patients
 from lungscope.errors import DataError, LeakageError
-from lungscope.settings import DataSettings
 
 
 @dataclass(frozen=True)

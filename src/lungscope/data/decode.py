@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.data.image import Radiograph, read_radiograph
+from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.errors import DataError
 
 BLOCK = 16

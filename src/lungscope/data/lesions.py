@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.data.image import read_radiograph
+from lungscope.data.images.radiograph import read_radiograph
 from lungscope.data.manifest import Manifest
 from lungscope.errors import ManifestError
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lungscope.data.table import COLUMNS, Row, read_csv, read_folder
 from lungscope.errors import ConfigError, ManifestError
-from lungscope.output import write_atomically
+from lungscope.system.files import write_atomically
 
 # Kermany's pneumonia and normal series, and NIH ChestX-ray8 (patient_followup).
 KNOWN_NAMES = (r"^(person\d+)_", r"^((?:NORMAL\d*-)?IM)-(\d+)-", r"^(\d{8})_\d{3}\.")

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.console import Bar, stderr
 from lungscope.data.decode import Record, decode, file_digests
 from lungscope.errors import OutputError
+from lungscope.system.progress import Bar, stderr
 
 READER_VERSION = 1
 """To be raised when `data.image` gives other pixels for the same file."""

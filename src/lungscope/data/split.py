@@ -8,10 +8,10 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import train_test_split
 
+from lungscope.config.settings import DataSettings
 from lungscope.data.manifest import OWN_PATIENT, Manifest
 from lungscope.data.pack import Pack
 from lungscope.errors import ConfigError, ManifestError
-from lungscope.settings import DataSettings
 
 FEWEST_VALIDATION = 30
 """Images of a class below which a threshold is guesswork: one image moves the sensitivity by 3 points or more."""

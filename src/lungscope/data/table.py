@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lungscope.data.image import IMAGE_SUFFIXES, find_images
+from lungscope.data.images.radiograph import IMAGE_SUFFIXES, find_images
 from lungscope.errors import ManifestError
 
 SPLIT_NAMES = {

@@ -14,9 +14,9 @@ from lungscope.stats.calibration import brier, expected_calibration_error
 from lungscope.stats.columns import class_indices, same_rows
 from lungscope.stats.comparison import auroc_figure
 from lungscope.stats.metrics import Array, Figure, Ranked, Ratio, Weights, count
-from lungscope.stats.operating import predictive_values
+from lungscope.stats.operating_points import predictive_values
 from lungscope.stats.patients import Patients
-from lungscope.stats.prior import as_probabilities
+from lungscope.stats.prior_correction import as_probabilities
 
 
 @dataclass(frozen=True)

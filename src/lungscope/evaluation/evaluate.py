@@ -12,7 +12,7 @@ from lungscope.evaluation.curves import Curves, trace
 from lungscope.evaluation.recalibration import RecalibrationFigures, recalibration_figures
 from lungscope.stats.bootstrap import RESAMPLES, CountFigures, Metric, count_metrics, figures, with_counts
 from lungscope.stats.metrics import Figure, confusion_matrix
-from lungscope.stats.operating import OperatingPoint, predictive_values
+from lungscope.stats.operating_points import OperatingPoint, predictive_values
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import proportion
 

@@ -5,21 +5,21 @@ from typing import Any
 
 import numpy as np
 
-from lungscope.evaluation import summary
-from lungscope.evaluation.calibrating import (
+from lungscope.bundle.bundle import Card
+from lungscope.bundle.prevalence import validation_scores
+from lungscope.evaluation.calibration import (
     CalibrationFigures,
     figures_json,
     figures_table,
     measure_calibration,
 )
 from lungscope.evaluation.cases import Cases, check_cases
-from lungscope.evaluation.chapter import Chapter, Table
 from lungscope.evaluation.evaluate import figure_json
-from lungscope.inference.bundle import Card
-from lungscope.inference.prevalence import validation_scores
-from lungscope.stats.labelshift import LabelShift, examine
+from lungscope.reports import summary
+from lungscope.reports.section import Chapter, Table
 from lungscope.stats.metrics import Figure
-from lungscope.stats.operating import OperatingPoint
+from lungscope.stats.operating_points import OperatingPoint
+from lungscope.stats.prevalence_shift import LabelShift, examine
 from lungscope.stats.proportion import proportion
 
 CALLS = ("sensitivity", "specificity", "ppv", "accuracy")

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.evaluation import summary
-from lungscope.evaluation.chapter import Chapter, Table
+from lungscope.bundle.validation_summary import BINS, Outcome, Reference, Validation, sketch
 from lungscope.evaluation.evaluate import Evaluation, figure_json
-from lungscope.evaluation.shift_words import LOOKS, SCORES, Change, tell
-from lungscope.inference.validation import BINS, Outcome, Reference, Validation, sketch
+from lungscope.reports import summary
+from lungscope.reports.section import Chapter, Table
+from lungscope.reports.sections.shift import LOOKS, SCORES, Change, tell
 from lungscope.stats.metrics import Figure
 from lungscope.stats.proportion import wilson
 

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.evaluation import summary
 from lungscope.evaluation.cases import Cases, check_cases
-from lungscope.evaluation.chapter import Chapter, Table
 from lungscope.evaluation.evaluate import NO_REFERENCE, figure_json
+from lungscope.reports import summary
+from lungscope.reports.section import Chapter, Table
 from lungscope.stats.bands import Bands, into_bands
 from lungscope.stats.bootstrap import RESAMPLES, figures
 from lungscope.stats.comparison import holm
-from lungscope.stats.gap import Gap, largest_gap
+from lungscope.stats.group_gap import Gap, largest_gap
 from lungscope.stats.metrics import Figure
-from lungscope.stats.operating import OperatingPoint
+from lungscope.stats.operating_points import OperatingPoint
 from lungscope.stats.patients import patient_index
 from lungscope.stats.proportion import proportion
 

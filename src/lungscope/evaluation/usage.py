@@ -5,7 +5,7 @@ import io
 from contextlib import suppress
 from pathlib import Path
 
-from lungscope.inference.bundle import Bundle
+from lungscope.bundle.bundle import Bundle
 
 FILE = "evaluations.csv"
 OPTIMISTIC_SPLITS = ("train", "validation")

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
+from lungscope.bundle.bundle import Card, card_json, load_bundle, seal_bundle
+from lungscope.bundle.export_record import Format
+from lungscope.bundle.folder import CARD, SEAL, WEIGHTS, is_sealed, seal
 from lungscope.errors import BundleError, OutputError
 from lungscope.export.artefact import Artefact
-from lungscope.inference.bundle import Card, card_json, load_bundle, seal_bundle
-from lungscope.inference.exported import Format
-from lungscope.inference.folder import CARD, SEAL, WEIGHTS, is_sealed, seal
-from lungscope.output import cannot_write, check_free
+from lungscope.system.files import cannot_write, check_free
 
 GRAPH = {"openvino": "model.xml", "litert": "model.tflite"}
 

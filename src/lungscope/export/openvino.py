@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lungscope.bundle.bundle import Card, card_json
 from lungscope.errors import RuntimeUnavailable
 from lungscope.export.artefact import Artefact
 from lungscope.export.quantise import kept, quantise
-from lungscope.inference.bundle import Card, card_json
-from lungscope.inference.runtime import Precision
+from lungscope.runtime.engine import Precision
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
 

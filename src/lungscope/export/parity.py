@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lungscope.bundle.bundle import Card
+from lungscope.bundle.export_record import Agreement, Flips, OutputDifference
+from lungscope.bundle.input_check import GATE_OUTPUTS, Gate
 from lungscope.errors import BundleError, ManifestError, UndefinedFigure
-from lungscope.inference.bundle import Card
-from lungscope.inference.exported import Agreement, Flips, OutputDifference
-from lungscope.inference.gate import GATE_OUTPUTS, Gate
 from lungscope.inference.predictor import BATCH
-from lungscope.inference.runtime import Precision, Session
+from lungscope.runtime.engine import Precision, Session
 from lungscope.stats.metrics import auroc
 
 ASSESSED = "assessed"

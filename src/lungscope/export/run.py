@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lungscope.bundle.bundle import Bundle, load_bundle
+from lungscope.bundle.export_record import FORMATS, RUNTIMES, Export, Format
 from lungscope.data.dataset import Dataset, load
 from lungscope.errors import BundleError, ConfigError, ManifestError
 from lungscope.export.artefact import Artefact
@@ -13,9 +15,7 @@ from lungscope.export.files import check_place, unfinished, write
 from lungscope.export.parity import Images, Reference, collect, compare, failures
 from lungscope.export.quantise import SHARES, spread
 from lungscope.export.speed import Speed, measure_speed
-from lungscope.inference.bundle import Bundle, load_bundle
-from lungscope.inference.exported import FORMATS, RUNTIMES, Export, Format
-from lungscope.inference.runtime import Engine, Precision, choose_engine, open_session, usable_cores
+from lungscope.runtime.engine import Engine, Precision, choose_engine, open_session, usable_cores
 
 PRECISIONS: dict[Format, tuple[Precision, ...]] = {
     "onnx": ("fp32", "int8"),
@@ -170,7 +170,7 @@ def _artefacts(bundle: Bundle, order: Order, images: Images) -> Iterator[Artefac
     """What may be within the tolerance, the fastest first."""
     calibration = spread(images.pixels)
     if order.format == "litert":
-        from lungscope.export.mobile import to_litert
+        from lungscope.export.litert import to_litert
 
         yield to_litert(bundle.graph, order.precision, bundle.card.size)
     elif order.format == "openvino":
@@ -181,7 +181,7 @@ def _artefacts(bundle: Bundle, order: Order, images: Images) -> Iterator[Artefac
         else:
             yield to_openvino(bundle.graph, order.precision)
     else:
-        from lungscope.export.onnx_file import to_onnx, to_onnx_int8
+        from lungscope.export.onnx import to_onnx, to_onnx_int8
 
         if order.precision == "int8":
             yield from (to_onnx_int8(bundle.graph, calibration, share) for share in SHARES)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.inference.bundle import Bundle
+from lungscope.bundle.bundle import Bundle
 from lungscope.inference.predictor import Predictor
 
 MANY, WARM_UP, SINGLES = 256, 32, 30

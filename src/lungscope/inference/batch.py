@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lungscope.data.image import find_images, read_radiograph
+from lungscope.bundle.bundle import Card
+from lungscope.data.images.radiograph import find_images, read_radiograph
 from lungscope.errors import ConfigError, DataError, ManifestError, OutputError
-from lungscope.inference.bundle import Card
 from lungscope.inference.overlay import overlay
 from lungscope.inference.predictor import Reading
-from lungscope.output import cannot_write, discard, write_atomically
+from lungscope.system.files import cannot_write, discard, write_atomically
 
 FORMATS = (".csv", ".jsonl")
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.data.image import Radiograph, read_radiograph
+from lungscope.bundle.bundle import Bundle, Card
+from lungscope.bundle.export_record import export_engine
+from lungscope.bundle.input_check import GATE_OUTPUTS, look
+from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.errors import DataError
-from lungscope.inference.bundle import Bundle, Card
-from lungscope.inference.exported import export_engine
-from lungscope.inference.gate import GATE_OUTPUTS, look
-from lungscope.inference.runtime import Engine, Session, choose_engine, open_session, usable_cores
+from lungscope.runtime.engine import Engine, Session, choose_engine, open_session, usable_cores
 
 BATCH = 16
 

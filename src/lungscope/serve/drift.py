@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.inference.validation import Reference
-from lungscope.serve.days import Day
+from lungscope.bundle.validation_summary import Reference
+from lungscope.serve.store.daily_counts import Day
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lungscope.errors import ConfigError, OutputError
-from lungscope.output import cannot_write
+from lungscope.system.files import cannot_write
 
 BYTES = 32
 NAME = "lungscope.key"

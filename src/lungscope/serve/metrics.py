@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from lungscope.serve.drift import DaySummary
-from lungscope.serve.records import Record
+from lungscope.serve.store.records import Record
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

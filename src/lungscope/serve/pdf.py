@@ -7,11 +7,11 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lungscope.inference.bundle import Card
+from lungscope.bundle.bundle import Card
 from lungscope.inference.overlay import overlay
-from lungscope.serve.records import Record, from_us
 from lungscope.serve.settings import RESEARCH_USE
-from lungscope.stats.operating import OperatingPoint
+from lungscope.serve.store.records import Record, from_us
+from lungscope.stats.operating_points import OperatingPoint
 
 A4_INCHES = (8.27, 11.69)
 WIDTH = 88

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lungscope.data.image import read_radiograph
+from lungscope.data.images.radiograph import read_radiograph
 from lungscope.inference.overlay import FULL_COVER, LEVELS, colour_ramp, enlarge
 
 HEATMAP_SIDE = 768

@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lungscope.data.image import Radiograph, read_radiograph
+from lungscope.bundle.validation_summary import sketch
+from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.errors import DataError
 from lungscope.inference.predictor import BATCH, Predictions, Predictor
-from lungscope.inference.validation import sketch
 from lungscope.serve.metrics import Metrics
-from lungscope.serve.originals import Originals
 from lungscope.serve.problems import NOT_READY, QUEUE_FULL, Problem
-from lungscope.serve.records import Assessment, ImageFacts, Record
 from lungscope.serve.settings import Settings
-from lungscope.serve.store import Store, now_us
+from lungscope.serve.store.records import Assessment, ImageFacts, Record
+from lungscope.serve.store.store import Store, now_us
 from lungscope.serve.upload import Upload
+from lungscope.serve.upload_cache import Originals
 
 LONGEST_WAIT_S = 60.0
 

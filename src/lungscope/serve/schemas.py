@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lungscope.serve.records import Record, Verdict, from_us
+from lungscope.serve.store.records import Record, Verdict, from_us
 
 ID = "3f0c8a52b1de4c0f9a6f0d7a1c5e2b44"
 EXAMPLE: dict[str, Any] = {

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import uvicorn
 
-from lungscope.console import stderr
+from lungscope.bundle.bundle import load_bundle
 from lungscope.errors import ConfigError
-from lungscope.inference.bundle import load_bundle
 from lungscope.inference.predictor import Predictor
+from lungscope.serve.app import create_app
 from lungscope.serve.keys import open_key
 from lungscope.serve.service import open_service
 from lungscope.serve.settings import RESEARCH_USE, Settings
-from lungscope.serve.store import Store
-from lungscope.serve.web import create_app
+from lungscope.serve.store.store import Store
+from lungscope.system.progress import stderr
 
 SHUTDOWN_S = 5
 KEEP_ALIVE_S = 75

@@ -8,16 +8,16 @@ from itertools import islice
 import numpy as np
 
 from lungscope.inference.predictor import Predictor
-from lungscope.serve.days import DAY_US, read_days
 from lungscope.serve.drift import DaySummary, summarise_day
 from lungscope.serve.keys import open_key
 from lungscope.serve.metrics import Metrics
-from lungscope.serve.originals import Originals
 from lungscope.serve.pipeline import Pipeline
-from lungscope.serve.records import Record
 from lungscope.serve.schemas import Prediction, prediction
 from lungscope.serve.settings import Settings
-from lungscope.serve.store import Store, now_us
+from lungscope.serve.store.daily_counts import DAY_US, read_days
+from lungscope.serve.store.records import Record
+from lungscope.serve.store.store import Store, now_us
+from lungscope.serve.upload_cache import Originals
 
 SWEEP_BLOCK = 500
 

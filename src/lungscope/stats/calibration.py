@@ -14,7 +14,7 @@ from scipy.special import expit, log_softmax, softmax
 from lungscope.errors import DataError, UndefinedFigure
 from lungscope.stats.columns import class_indices, same_rows
 from lungscope.stats.metrics import Array, Ratio, Weights, ratio
-from lungscope.stats.prior import as_probabilities
+from lungscope.stats.prior_correction import as_probabilities
 from lungscope.stats.proportion import wilson
 
 BINS = 15

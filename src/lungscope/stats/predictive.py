@@ -3,7 +3,7 @@
 import math
 
 from lungscope.stats.metrics import Figure
-from lungscope.stats.operating import predictive_values
+from lungscope.stats.operating_points import predictive_values
 
 
 def predictive_figures(sensitivity: Figure, specificity: Figure, prevalence: float) -> tuple[Figure, Figure]:

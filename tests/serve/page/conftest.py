@@ -133,7 +133,7 @@ def page(open_page: Callable[..., Any]) -> Any:
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Four small phantoms that the untrained network scores differently."""
-    from lungscope.data.phantom import draw_phantom
+    from lungscope.data.phantoms.phantom import draw_phantom
 
     folder = tmp_path_factory.mktemp("phantoms")
     paths = [folder / f"phantom{i}.png" for i in range(4)]

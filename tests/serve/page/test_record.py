@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from lungscope.inference.bundle import load_bundle, reseal
-from lungscope.inference.statement import Statement
+from lungscope.bundle.bundle import load_bundle, reseal
+from lungscope.bundle.provenance import Statement
 
 expect = pytest.importorskip("playwright.sync_api").expect
 

@@ -1,0 +1,203 @@
+"""What a bundle keeps of its validation images: how thresholds trade, and what use is compared with later."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungscope.errors import ConfigError
+from lungscope.stats.metrics import Figure
+from lungscope.stats.operating_points import Goal, OperatingPoint
+from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.proportion import wilson
+
+CURVE_POINTS = 200
+BINS = 10
+ROUNDING = 1e-6
+"""Of the shares kept."""
+SKETCH = 16
+"""Numbers an embedding is reduced to."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Sensitivity and specificity on validation when positive means suspicion >= threshold."""
+
+    thresholds: tuple[float, ...]
+    """Ascending; the first calls every image positive and the last none."""
+    sensitivity: tuple[float, ...]
+    specificity: tuple[float, ...]
+    positives: int
+    negatives: int
+    positive_patients: int = 0
+    negative_patients: int = 0
+    """0 in bundles of versions that did not count them."""
+
+    def choose(self, goal: Goal) -> OperatingPoint:
+        """The threshold of this curve that serves a goal, as `stats.operating.choose` takes it from all images.
+
+        The curve keeps some 200 of the validation images' probabilities, so the threshold may lie a little
+        further than all images would have it, on the safe side of the goal. Intervals count each patient once.
+
+        Raises:
+            ConfigError: the goal needs a class that validation does not have.
+        """
+        if goal.kind != "fixed" and not (self.positives and self.negatives):
+            raise ConfigError(
+                f"{goal}: validation lacks a class, so no threshold can be chosen. Give a number."
+            )
+        at = self._at(goal)
+        threshold = goal.value if goal.kind == "fixed" else self.thresholds[at]
+        return OperatingPoint(
+            name=goal.text,
+            goal=goal.text,
+            threshold=threshold,
+            sensitivity=_share(self.sensitivity[at], self.positive_patients or self.positives),
+            specificity=_share(self.specificity[at], self.negative_patients or self.negatives),
+            note={
+                0: "every case is called positive",
+                len(self.thresholds) - 1: "no case is called positive",
+            }.get(at, ""),
+        )
+
+    def _at(self, goal: Goal) -> int:
+        found, cleared = np.array(self.sensitivity), np.array(self.specificity)
+        if goal.kind == "fixed":
+            # At a threshold between two of the curve, the calls are those of the next one up.
+            at = int(np.searchsorted(np.array(self.thresholds, np.float32), np.float32(goal.value)))
+            return min(at, len(found) - 1)
+        if goal.kind == "sensitivity":
+            return int(np.flatnonzero(found >= goal.value - ROUNDING)[-1])
+        if goal.kind == "specificity":
+            return int(np.flatnonzero(cleared >= goal.value - ROUNDING)[0])
+        if goal.kind == "youden":
+            return int(np.argmax(found + cleared))
+        return int(np.argmin(goal.value * (1 - found) * self.positives + (1 - cleared) * self.negatives))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """How suspicion and embeddings are distributed on validation."""
+
+    n: int
+    mean_suspicion: float
+    shares: tuple[float, ...]
+    """Of suspicion in `BINS` equal bins from 0 to 1."""
+    sketch_mean: tuple[float, ...]
+    """(SKETCH,), of the sketches of the embeddings."""
+    sketch_deviation: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the model did on validation, which other data are held against."""
+
+    shares: tuple[float, ...]
+    """(K,), of the classes: the prevalence that the probabilities are calibrated for."""
+    patients: int
+    auroc: Figure
+    """Of suspicion; without a reference class the mean over the classes."""
+    slope: Figure
+    in_the_large: Figure
+    """Calibration, on the data it was fitted on, hence favourable."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """All of it; no curve when no class is a reference."""
+
+    curve: Curve | None
+    reference: Reference
+    outcome: Outcome | None = None
+    """Missing in bundles of versions that did not keep it."""
+
+    @property
+    def prior(self) -> tuple[float, ...] | None:
+        """(K,), share of each class on validation; None where it was not kept."""
+        if self.outcome:
+            return self.outcome.shares
+        if self.curve is None or not (self.curve.positives and self.curve.negatives):
+            return None
+        share = self.curve.positives / (self.curve.positives + self.curve.negatives)
+        return (1 - share, share)
+
+
+def summarise(
+    suspicion: NDArray[np.floating],
+    embeddings: NDArray[np.float32],
+    positive: NDArray[np.bool_] | None,
+    patients: Patients | None = None,
+    outcome: Outcome | None = None,
+) -> Validation:
+    """Reduce validation images to what is kept of them.
+
+    Args:
+        suspicion: (N,), 0..1.
+        embeddings: (N, D).
+        positive: (N,), true where diseased; None when no class is a reference.
+        patients: (N,), whose each row is; without it every image is its own.
+        outcome: how the model did on them.
+    """
+    sketches = sketch(embeddings)
+    reference = Reference(
+        n=len(suspicion),
+        mean_suspicion=float(suspicion.mean()),
+        shares=histogram(suspicion),
+        sketch_mean=_rounded(sketches.mean(0)),
+        sketch_deviation=_rounded(sketches.std(0)),
+    )
+    if positive is None:
+        return Validation(None, reference, outcome)
+    index = np.arange(len(positive)) if patients is None else patient_index(patients)
+    return Validation(_curve(suspicion.astype(np.float32), positive, index), reference, outcome)
+
+
+def histogram(suspicion: NDArray[np.floating]) -> tuple[float, ...]:
+    """Share of images in each of `BINS` equal bins from 0 to 1."""
+    counts, _ = np.histogram(suspicion, bins=BINS, range=(0, 1))
+    return _rounded(counts / max(len(suspicion), 1))
+
+
+def sketch(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Reduce embeddings (N, D) to (N, SKETCH) by a fixed random projection, which keeps distances on average."""
+    reduced: NDArray[np.float32] = embeddings @ _projection(embeddings.shape[1])
+    return reduced
+
+
+@cache
+def _projection(dimensions: int) -> NDArray[np.float32]:
+    # NumPy promises that the stream of RandomState never changes; bundles rely on it.
+    directions = np.random.RandomState(0).standard_normal((dimensions, SKETCH))
+    projection: NDArray[np.float32] = (directions / np.sqrt(SKETCH)).astype(np.float32)
+    projection.flags.writeable = False
+    return projection
+
+
+def _curve(suspicion: NDArray[np.float32], positive: NDArray[np.bool_], index: NDArray[np.intp]) -> Curve:
+    distinct = np.unique(suspicion)
+    kept = distinct[np.linspace(0, len(distinct) - 1, min(len(distinct), CURVE_POINTS)).round().astype(int)]
+    above = float(np.nextafter(np.float32(1), np.float32(2)))
+    thresholds = np.array([0, *kept, above], np.float32)
+    found, alarms = np.sort(suspicion[positive]), np.sort(suspicion[~positive])
+    return Curve(
+        thresholds=tuple(float(value) for value in thresholds),
+        sensitivity=_rounded(1 - np.searchsorted(found, thresholds) / max(len(found), 1)),
+        specificity=_rounded(np.searchsorted(alarms, thresholds) / max(len(alarms), 1)),
+        positives=len(found),
+        negatives=len(alarms),
+        positive_patients=int(np.unique(index[positive]).size),
+        negative_patients=int(np.unique(index[~positive]).size),
+    )
+
+
+def _share(share: float, n: int) -> Figure:
+    if not n:
+        return Figure(None, reason="no such case on validation")
+    low, high = wilson(share, n)
+    return Figure(share, float(low), float(high))
+
+
+def _rounded(values: NDArray[Any]) -> tuple[float, ...]:
+    return tuple(round(float(value), 6) for value in values)

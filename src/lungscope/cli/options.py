@@ -1,0 +1,71 @@
+"""Arguments and options that several commands share, and their exit statuses."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lungscope.errors import ConfigError
+
+FAILED_FILES = 3
+USER_ERROR = 2
+
+Data = Annotated[
+    Path, typer.Argument(help="Class folders, train/ val/ test/ above them, or a CSV with path,label.")
+]
+Model = Annotated[
+    Path | None,
+    typer.Option("--model", "-m", help="A run folder or a model.onnx; without it the bundled model."),
+]
+RecipeName = Annotated[str, typer.Option(help="A recipe's name or TOML file; see 'lungscope recipes'.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")
+]
+Weights = Annotated[str, typer.Option(help="imagenet (downloaded by timm), none, or a safetensors FILE.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a former run in --out.")]
+Leakage = Annotated[
+    bool, typer.Option("--allow-leakage", help="Train even if a patient stands in two splits.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Runtime = Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")]
+PrecisionName = Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")]
+ErrorRate = Annotated[
+    float | None, typer.Option(help="Add the set of classes that misses the true one so seldom, e.g. 0.1.")
+]
+
+
+def chosen_point(operating_point: str | None, threshold: float | None) -> str | None:
+    """The operating point that two options name: one of the model's, a goal, or a threshold.
+
+    Raises:
+        ConfigError: both are given, or the threshold is no probability.
+    """
+    if threshold is None:
+        return operating_point
+    if operating_point is not None:
+        raise ConfigError("--threshold and --operating-point both say where to flag. Leave one of them out.")
+    if not 0 <= threshold <= 1:
+        raise ConfigError(f"--threshold {threshold:g} is not a probability. Give one from 0 to 1.")
+    return f"{threshold:.9f}".rstrip("0").rstrip(".")
+
+
+def chosen_model(named: Path | None, how: str = "--model RUN") -> Path:
+    """The model a command uses: the one named, else the bundled one, which is told on standard error.
+
+    Args:
+        named: a run folder or a model file; None when the user named none.
+        how: the way to name one, for the message.
+
+    Raises:
+        BundleError: none is named and none is bundled.
+    """
+    if named is not None:
+        return named
+    from lungscope.bundle.bundle import read_card
+    from lungscope.bundle.default_model import bundled_model, introduction
+    from lungscope.system.progress import stderr
+
+    path = bundled_model(how)
+    stderr.print(introduction(read_card(path)), highlight=False, soft_wrap=True, markup=False)
+    return path

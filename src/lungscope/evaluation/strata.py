@@ -1,0 +1,213 @@
+"""Figures by pseudo-site: what a model would do if all patients of a class came from one part of the data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungscope.bundle.bundle import Card
+from lungscope.data.manifest import Manifest
+from lungscope.data.strata import Site, pseudo_sites
+from lungscope.reports.section import Chapter, Table
+from lungscope.reports.summary import cell, decimal
+from lungscope.stats.bootstrap import figures
+from lungscope.stats.calibration import expected_calibration_error
+from lungscope.stats.metrics import Figure, Weights, auroc
+from lungscope.stats.proportion import proportion
+
+RESAMPLES = 500
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a model says of patients it has not seen."""
+
+    positive: NDArray[np.bool_]
+    """(N,), whether diseased."""
+    suspicion: NDArray[np.float64]
+    """(N,), probability of disease, 0..1."""
+    patients: Sequence[str]
+    threshold: float
+    """From validation."""
+
+    def select(self, rows: NDArray[np.int64]) -> "HeldOut":
+        """Some of the rows."""
+        patients = tuple(self.patients[row] for row in rows)
+        return HeldOut(self.positive[rows], self.suspicion[rows], patients, self.threshold)
+
+
+@dataclass(frozen=True)
+class SiteFigures:
+    """One part of the data, or one change of it, in figures."""
+
+    name: str
+    kind: str
+    n: int
+    patients: int
+    auroc: Figure
+    ece: Figure
+    sensitivity: Figure
+    specificity: Figure
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """All parts, and which is the worst by each figure."""
+
+    sites: tuple[SiteFigures, ...]
+
+    def worst(self, figure: str, kinds: Sequence[str] = ()) -> SiteFigures | None:
+        """The part with the lowest AUROC, or the highest ECE; None when it is nowhere defined."""
+        defined = [
+            site
+            for site in self.sites
+            if getattr(site, figure).value is not None and (not kinds or site.kind in kinds)
+        ]
+        sign = -1 if figure == "ece" else 1
+        return min(defined, key=lambda site: sign * float(getattr(site, figure).value), default=None)
+
+
+def measure(
+    name: str,
+    kind: str,
+    cases: HeldOut,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    diseased: float | None = None,
+) -> SiteFigures:
+    """Figures of one part.
+
+    Where a part has one class only, all held-out cases of the other class stand against it, and it stands
+    for its class: its rows count as often as the whole class does, so that the share of diseased is the same
+    for every part.
+
+    Args:
+        name: of the part.
+        kind: of the part.
+        cases: everything held out.
+        rows: the part; everything when not given.
+        diseased: their share where the part has one class only; that of `cases` when not given.
+    """
+    part = np.arange(len(cases.positive)) if rows is None else rows
+    inside = np.zeros(len(cases.positive), bool)
+    inside[part] = True
+    chosen, counts = _beside(cases.positive, inside, cases.positive.mean() if diseased is None else diseased)
+    held = cases.select(chosen)
+    both = np.stack((1 - held.suspicion, held.suspicion), axis=1)
+    truth = held.positive.astype(np.int64)
+
+    def area(weights: Weights | None) -> Any:
+        return auroc(held.positive, held.suspicion, weights)
+
+    def error(weights: Weights | None) -> Any:
+        if weights is None:
+            return float(np.asarray(expected_calibration_error(truth, both, weights=counts[None]))[0])
+        return expected_calibration_error(truth, both, weights=np.asarray(weights) * counts)
+
+    found_area, found_error = figures((area, error), held.patients, resamples=RESAMPLES)
+    own = cases.select(np.flatnonzero(inside))
+    called = own.suspicion >= cases.threshold
+    return SiteFigures(
+        name, kind, len(part), len(set(own.patients)), found_area, found_error,
+        _share(called, own, own.positive, "no diseased patient in it"),
+        _share(~called, own, ~own.positive, "no healthy patient in it"),
+    )  # fmt: skip
+
+
+def _beside(
+    positive: NDArray[np.bool_], inside: NDArray[np.bool_], diseased: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rows that a part is judged on, and how often each counts."""
+    own = positive[inside]
+    if not own.size or (own.any() and not own.all()):
+        return np.flatnonzero(inside), np.ones(int(inside.sum()))
+    others = positive != own[0]
+    chosen = np.flatnonzero(inside | others)
+    odds = diseased / (1 - diseased) if own[0] else (1 - diseased) / diseased
+    return chosen, np.where(inside[chosen], odds * others.sum() / inside.sum(), 1.0)
+
+
+def by_site(cases: HeldOut, sites: Sequence[Site]) -> Robustness:
+    """Figures of the whole and of every part, whose rows are positions in `cases`."""
+    found = [measure(site.name, site.kind, cases, site.rows) for site in sites]
+    return Robustness((measure("all held-out images", "all", cases), *found))
+
+
+def measure_sites(card: Card, chosen: Manifest, probabilities: NDArray[np.float32]) -> Robustness | None:
+    """Figures of the parts that file names or columns tell; None where they tell none, or without a threshold.
+
+    Args:
+        card: of the model.
+        chosen: N images.
+        probabilities: (N, K), of them.
+    """
+    sites = pseudo_sites(chosen) if card.operating_points else ()
+    suspicion = (1 - probabilities[:, 0]).astype(np.float64)
+    if not sites or not 0 < (chosen.labels > 0).sum() < len(chosen):
+        return None
+    return by_site(
+        HeldOut(chosen.labels > 0, suspicion, chosen.patients, card.operating_points[0].threshold), sites
+    )
+
+
+def robustness_chapter(found: Robustness, title: str = "Parts of the data as other hospitals") -> Chapter:
+    """The table of a report."""
+    rows = tuple(
+        (
+            site.name, str(site.n), cell(site.auroc, decimal), cell(site.ece, decimal),
+            cell(site.sensitivity), cell(site.specificity),
+        )
+        for site in found.sites
+    )  # fmt: skip
+    return Chapter(title, sentence(found), tables=(Table(
+        "Each part stands for its whole class; the other class is everything held out",
+        ("part", "images", "AUROC", "calibration error", "sensitivity", "specificity"),
+        rows,
+        "A part far below the others shows what the model may do where pictures are made differently.",
+    ),))  # fmt: skip
+
+
+def sentence(found: Robustness) -> str:
+    """What was asked, and the worst part."""
+    asked = (
+        "Held-out figures are those of the same hospital; parts of the data that differ show what may be lost "
+        "elsewhere."
+    )
+    area, error = found.worst("auroc"), found.worst("ece")
+    if area is None or error is None or area.auroc.value is None or error.ece.value is None:
+        return f"{asked} No part is large enough to be judged."
+    return (
+        f"{asked} The worst AUROC is {area.auroc.value:.3f} ({area.name}), the largest calibration error "
+        f"{error.ece.value:.3f} ({error.name})."
+    )
+
+
+def robustness_json(found: Robustness) -> dict[str, Any]:
+    """For evaluation.json and stress.json."""
+    names = ("auroc", "ece", "sensitivity", "specificity")
+    worst = {name: site.name if (site := found.worst(name)) else None for name in ("auroc", "ece")}
+    return {
+        "worst": worst,
+        "sites": [
+            {
+                "name": site.name, "kind": site.kind, "n": site.n, "patients": site.patients,
+                **{name: _figure(getattr(site, name)) for name in names},
+            }
+            for site in found.sites
+        ],
+    }  # fmt: skip
+
+
+def _share(right: NDArray[np.bool_], own: HeldOut, which: NDArray[np.bool_], empty: str) -> Figure:
+    patients = [patient for patient, asked in zip(own.patients, which, strict=True) if asked]
+    return proportion(right[which], patients, empty=empty)
+
+
+def _figure(figure: Figure) -> dict[str, Any]:
+    numbers = {
+        name: None if value is None else round(value, 6)
+        for name, value in (("value", figure.value), ("low", figure.low), ("high", figure.high))
+    }
+    return {**numbers, **({"reason": figure.reason} if figure.reason else {})}

@@ -1,0 +1,206 @@
+"""A run's model made fit to be passed on: one sealed file with a person's statement inside, and its card."""
+
+import json
+import shutil
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from lungscope.bundle.bundle import Bundle, Card, load_bundle, reseal
+from lungscope.bundle.default_model import CARD, MODEL
+from lungscope.bundle.provenance import TOPICS, Statement
+from lungscope.data.dataset import Dataset, load
+from lungscope.errors import BundleError, ConfigError
+from lungscope.evaluation.usage import evaluations
+from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle
+from lungscope.experiments.training_run import held_out
+from lungscope.reports.facts import Origin
+from lungscope.reports.model_card import ModelCard, Section, card_markdown, model_card
+from lungscope.system.files import check_free, write_atomically
+
+LARGEST = 10_000_000
+"""Bytes; a package that everybody installs stays small."""
+TOLERANCE = 1e-3
+"""Of the AUROC, between machines."""
+
+
+@dataclass(frozen=True)
+class Making:
+    """How the run came about, which its folder does not tell."""
+
+    command: str
+    hardware: str
+
+    def __post_init__(self) -> None:
+        """Refuse what says nothing, or names places that nobody else has."""
+        for option, text in (("--command", self.command), ("--hardware", self.hardware)):
+            if not text.strip() or "\n" in text:
+                raise ConfigError(f"{option} needs one line of text. The model's card shows it.")
+        if place := next((word for word in self.command.split() if word.startswith(("/", "~"))), ""):
+            raise ConfigError(
+                f"--command names {place!r}, a place on this machine. Write DATA or RUN instead."
+            )
+
+
+@dataclass(frozen=True)
+class Released:
+    """What was written."""
+
+    bundle: Bundle
+    card: Path
+    evaluated: Evaluated
+    unsaid: tuple[str, ...]
+    """Topics of which the statement says nothing; the card asks for them."""
+
+
+def release(
+    run: Path,
+    out: Path,
+    statement: Statement,
+    making: Making,
+    *,
+    far: Sequence[Path] = (),
+    force: bool = False,
+) -> Released:
+    """Seal a statement into a run's model, measure that very file on the run's held-out images, and write its card.
+
+    Args:
+        run: a run folder whose images are still where its manifest.csv says.
+        out: folder for model.onnx and card.md.
+        statement: what a person says of the model.
+        making: how the run came about.
+        far: folders of images that the gate should decline; the card tells how many it does.
+        force: replace what a former release left in `out`.
+
+    Raises:
+        OutputError: there is a model in `out`, or it cannot be written.
+        BundleError: the model is too large, holds somebody else's weights as they were, lacks a part that a reader
+            needs, or its images or evaluation.json are not those of the run.
+    """
+    for name in (MODEL, CARD):
+        check_free(out / name, force=force)
+    bundle = load_bundle(run)
+    check_fit(bundle, run)
+    content = reseal(bundle, replace(bundle.card, statement=statement))
+    if len(content) > LARGEST:
+        raise BundleError(
+            f"{run}: the model has {len(content):,} bytes, and a bundled one {LARGEST:,} at most. Train a smaller "
+            "network, or set gate.directions lower."
+        )
+    data = _own_images(bundle)
+    with TemporaryDirectory() as folder:
+        sealed = _stage(content, bundle, Path(folder))
+        done = evaluate_bundle(
+            sealed, data, Path(folder) / "evaluation", split=held_out(data.manifest),
+            runtime="onnxruntime", precision="fp32", far=far,
+        )  # fmt: skip
+    _check_figures(bundle, done)
+    write_atomically(out / CARD, card_markdown(_card(bundle, sealed, done, making)))
+    write_atomically(out / MODEL, content)
+    unsaid = tuple(topic for topic in TOPICS if not getattr(statement, topic))
+    return Released(load_bundle(out / MODEL), out / CARD, done, unsaid)
+
+
+def check_fit(bundle: Bundle, run: Path) -> None:
+    """Whether a model may and should be passed on.
+
+    Raises:
+        BundleError: it may not, or lacks a part.
+    """
+    card = bundle.card
+    if card.export:
+        raise BundleError(f"{run}: an export. Name the run folder it was made of.")
+    if still := _unlearned(tomllib.loads(card.recipe)):
+        raise BundleError(
+            f"{run}: {still}, so weights of its backbone are those it started from, which are somebody else's to pass "
+            "on. Train all layers: lungscope train DATA --set finetune.epochs=5."
+        )
+    if lacking := _lacks(card):
+        part, remedy = lacking[0]
+        raise BundleError(f"{run}: the model has no {part}. {remedy}")
+
+
+def _unlearned(recipe: dict[str, Any]) -> str:
+    """What says that layers of the backbone, or of a member's, were not trained; empty when all were."""
+    if members := recipe.get("members"):
+        found = (_unlearned(tomllib.loads(member["recipe"])) for member in members)
+        return next(filter(None, found), "")
+    tuned = recipe.get("finetune", {})
+    if not tuned.get("epochs"):
+        return "its recipe has finetune.epochs = 0"
+    layers = tuned.get("layers", "all")
+    return "" if layers == "all" else f"its recipe has finetune.layers = {layers}"
+
+
+def _lacks(card: Card) -> list[tuple[str, str]]:
+    """Parts that a reader of a bundled model relies on, with what to do about each."""
+    calibrated = card.calibration.method != "none" or card.calibration.candidates
+    parts = {
+        "calibration": (calibrated, "Train it with --set calibration.method=auto."),
+        "operating points": (card.operating_points, "Name its reference class 'normal', and train it again."),
+        "gate": (card.gate, "Train it with --set gate.enabled=true."),
+    }
+    return [(part, remedy) for part, (there, remedy) in parts.items() if not there]
+
+
+def _own_images(bundle: Bundle) -> Dataset:
+    """The images of the run, as it split them."""
+    table, card = bundle.path.with_name("manifest.csv"), bundle.card
+    data = load(table, card.size, classes=card.classes)
+    if data.manifest.fingerprint() != card.data.get("fingerprint"):
+        raise BundleError(
+            f"{table}: not the table the model was trained with, or files are missing. Restore them: the card's "
+            "figures are measured on the images held out."
+        )
+    return data
+
+
+def _stage(content: bytes, bundle: Bundle, folder: Path) -> Bundle:
+    write_atomically(folder / MODEL, content)
+    history = bundle.path.with_name("history.csv")
+    if history.exists():
+        shutil.copy(history, folder / history.name)
+    return load_bundle(folder / MODEL)
+
+
+def _check_figures(bundle: Bundle, done: Evaluated) -> None:
+    """The run's own evaluation.json and what was measured now are of the same model and images, and agree."""
+    path = bundle.path.with_name("evaluation.json")
+    try:
+        former = json.loads(path.read_text(encoding="utf-8"))
+        model, data, area = former["model"]["sha256"], former["data"]["fingerprint"], former["auroc"]["value"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise BundleError(f"{path}: no evaluation can be read there. {_again(bundle, done)}") from None
+    if model != bundle.sha256 or data != done.document["data"]["fingerprint"]:
+        raise BundleError(f"{path}: of another model or other images than the run's. {_again(bundle, done)}")
+    now = done.evaluation.auroc.value
+    if (area is None) != (now is None) or abs((area or 0) - (now or 0)) > TOLERANCE:
+        raise BundleError(
+            f"{path}: AUROC {area}, and {now} is measured now. Find out why before passing the model on."
+        )
+
+
+def _again(bundle: Bundle, done: Evaluated) -> str:
+    run = bundle.path.parent
+    return f"Run: lungscope evaluate {run / 'manifest.csv'} --model {run} --split {done.split} --out {run}"
+
+
+def _card(bundle: Bundle, sealed: Bundle, done: Evaluated, making: Making) -> ModelCard:
+    assert done.shown is not None  # an evaluation that was written
+    origin: Origin = "test" if done.split == "test" else "validation"
+    card = model_card(done.shown, sealed.card, origin, alone=True)
+    times = evaluations(bundle.path.parent, done.document["data"]["fingerprint"])
+    made = Section(
+        "How it was made",
+        (
+            f"`{making.command}`",
+            f"On: {making.hardware}. Every setting is in the model: `lungscope describe --json`.",
+            f"The graph is that of the run's model (SHA-256 {bundle.sha256}), byte for byte, sealed again with the "
+            f"statements of this card: {len(sealed.graph):,} bytes. All figures here were measured on this file.",
+            *((f"Evaluations of that model on the images held out: {times}.",) if times else ()),
+        ),
+    )
+    return replace(card, sections=(*card.sections, made))

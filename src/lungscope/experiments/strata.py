@@ -1,0 +1,126 @@
+"""Hidden sites: runs of patient numbers that a model misjudges unless it has seen them, held out as a test.
+
+Where pictures of one class come from one device and those of the other from another, a held-out part drawn
+at random has the same mixture as the training part and shows nothing. A few pictures usually break the rule,
+and numbers that were given one after another keep them together (hidden stratification: Oakden-Rayner et
+al. 2020). They are found here by what a head on frozen features says of patients it has not seen.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungscope.config.recipe import Recipe
+from lungscope.data.dataset import Dataset, load
+from lungscope.data.manifest import Manifest
+from lungscope.data.split import assign_splits
+from lungscope.data.strata import series_of
+from lungscope.errors import DataError
+from lungscope.stats.scan import low_runs
+
+DEPTH = 1.0
+"""Standard deviations by which a run must lie lower than its series: a site of its own, not a drift."""
+
+
+@dataclass(frozen=True)
+class HiddenSite:
+    """Consecutive numbers of a series that are judged otherwise than the rest of it."""
+
+    series: str
+    first: int
+    last: int
+    """Numbers of the patients."""
+    patients: int
+    rows: NDArray[np.int64]
+    """Indices into the table."""
+    right: float
+    """Share of its images that a head gets right that has not seen their patients."""
+    elsewhere: float
+    """The same share in the rest of the series."""
+    p: float
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A table whose hidden sites are held out, and what they are."""
+
+    sites: tuple[HiddenSite, ...]
+    table: Manifest
+    """With splits; its column `site` names the hidden ones."""
+
+
+def hidden_sites(source: Path, recipe: Recipe, *, weights: str = "imagenet", device: str = "auto") -> Hidden:
+    """Find hidden sites of a data set, and split it so that they and other patients are the test part.
+
+    All patients of a hidden site are held out; the others are dealt by patient as the recipe says.
+
+    Args:
+        source: class folders, or a CSV, whose file names tell series and number of each patient.
+        recipe: its image size, network, seed and fractions of the split count here.
+        weights: of the backbone: "imagenet", or a safetensors file.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        DataError: the names tell no numbers.
+        ManifestError: the data are not a data set, or too few patients are left to split.
+    """
+    data = load(source, recipe.image.size, label_pattern=recipe.data.label_pattern)
+    known = [series_of(path.name) for path in data.manifest.paths]
+    if not any(series for series, _ in known):
+        raise DataError(
+            f"{source}: no file name has a number, so no order of patients is known. Name the files as "
+            "SERIES-NUMBER, or hold out a part that you know to differ in the CSV's split column."
+        )
+    margins = _margins(data, recipe, weights, device)
+    sites = tuple(
+        site
+        for name in sorted({series for series, _ in known if series})
+        for site in _of_series(name, known, margins, recipe.seed)
+    )
+    return Hidden(sites, _held_out(data.manifest, sites, recipe))
+
+
+def _margins(data: Dataset, recipe: Recipe, weights: str, device: str) -> NDArray[np.float64]:
+    """Log odds (N,) of each image's own class, by heads that have not seen its patient."""
+    from lungscope.training.hard_examples import cross_fitted
+    from lungscope.training.labelled_images import LabelledImages
+    from lungscope.training.leave_out import plain_features
+
+    images, labels = LabelledImages.of(data, data.rows("all")), data.manifest.labels
+    features = plain_features(images, len(data.manifest.classes), recipe, weights=weights, device=device)
+    own = cross_fitted(features, labels, images.patients, recipe.seed).clip(1e-12, 1 - 1e-12)
+    odds: NDArray[np.float64] = np.log(own / (1 - own))
+    return odds
+
+
+def _of_series(
+    name: str, known: list[tuple[str, int]], margins: NDArray[np.float64], seed: int
+) -> list[HiddenSite]:
+    rows = np.array([row for row, (series, _) in enumerate(known) if series == name])
+    numbers, patient = np.unique([known[row][1] for row in rows], return_inverse=True)
+    values = np.bincount(patient, margins[rows]) / np.bincount(patient)
+    sites: list[HiddenSite] = []
+    for run in low_runs(values, depth=DEPTH, seed=seed):
+        inside, right = np.isin(patient, run.cases), margins[rows] > 0
+        sites.append(HiddenSite(
+            name, int(numbers[run.cases[0]]), int(numbers[run.cases[-1]]), len(run.cases), rows[inside],
+            float(right[inside].mean()), float(right[~inside].mean()), run.p,
+        ))  # fmt: skip
+    return sites
+
+
+def _held_out(manifest: Manifest, sites: tuple[HiddenSite, ...], recipe: Recipe) -> Manifest:
+    site = np.full(len(manifest), "", dtype=object)
+    for found in sites:
+        site[found.rows] = f"{found.series} hidden"
+    theirs = {manifest.patients[row] for row in np.flatnonzero(site != "")}
+    away = np.array([patient in theirs for patient in manifest.patients], bool)
+    dealt = recipe.data.model_copy(update={"split": "patients"})
+    splits = np.full(len(manifest), "test", dtype=object)
+    rest, _ = assign_splits(manifest.select(~away), dealt, recipe.seed)
+    splits[~away] = rest.splits
+    return replace(
+        manifest, splits=tuple(splits.tolist()), extra={**manifest.extra, "site": tuple(site.tolist())}
+    )

@@ -1,0 +1,208 @@
+"""Network → the one graph. Agreement with PyTorch is a condition of success.
+
+The graph has two parts that are exported apart and joined: the backbone, which is exported once and
+also computes the features the head learns from, and the tail (head, calibration, heat map), which is
+small and made anew whenever one of its constants changes.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from typing import cast
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lungscope.bundle.bundle import Calibration, Parity
+from lungscope.bundle.input_check import GATE_OUTPUTS
+from lungscope.errors import BundleError
+from lungscope.networks.network import Head, Network, grad_cam, pool
+from lungscope.runtime.engine import choose_engine, open_session
+from lungscope.training.input_check import GateTail, GateWeights
+
+OPSET = 20
+TOLERANCE = 1e-4
+OUTPUTS = ("probabilities", "logits", "heatmap", "embedding")
+
+
+class Backbone(nn.Module):
+    """Images → feature map and its pooled embedding."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 (N, H, W) → (N, C, h, w), (N, C)."""
+        feature_map = self.network.features(image)
+        return feature_map, pool(feature_map)
+
+
+class Tail(nn.Module):
+    """Feature map and embedding → calibrated probabilities, logits and heat map, and what the gate needs."""
+
+    def __init__(self, head: Head, calibration: Calibration, gate: GateWeights | None = None) -> None:
+        super().__init__()
+        self.head = head
+        self.gate = GateTail(gate) if gate else None
+        self.scale = calibration.scale
+        self.register_buffer("shift", torch.tensor(calibration.shift or (0.0,)))
+
+    def forward(self, feature_map: Tensor, embedding: Tensor) -> tuple[Tensor, ...]:
+        """(N, C, h, w), (N, C) → (N, K), (N, K), (N, K, h, w), and `GATE_OUTPUTS` where there is a gate."""
+        logits = self.head(embedding)
+        probabilities = torch.softmax(self.scale * logits + cast(Tensor, self.shift), dim=1)
+        heat = grad_cam(feature_map, self.head.gradient(embedding))
+        return probabilities, logits, heat, *(self.gate(embedding) if self.gate else ())
+
+
+def export_backbone(network: Network, size: int) -> bytes:
+    """ONNX of the backbone: `image` uint8 (N, size, size) → `feature_map`, `embedding`."""
+    example = torch.zeros(2, size, size, dtype=torch.uint8)
+    return _export(Backbone(network), (example,), ["image"], ["feature_map", "embedding"])
+
+
+def export_tail(
+    head: Head,
+    calibration: Calibration,
+    feature_shape: tuple[int, int, int],
+    gate: GateWeights | None = None,
+) -> bytes:
+    """ONNX of the tail for feature maps of shape (C, h, w)."""
+    example = (torch.zeros(2, *feature_shape), torch.zeros(2, feature_shape[0]))
+    outputs = [*OUTPUTS[:3], *(GATE_OUTPUTS if gate else ())]
+    return _export(Tail(head, calibration, gate), example, ["features", "pooled"], outputs)
+
+
+def join(backbone: bytes, tail: bytes) -> bytes:
+    """Connect both parts into the graph of a bundle: `image` → `OUTPUTS`, then the gate's."""
+    first, second = onnx.load_from_string(backbone), onnx.load_from_string(tail)
+    second = onnx.compose.add_prefix(second, "tail/", rename_inputs=False, rename_outputs=False)
+    wanted = [*OUTPUTS, *(output.name for output in second.graph.output if output.name in GATE_OUTPUTS)]
+    joined = onnx.compose.merge_models(
+        first, second, io_map=[("feature_map", "features"), ("embedding", "pooled")], outputs=wanted
+    )
+    by_name = {output.name: output for output in joined.graph.output}
+    del joined.graph.output[:]
+    joined.graph.output.extend(by_name[name] for name in wanted)
+    joined.producer_name, joined.producer_version = "lungscope", ""
+    onnx.checker.check_model(joined)
+    return cast(bytes, joined.SerializeToString(deterministic=True))
+
+
+def build_graph(
+    network: Network, backbone: bytes, calibration: Calibration, gate: GateWeights | None = None
+) -> bytes:
+    """The graph of a bundle from an exported backbone, the network's head and, where there is one, a gate."""
+    return join(backbone, export_tail(network.head, calibration, _feature_shape(backbone), gate))
+
+
+def check_parity(
+    graph: bytes,
+    network: Network,
+    calibration: Calibration,
+    images: NDArray[np.uint8],
+    threshold: float,
+    *,
+    gate: GateWeights | None = None,
+    tolerance: float = TOLERANCE,
+) -> Parity:
+    """Hold the graph in this machine's runtime against PyTorch.
+
+    Args:
+        graph: what `build_graph` returned.
+        network: the same network.
+        calibration: the same calibration.
+        images: (N, H, W), validation images.
+        threshold: default operating point, to count decisions that flip.
+        gate: the same gate.
+        tolerance: largest difference of a probability that is accepted.
+
+    Raises:
+        BundleError: they differ by more.
+    """
+    engine = choose_engine()
+    with torch.inference_mode():
+        feature_map, embedding = Backbone(network.eval())(torch.from_numpy(images))
+        tail = Tail(network.head.eval(), calibration, gate)
+        wanted, _, heat, *judged = tail(feature_map, embedding)
+    session = open_session(graph, engine, threads=1)
+    names = ["probabilities", "heatmap", *(GATE_OUTPUTS if gate else ())]
+    found, found_heat, *found_judged = session.run([images], names)
+    difference = float(np.abs(found - wanted.numpy()).max())
+    heat_difference = float(np.abs(found_heat - heat.numpy()).max() / max(float(heat.max()), 1e-12))
+    if not difference <= tolerance or not heat_difference <= 10 * tolerance:
+        raise BundleError(
+            f"The exported graph differs from PyTorch by {difference:.2g} in probability and {heat_difference:.2g} "
+            f"in heat (accepted: {tolerance:.0e}, {10 * tolerance:.0e}). Nothing was written; report this network."
+        )
+    _check_gate(found_judged, judged, 100 * tolerance)
+    flips = int(((found[:, 1:].sum(1) >= threshold) != (wanted.numpy()[:, 1:].sum(1) >= threshold)).sum())
+    return Parity(str(engine), len(images), difference, flips)
+
+
+def _check_gate(found: Sequence[NDArray[np.float32]], wanted: Sequence[Tensor], tolerance: float) -> None:
+    """Directions of little variance magnify rounding: by 0.13 % of the distance in a network from scratch."""
+    for name, ours, theirs in zip(GATE_OUTPUTS, found, wanted, strict=False):
+        reference = theirs.numpy()
+        difference = float((np.abs(ours - reference) / np.maximum(reference, 1)).max())
+        if not difference <= tolerance:
+            raise BundleError(
+                f"The exported graph differs from PyTorch by {difference:.2g} in {name} (accepted: {tolerance:.0e}). "
+                "Nothing was written; report this network, or leave the gate out: --set gate.enabled=false."
+            )
+
+
+def _export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str]) -> bytes:
+    # In-place activations are decomposed through the symbolic batch size, which takes a minute in all.
+    for part in module.modules():
+        if hasattr(part, "inplace"):
+            setattr(part, "inplace", False)  # noqa: B010 - no such attribute for the type checker
+    batch = torch.export.Dim("n")
+    with _quiet():
+        program = torch.onnx.export(
+            module.eval(), example, dynamo=True, verbose=False, opset_version=OPSET,
+            input_names=inputs, output_names=outputs, dynamic_shapes=tuple({0: batch} for _ in example),
+        )  # fmt: skip
+    buffer = BytesIO()
+    onnx.save_model(_strip(program.model_proto), buffer)  # type: ignore[union-attr]
+    return buffer.getvalue()
+
+
+def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
+    # The exporter notes stack traces, with paths of this machine, at every node.
+    model.ClearField("metadata_props")
+    model.graph.ClearField("metadata_props")
+    model.graph.ClearField("value_info")
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        value.ClearField("metadata_props")
+        value.ClearField("doc_string")
+    return model
+
+
+def _feature_shape(backbone: bytes) -> tuple[int, int, int]:
+    output = onnx.load_from_string(backbone).graph.output[0]
+    c, h, w = (dimension.dim_value for dimension in output.type.tensor_type.shape.dim[1:])
+    return c, h, w
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what the exporter says about itself; its errors still come through."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,191 @@
+"""Scoring on a Ray cluster: the same rows in the same order, from a pool of actors that may die and come back."""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+from lungscope.bundle.bundle import Bundle
+from lungscope.errors import RuntimeUnavailable
+from lungscope.inference.predictor import Predictor
+from lungscope.runtime.engine import Engine, usable_cores
+from lungscope.scoring.engine_local import Scorer, score_locally
+from lungscope.scoring.listing import Item
+from lungscope.scoring.parquet import Row, arrow
+
+if TYPE_CHECKING:
+    import pyarrow
+
+BLOCK = 128
+"""Files that an actor takes at a time; what it had of them when it died is scored again by another."""
+ROUND = 1_000_000
+"""Names that wait in the cluster's memory at most."""
+RETRIES = 3
+"""Actors that one block may bring down before the run ends: a file may do this to every one."""
+
+
+class Actor:
+    """One processor of the cluster with the model loaded."""
+
+    def __init__(self, bundle: Any, engine: Engine, operating_point: str | None) -> None:
+        """`bundle` is a reference into the cluster's memory."""
+        import ray
+
+        held: Bundle = ray.get(bundle)
+        # Named in full, so that no machine of the cluster computes otherwise than the others.
+        predictor = Predictor(held, runtime=engine.runtime, precision=engine.precision, threads=1)
+        self._scorer = Scorer(predictor, operating_point)
+
+    def __call__(self, names: "pyarrow.Table") -> "pyarrow.Table":
+        """Names and places → rows."""
+        items = [
+            Item(os.fsdecode(name), os.fsdecode(place), n_bytes, error)
+            for name, place, n_bytes, error in zip(*names.to_pydict().values(), strict=True)
+        ]
+        return _to_table([row for rows in score_locally(items, self._scorer) for row in rows])
+
+
+def score_on_ray(
+    items: Iterable[Item],
+    predictor: Predictor,
+    operating_point: str | None,
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+) -> Iterator[list[Row]]:
+    """Rows in the order of `items`, a block at a time, in bounded memory.
+
+    Args:
+        items: files that every machine of the cluster can read at the same place.
+        predictor: the model and the engine that every actor uses.
+        operating_point: see `Predictor.decide`.
+        workers: actors; by default one for each of the cluster's processors.
+        address: of a running cluster; else the one that RAY_ADDRESS names, or a new one on this machine.
+
+    Raises:
+        RuntimeUnavailable: Ray is not installed, the cluster is not there, or its actors fail.
+    """
+    with _connected(address):
+        import ray
+
+        bundle = ray.put(predictor.bundle)
+        count = workers or _processors()
+        source = iter(items)
+        while first := next(source, None):
+            names = chain([first], islice(source, ROUND - 1))
+            blocks = [ray.put(_names(block)) for block in _blocks(names)]
+            arguments = (bundle, predictor.engine, operating_point)
+            for table in _stream(blocks, arguments, min(count, len(blocks))):
+                yield _to_rows(table)
+
+
+def _stream(blocks: list[Any], arguments: tuple[Any, ...], actors: int) -> Iterator["pyarrow.Table"]:
+    import ray.data
+
+    scored = ray.data.from_arrow_refs(blocks).map_batches(
+        Actor,
+        batch_size=None,
+        batch_format="pyarrow",
+        zero_copy_batch=True,
+        compute=ray.data.ActorPoolStrategy(size=actors),
+        fn_constructor_args=arguments,
+        num_cpus=1,
+        udf_modifying_row_count=False,
+        ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": RETRIES},
+    )
+    yield from scored.iter_batches(batch_size=None, batch_format="pyarrow")
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[None]:
+    for name, value in (("RAY_USAGE_STATS_ENABLED", "0"), ("RAY_BACKEND_LOG_LEVEL", "fatal")):
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError:
+        raise RuntimeUnavailable("Ray is not installed. Run: pip install 'lungscope[ray]'.") from None
+    ours = not ray.is_initialized()
+    try:
+        if ours:
+            _start(address)
+        _set_up()
+        yield
+    except (ray.exceptions.RayError, ConnectionError) as error:
+        line = " ".join(str(error).split())[-200:]
+        raise RuntimeUnavailable(
+            f"Ray failed ({type(error).__name__}: {line}). Finished parts are kept: pass --resume."
+        ) from None
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _start(address: str | None) -> None:
+    import ray
+
+    where = address or os.environ.get("RAY_ADDRESS")
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if where:
+        ray.init(address=where, **options)
+    else:
+        ray.init(address="local", num_cpus=usable_cores(), include_dashboard=False, **options)
+
+
+def _processors() -> int:
+    import ray
+
+    resources: dict[str, float] = ray.cluster_resources()
+    return max(1, int(resources.get("CPU", 1)))
+
+
+def _set_up() -> None:
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def _blocks(items: Iterator[Item]) -> Iterator[list[Item]]:
+    return iter(lambda: list(islice(items, BLOCK)), [])
+
+
+def _names(items: list[Item]) -> "pyarrow.Table":
+    return arrow().table(
+        {
+            "name": [os.fsencode(item.name) for item in items],
+            "place": [os.fsencode(item.place) for item in items],
+            "n_bytes": [item.n_bytes for item in items],
+            "error": [item.error for item in items],
+        }
+    )
+
+
+def _to_table(rows: list[Row]) -> "pyarrow.Table":
+    pa = arrow()
+    kinds = {"path": pa.binary(), "probabilities": pa.list_(pa.float64())}
+    columns = {
+        field.name: [getattr(row, field.name) for row in rows]
+        for field in fields(Row)
+        if field.name != "path"
+    }
+    columns["path"] = [os.fsencode(row.path) for row in rows]
+    words = {"finding", "not_assessed", "notes", "error"}
+    return pa.table(
+        {
+            name: pa.array(values, kinds.get(name, pa.string() if name in words else pa.float64()))
+            for name, values in columns.items()
+        }
+    )
+
+
+def _to_rows(table: "pyarrow.Table") -> list[Row]:
+    return [
+        Row(**{**row, "path": os.fsdecode(row["path"]), "probabilities": tuple(row["probabilities"])})
+        for row in table.to_pylist()
+    ]

@@ -1,0 +1,113 @@
+"""The application: all routes, errors as problem JSON, the page, and the guard before them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from fastapi.telemetry import TelemetryConfig
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from lungscope import __version__
+from lungscope.errors import LungscopeError, OutputError
+from lungscope.serve import problems
+from lungscope.serve.middleware import Guard
+from lungscope.serve.problems import Kind
+from lungscope.serve.routes.predict import AskRoutes, problem_responses
+from lungscope.serve.routes.results import LookRoutes
+from lungscope.serve.routes.system import AboutRoutes
+from lungscope.serve.service import Service
+from lungscope.serve.settings import RESEARCH_USE
+
+PAGE = Path(__file__).parent / "static"
+SWEEP_S = 3600
+# Nothing is sent anywhere, whatever the environment asks FastAPI for; its spans would carry messages of errors.
+TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+
+
+def create_app(service: Service) -> Guard:
+    """The ASGI application of a service; it closes the service when it stops."""
+    app = FastAPI(
+        title="Lungscope",
+        version=__version__,
+        description=f"Chest radiographs in, calibrated and stored answers out. {RESEARCH_USE}",
+        telemetry=TELEMETRY,
+        docs_url=None,  # they load scripts from elsewhere
+        redoc_url=None,
+        responses=problem_responses(422),
+        lifespan=lambda _: _running(service),
+    )
+    for routes in (AskRoutes(service), LookRoutes(service), AboutRoutes(service)):
+        app.include_router(routes.router())
+    app.add_api_route("/", _page, include_in_schema=False)
+    app.mount("/web", StaticFiles(directory=PAGE, check_dir=False))
+    app.add_exception_handler(LungscopeError, _lungscope_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _fault)
+    return Guard(app, service.settings, service.metrics)
+
+
+@contextlib.asynccontextmanager
+async def _running(service: Service) -> AsyncIterator[None]:
+    sweeping = asyncio.create_task(_sweep(service))
+    yield
+    sweeping.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await sweeping
+    await asyncio.to_thread(service.close)
+
+
+async def _sweep(service: Service) -> None:
+    while True:
+        with contextlib.suppress(OutputError):  # a store that is away for a while is swept later
+            await asyncio.to_thread(service.expire)
+        await asyncio.sleep(SWEEP_S)
+
+
+async def _page() -> Response:
+    return FileResponse(PAGE / "index.html", media_type="text/html")
+
+
+async def _lungscope_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, LungscopeError)
+    problem = problems.as_problem(error)
+    return _respond(problem.kind, str(problem), problems.headers(problem))
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = [
+        {"where": ".".join(str(part) for part in one["loc"]), "message": str(one["msg"])}
+        for one in error.errors()
+    ]
+    detail = "; ".join(f"{one['where']}: {one['message']}" for one in found[:3])
+    content = problems.body(problems.INVALID, detail, found)
+    return Response(content, 422, media_type=problems.MEDIA_TYPE)
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = problems.BY_STATUS.get(
+        error.status_code, Kind("http", error.status_code, "The request cannot be served")
+    )
+    return _respond(kind, f"{error.detail}.", dict(error.headers or {}))
+
+
+async def _fault(_: Request, error: Exception) -> Response:
+    return _respond(problems.INTERNAL, "This is a fault of the service.", {})
+
+
+def _respond(kind: Kind, detail: str, headers: dict[str, str]) -> Response:
+    return Response(problems.body(kind, detail), kind.status, headers, media_type=problems.MEDIA_TYPE)

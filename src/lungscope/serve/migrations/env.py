@@ -1,9 +1,0 @@
-"""Run by Alembic: applies migrations over the connection that `migrate.py` hands in."""
-
-from alembic import context
-
-from lungscope.serve.tables import metadata
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
-with context.begin_transaction():
-    context.run_migrations()

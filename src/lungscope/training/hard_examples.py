@@ -1,0 +1,94 @@
+"""Images that a simple head misjudges when it has not seen their patients, so that training can show them more often.
+
+Among the normals those are often the few that were photographed as the pneumonias were, and the other way
+round: what breaks the rule that a device or ward tells the class. Showing them more often is "Just train
+twice" (Liu et al. 2021); the first training is a linear head on frozen features here, cross-fitted by patient,
+so that no image is judged by a head that learned it by heart.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungscope.config.recipe import Recipe
+from lungscope.errors import DataError
+from lungscope.system.progress import stderr
+
+FOLDS = 5
+PENALTY = 1e-3
+"""C of the logistic regression; a strong penalty, for there are about as many features as images."""
+
+
+def cross_fitted(
+    features: NDArray[np.float32], labels: NDArray[np.int64], patients: NDArray[np.object_], seed: int
+) -> NDArray[np.float64]:
+    """Probability (N,) of each image's own class, by a head that has not seen its patient.
+
+    Args:
+        features: (N, C).
+        labels: (N,).
+        patients: (N,).
+        seed: of the folds.
+
+    Raises:
+        DataError: a class has fewer patients than folds.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    for label in np.unique(labels):
+        if (n := len(set(patients[labels == label]))) < FOLDS:
+            raise DataError(
+                f"A class has {n} patients, and to judge images by heads that have not seen them {FOLDS} are needed. "
+                "Add patients; a recipe trains without such heads with --set misjudged=0."
+            )
+    own = np.zeros(len(labels))
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    for seen, unseen in folds.split(features, labels, patients):
+        head = make_pipeline(
+            StandardScaler(), LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=2000)
+        )
+        found = head.fit(features[seen], labels[seen]).predict_proba(features[unseen])
+        column = np.searchsorted(head.classes_, labels[unseen])
+        own[unseen] = found[np.arange(len(unseen)), column]
+    return own
+
+
+def copies(own: NDArray[np.float64], times: float, seed: int) -> NDArray[np.int64]:
+    """Positions to show once more: `times` copies of an image that is surely misjudged, fewer in proportion.
+
+    Args:
+        own: (N,), probability of each image's own class.
+        times: copies where it is 0.
+        seed: decides about the fractions.
+    """
+    wanted = times * (1 - own)
+    more = np.random.default_rng(seed).random(len(own)) < wanted % 1
+    return np.repeat(np.arange(len(own)), wanted.astype(np.int64) + more)
+
+
+def misjudged_copies(
+    features: NDArray[np.float32], labels: NDArray[np.int64], patients: NDArray[np.object_], recipe: Recipe
+) -> NDArray[np.int64]:
+    """Positions of the images that a recipe shows once more, as often as they stand there; says how many.
+
+    Args:
+        features: (N, C), of the images as they are.
+        labels: (N,).
+        patients: (N,).
+        recipe: its `misjudged` and `seed` count here.
+
+    Raises:
+        DataError: as `cross_fitted`.
+    """
+    if not recipe.misjudged:
+        return np.array([], np.int64)
+    own = cross_fitted(features, labels, patients, recipe.seed)
+    more = copies(own, recipe.misjudged, recipe.seed)
+    stderr.print(
+        f"{(own < 0.5).sum()} of {len(own)} training images are misjudged when their patients are held out; "
+        f"{len(more)} copies of these and of doubtful ones are shown besides.",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    return more

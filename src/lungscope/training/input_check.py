@@ -1,0 +1,161 @@
+"""The gate's part of the graph: distance of an embedding from those of the training images, and how the image lies.
+
+The distance is Mahalanobis' in a space where pooled features, which are skewed, spread about evenly (their square
+root), with a covariance shrunk after Ledoit & Wolf (2004) of which the leading directions are kept and the rest is
+taken as round (Tipping & Bishop 1999). The checks are a linear classifier on the leading directions that learned
+from the training images themselves, turned and inverted.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lungscope.bundle.input_check import UPRIGHT
+from lungscope.config.settings import AugmentSettings, GateSettings
+from lungscope.training.features import Embed, view_features
+from lungscope.training.labelled_images import LabelledImages
+
+Array = NDArray[np.float64]
+
+CHECKS = (UPRIGHT, "upside-down", "sideways", "inverted")
+MOST_IMAGES = 2048
+"""Training images whose embeddings are computed where none are at hand."""
+TURNED_IMAGES = 200
+"""Training images that are shown in each of the ways that `CHECKS` finds."""
+ROUNDING = 0.02
+"""Of the mean feature: where the square root becomes a straight line, so that 0 is no singular point."""
+RIDGE = 0.01
+"""scikit-learn's C of the classifier, on whitened directions."""
+
+
+@dataclass(frozen=True, eq=False)
+class GateWeights:
+    """What the graph computes the gate's outputs from."""
+
+    rounding: float
+    centre: Array
+    """(D,), mean of the spread embeddings."""
+    directions: Array
+    """(D, R), orthonormal, of largest variance first."""
+    variances: Array
+    """(R,), shrunk."""
+    rest: float
+    """Variance in every other direction."""
+    slopes: Array
+    """(C, R), of the checks on whitened directions."""
+    offsets: Array
+    """(C,)."""
+
+
+class GateTail(nn.Module):
+    """Embedding → squared distance per dimension and probabilities of the checks."""
+
+    def __init__(self, weights: GateWeights) -> None:
+        super().__init__()
+        self.rounding, self.rest = weights.rounding, weights.rest
+        arrays = {
+            "centre": weights.centre,
+            "whiten": weights.directions / np.sqrt(weights.variances),
+            "excess": 1 - weights.variances / weights.rest,
+            "slopes": weights.slopes.T,
+            "offsets": weights.offsets,
+        }
+        for name, values in arrays.items():
+            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(values, np.float32)))
+
+    def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, D) → distance (N,), about 1 on training images, and checks (N, C)."""
+        root = torch.sqrt(embedding.abs() + self.rounding) - self.rounding**0.5
+        apart = torch.sign(embedding) * root - self.get_buffer("centre")
+        scores = apart @ self.get_buffer("whiten")
+        inside = (scores.square() * self.get_buffer("excess")).sum(1)
+        distance = (inside + apart.square().sum(1) / self.rest) / embedding.shape[1]
+        checks = torch.softmax(scores @ self.get_buffer("slopes") + self.get_buffer("offsets"), dim=1)
+        return distance, checks
+
+
+def fit_gate(
+    images: LabelledImages,
+    embed: Embed,
+    settings: GateSettings,
+    seed: int,
+    embeddings: NDArray[np.float32] | None = None,
+) -> GateWeights:
+    """Learn a gate from the training images.
+
+    Args:
+        images: N of them.
+        embed: see `features.embedder`.
+        settings: how many directions are kept.
+        seed: which images are taken where not all are.
+        embeddings: (N, D), of the images as they are, where they were computed before.
+    """
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:MOST_IMAGES])
+    if embeddings is None:
+        embeddings = _embeddings(images.pixels, images.rows[chosen], embed, seed)
+    weights = _fit_distance(embeddings.astype(np.float64), settings.directions)
+    some = images.rows[chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), TURNED_IMAGES)).astype(int)]]
+    shown = _shown(images.pixels[some])
+    found = _embeddings(shown, np.arange(len(shown)), embed, seed)
+    kinds = np.repeat(np.arange(len(CHECKS)), len(some))
+    return _fit_checks(weights, found.astype(np.float64), kinds)
+
+
+def spread(embeddings: Array, rounding: float) -> Array:
+    """Signed square root, (N, D), straight around 0."""
+    root = np.sqrt(np.abs(embeddings) + rounding) - np.sqrt(rounding)
+    spread: Array = np.sign(embeddings) * root
+    return spread
+
+
+def _fit_distance(embeddings: Array, directions: int) -> GateWeights:
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    rounding = max(ROUNDING * float(np.abs(embeddings).mean()), 1e-9)
+    values = spread(embeddings, rounding)
+    centre = values.mean(0)
+    apart = values - centre
+    variances, axes = np.linalg.eigh(apart.T @ apart / len(apart))
+    shrinkage = float(ledoit_wolf_shrinkage(apart, assume_centered=True))
+    mean = max(float(variances.mean()), 1e-9)
+    shrunk = (1 - shrinkage) * np.maximum(variances[::-1], 0) + shrinkage * mean + 1e-6 * mean
+    r = min(directions, len(shrunk) - 1) or 1
+    rest = float(shrunk[r:].mean()) if len(shrunk) > r else mean
+    none = np.zeros((len(CHECKS), r))
+    kept = _signed(axes[:, ::-1][:, :r])
+    return GateWeights(rounding, centre, kept, shrunk[:r], rest, none, none[:, 0])
+
+
+def _signed(axes: Array) -> Array:
+    # An eigenvector has no sign of its own; the largest entry decides, so that a library cannot.
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(0)[None], 0)
+    return axes * np.where(largest < 0, -1.0, 1.0)
+
+
+def _fit_checks(weights: GateWeights, embeddings: Array, kinds: NDArray[np.int64]) -> GateWeights:
+    from sklearn.linear_model import LogisticRegression
+
+    scores = (spread(embeddings, weights.rounding) - weights.centre) @ weights.directions
+    fitted = LogisticRegression(C=RIDGE, max_iter=1000).fit(scores / np.sqrt(weights.variances), kinds)
+    return GateWeights(
+        weights.rounding, weights.centre, weights.directions, weights.variances, weights.rest,
+        slopes=fitted.coef_, offsets=fitted.intercept_,
+    )  # fmt: skip
+
+
+def _shown(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images (N, S, S) in each of the ways of `CHECKS`, one after the other; sideways to either side in turn."""
+    sideways = np.rot90(pixels, 1, (1, 2)).copy()
+    sideways[1::2] = np.rot90(pixels[1::2], -1, (1, 2))
+    return np.concatenate((pixels, pixels[:, ::-1, ::-1], sideways, 255 - pixels))
+
+
+def _embeddings(
+    pixels: NDArray[np.uint8], rows: NDArray[np.int64], embed: Embed, seed: int
+) -> NDArray[np.float32]:
+    images = LabelledImages(pixels, np.zeros(len(pixels), np.int64), rows)
+    found: NDArray[np.float32] = view_features(images, embed, 1, AugmentSettings(), seed)[0]
+    return found

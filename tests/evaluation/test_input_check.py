@@ -1,0 +1,153 @@
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lungscope.bundle.bundle import load_bundle
+from lungscope.data.images.radiograph import read_radiograph
+from lungscope.data.manifest import Manifest
+from lungscope.errors import ManifestError
+from lungscope.evaluation import out_of_distribution as strangers
+from lungscope.evaluation.input_check import (
+    COMMON,
+    RATES,
+    GateFigures,
+    abstention_chapter,
+    abstention_json,
+    measure_gate,
+    measure_sets,
+)
+from lungscope.inference.predictor import Predictions, Predictor
+from lungscope.stats.metrics import Figure
+
+CLASSES = ("NORMAL", "PNEUMONIA")
+
+
+@pytest.fixture(scope="module")
+def predictor(gated: Path) -> Predictor:
+    return Predictor(load_bundle(gated))
+
+
+@pytest.fixture(scope="module")
+def pixels(pictures: list[Path]) -> np.ndarray:
+    return np.stack([read_radiograph(path, size=64).pixels for path in pictures])
+
+
+@pytest.fixture(scope="module")
+def predictions(predictor: Predictor, pixels: np.ndarray) -> Predictions:
+    return predictor.predict(pixels)
+
+
+@pytest.fixture(scope="module")
+def chosen(pictures: list[Path]) -> Manifest:
+    n = len(pictures)
+    return Manifest(tuple(pictures), np.arange(n) % 2, tuple(map(str, range(n))), ("test",) * n, CLASSES)
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("adults")
+    for i in range(6):
+        Image.fromarray(np.kron(np.eye(8), np.full((16, 16), 40 * i + 30)).astype(np.uint8)).save(
+            folder / f"{i}.png"
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def figures(predictor, chosen, pixels, predictions, others) -> GateFigures:
+    found = measure_gate(predictor, chosen, pixels, predictions, [others])
+    assert found is not None
+    return found
+
+
+def test_coverage_is_the_share_of_images_that_pass(predictor, predictions, figures) -> None:
+    gate = predictor.card.gate
+    upright = 1 - predictions.checks[:, 0] <= gate.doubt
+    passed = (predictions.distances <= gate.limit(COMMON)) & upright
+    assert figures.assessed_common.value == pytest.approx(passed.mean())
+    assert figures.assessed_common.low < figures.assessed_common.value
+
+
+def test_every_kind_is_measured(figures, others) -> None:
+    kinds = {each.kind: each for each in figures.detections}
+    assert list(kinds) == [
+        "photographs and other pictures", "CT and MR slices", "noise", "blank", "radiographs upside down",
+        "radiographs turned to the left", "radiographs turned to the right", "radiographs inverted",
+        f"other data: {others.name}",
+    ]  # fmt: skip
+    assert kinds["blank"].declined.value == 1
+    assert kinds["CT and MR slices"].declined.value == 1  # by their headers
+    assert kinds["CT and MR slices"].images >= 3
+    assert kinds[f"other data: {others.name}"].images == 6
+    assert kinds["radiographs inverted"].images == 41
+
+
+def test_sets_are_measured_for_each_class(predictor, chosen, predictions) -> None:
+    found = measure_sets(predictor, chosen, predictions)
+    assert [each.error_rate for each in found] == list(RATES)
+    for each in found:
+        sets = predictor.card.conformal.sets(predictions.probabilities, each.error_rate)
+        for k, figure in enumerate(each.missed):
+            assert figure.value == pytest.approx(1 - sets[chosen.labels == k, k].mean())
+        # Measured on the very images they were fitted to, no class can be missed more often.
+        assert all(figure.value <= each.error_rate for figure in each.missed)
+
+
+def test_the_document_holds_what_the_chapter_shows(figures, predictor, chosen, predictions) -> None:
+    sets = measure_sets(predictor, chosen, predictions)
+    document = abstention_json(figures, sets, CLASSES)
+    chapter = abstention_chapter(figures, sets, CLASSES)
+    assert document["gate"]["coverage"] == 0.95
+    assert len(document["gate"]["detections"]) == len(chapter.tables[1].rows)
+    assert [each["error_rate"] for each in document["prediction_sets"]] == list(RATES)
+    for table in chapter.tables:
+        assert {len(row) for row in table.rows} == {len(table.header)}
+
+
+def test_a_model_without_a_gate_says_so(model, chosen, pixels, predictions) -> None:
+    old = Predictor(load_bundle(model))
+    assert measure_gate(old, chosen, pixels, old.predict(pixels)) is None
+    assert measure_sets(old, chosen, predictions) == ()
+    assert abstention_json(None, (), CLASSES) == {"gate": None, "prediction_sets": []}
+    assert "has no gate" in abstention_chapter(None, (), CLASSES).lead
+
+
+def test_far_fewer_assessed_than_planned_is_a_warning(figures) -> None:
+    from dataclasses import replace
+
+    short = replace(figures, assessed=Figure(0.6, 0.5, 0.7))
+    assert "Look at some that were declined" in abstention_chapter(short, (), CLASSES).warnings[0]
+    fine = replace(figures, assessed=Figure(0.94, 0.9, 0.97), notes=())
+    assert abstention_chapter(fine, (), CLASSES).warnings == ()
+
+
+def test_pictures_that_are_not_installed_are_left_out_with_a_note(monkeypatch) -> None:
+    monkeypatch.setattr(strangers, "find_spec", lambda name: None if name == "skimage" else find_spec(name))
+    found, notes = strangers.other_pictures(64)
+    assert found.radiographs  # of scikit-learn and Matplotlib
+    assert "pip install scikit-image" in notes[0]
+
+
+def test_nothing_installed_is_an_undefined_figure(
+    monkeypatch, predictor, chosen, pixels, predictions
+) -> None:
+    monkeypatch.setattr(strangers, "find_spec", lambda name: None)
+    found = measure_gate(predictor, chosen, pixels, predictions)
+    assert found.detections[0].declined == Figure(None, reason="no such picture is installed")
+
+
+def test_a_folder_without_images_names_the_remedy(tmp_path) -> None:
+    with pytest.raises(ManifestError, match=r"--far .* Name a folder of other images"):
+        strangers.far(tmp_path, 64)
+
+
+def test_turning_is_what_it_says() -> None:
+    picture = np.arange(9, dtype=np.uint8).reshape(1, 3, 3)
+    ways = {each.kind: each.radiographs[0].pixels for each in strangers.misplaced(picture, ("a",))}
+    np.testing.assert_array_equal(ways["radiographs upside down"], picture[0, ::-1, ::-1])
+    assert ways["radiographs turned to the left"][0, 0] == 2  # what was at the right is at the top
+    assert ways["radiographs turned to the right"][0, 0] == 6
+    assert ways["radiographs inverted"][0, 0] == 255

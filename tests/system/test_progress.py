@@ -1,0 +1,62 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from lungscope.system import progress as console
+from lungscope.system.progress import Bar, track
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only moves when told."""
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def log(monkeypatch) -> io.StringIO:
+    text = io.StringIO()
+    monkeypatch.setattr(console, "stderr", Console(file=text, width=120, force_terminal=False))
+    return text
+
+
+def test_short_work_says_nothing(clock, log) -> None:
+    assert list(track(range(50), "Reading", 50)) == list(range(50))
+    assert log.getvalue() == ""
+
+
+def test_long_work_tells_rate_figures_and_time_left(clock, log) -> None:
+    with Bar("Training", 300) as bar:
+        clock[0] = 11.0
+        bar.advance(110, loss=0.25)
+        assert log.getvalue() == "Training: 110 of 300 images, 10 images/s, loss 0.25, 19 s left\n"
+        clock[0] = 15.0
+        bar.advance(40)
+        assert log.getvalue().count("\n") == 1
+        clock[0] = 30.0
+        bar.advance(150)
+    assert log.getvalue().splitlines()[-1] == "Training: 300 of 300 images, 10 images/s"
+
+
+def test_a_terminal_gets_a_bar(clock, monkeypatch) -> None:
+    text = io.StringIO()
+    monkeypatch.setattr(console, "stderr", Console(file=text, width=120, force_terminal=True))
+    with Bar("Training", 300) as bar:
+        clock[0] = 3.0
+        bar.advance(150, auroc=0.91)
+    assert "Training" in text.getvalue()
+    assert "auroc 0.91" in text.getvalue()
+
+
+def test_the_bar_is_taken_down_when_work_fails(clock, log) -> None:
+    def fail() -> None:
+        with Bar("Reading", 10) as bar:
+            clock[0] = 11.0
+            bar.advance(5)
+            raise ValueError("half-way")
+
+    with pytest.raises(ValueError, match="half-way"):
+        fail()
+    assert log.getvalue().count("\n") == 1

@@ -1,0 +1,95 @@
+import torch
+
+from lungscope.config.settings import AugmentSettings
+from lungscope.training.augment.augment import augment
+
+STILL = AugmentSettings(
+    rotation_deg=0.0, zoom=0.0, shift=0.0, flip=0.0, brightness=0.0, contrast=0.0, gamma=0.0
+)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def with_only(**settings: float) -> AugmentSettings:
+    return STILL.model_copy(update=settings)
+
+
+def picture() -> torch.Tensor:
+    image = torch.zeros(1, 40, 60, dtype=torch.uint8)
+    image[:, 5:15, 40:55] = 200
+    return image
+
+
+def test_nothing_turned_on_changes_nothing() -> None:
+    images = torch.randint(0, 256, (8, 33, 47), dtype=torch.uint8, generator=generator())
+    assert torch.equal(augment(images, STILL, generator()), images)
+
+
+def test_the_seed_decides_everything() -> None:
+    images = picture().repeat(6, 1, 1)
+    first, again, other = (augment(images, AugmentSettings(), generator(s)) for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert len({tuple(image.flatten().tolist()) for image in first}) == 6
+
+
+def test_a_certain_flip_is_an_exact_mirror() -> None:
+    assert torch.equal(augment(picture(), with_only(flip=1.0), generator()), picture().flip(2))
+
+
+def test_a_shift_stays_within_its_reach() -> None:
+    images = torch.zeros(200, 41, 41, dtype=torch.uint8)
+    images[:, 20, 20] = 255
+    moved = augment(images, with_only(shift=0.1), generator()).float()
+    total = moved.sum((1, 2))
+    grid = torch.arange(41.0)
+    x = (moved.sum(1) * grid).sum(1) / total
+    y = (moved.sum(2) * grid).sum(1) / total
+    for centre in (x, y):
+        assert (centre - 20).abs().max() <= 0.1 * 41 + 0.05
+        assert (centre - 20).abs().max() > 0.08 * 41
+        assert (centre - 20).mean().abs() < 0.5
+
+
+def test_rotation_keeps_the_centre_and_stays_within_its_reach() -> None:
+    images = torch.zeros(100, 81, 81, dtype=torch.uint8)
+    images[:, 40, 40:78] = 255
+    turned = augment(images, with_only(rotation_deg=10.0), generator()).float()
+    grid = torch.arange(81.0) - 40
+    x, y = (turned.sum(1) * grid).sum(1), (turned.sum(2) * grid).sum(1)
+    angle = torch.rad2deg(torch.atan2(y, x))
+    assert 8 < angle.abs().max() <= 10.2
+    assert (angle > 0).any()
+    assert (angle < 0).any()
+
+
+def test_brightness_and_contrast_scale_by_at_most_their_reach() -> None:
+    images = torch.full((300, 8, 8), 100, dtype=torch.uint8)
+    means = augment(images, with_only(brightness=0.2), generator()).float().mean((1, 2))
+    assert means.min() >= 80
+    assert means.max() <= 120
+    assert means.max() - means.min() > 30
+    assert torch.equal(augment(images, with_only(contrast=0.5), generator()), images)
+
+
+def test_gamma_keeps_black_and_white() -> None:
+    images = torch.tensor([[[0, 128, 255]]], dtype=torch.uint8).repeat(50, 3, 1)
+    exposed = augment(images, with_only(gamma=0.5), generator())
+    assert (exposed[:, :, 0] == 0).all()
+    assert (exposed[:, :, 2] == 255).all()
+    assert exposed[:, 0, 1].float().std() > 5
+
+
+def test_a_part_of_the_images_is_shown_as_it_is() -> None:
+    images = torch.randint(0, 256, (400, 16, 16), dtype=torch.uint8, generator=generator(3))
+    settings = AugmentSettings(
+        rotation_deg=20.0, unchanged=0.25, equalise=0.5, blur=1.0, noise=0.1, jpeg=0.9, cutout=0.5
+    )
+    same = (augment(images, settings, generator(0)) == images).flatten(1).all(1)
+    assert 70 < int(same.sum()) < 130
+
+
+def test_leaving_images_alone_is_no_change() -> None:
+    assert with_only(unchanged=0.5).off
