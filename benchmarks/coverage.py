@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtr, ndtri
 
 from lungscope.evaluation.cases import check_cases
-from lungscope.evaluation.recalibration import recalibration_figures
-from lungscope.stats.bootstrap import count_metrics, figures, with_counts
-from lungscope.stats.comparison import auroc_figure, delong
-from lungscope.stats.metrics import Figure, Ranked
+from lungscope.evaluation.recalibration import recalibration_estimates
+from lungscope.stats.bootstrap import count_metrics, estimates, with_counts
+from lungscope.stats.comparison import auroc_estimate, delong
+from lungscope.stats.metrics import Estimate, Ranked
 
 SHARED = 0.5
 """Part of a score's variance that a patient's images share."""
@@ -52,7 +52,7 @@ class Sample:
     """Images with their labels, two calibrated probabilities and patients."""
 
     labels: NDArray[np.int64]
-    suspicion: NDArray[np.float64]
+    p_abnormal: NDArray[np.float64]
     rival: NDArray[np.float64]
     """Another score of the same images, as good as the first."""
     patients: NDArray[np.int64]
@@ -64,7 +64,7 @@ def draw(setting: Setting, rng: np.random.Generator) -> Sample:
     patients = np.repeat(np.arange(setting.patients), n_images)
     diseased = rng.random(setting.patients) < setting.prevalence
     labels = diseased[patients].astype(np.int64)
-    first, second = (_suspicion(setting, labels, patients, rng) for _ in range(2))
+    first, second = (_p_abnormal(setting, labels, patients, rng) for _ in range(2))
     return Sample(labels, first, second, patients)
 
 
@@ -76,11 +76,11 @@ def truth(setting: Setting) -> dict[str, float]:
     hits, alarms = share * found, (1 - share) * (1 - cleared)
     rng = np.random.default_rng(1)
     labels = (rng.random(1_000_000) < share).astype(np.int64)
-    suspicion = _suspicion(setting, labels, np.arange(labels.size), rng)
+    p_abnormal = _p_abnormal(setting, labels, np.arange(labels.size), rng)
     return {
         "AUROC": setting.auroc,
         "difference of AUROCs (DeLong)": 0.0,
-        "average precision": float(Ranked(labels, suspicion).mass().average_precision),
+        "average precision": float(Ranked(labels, p_abnormal).mass().average_precision),
         "sensitivity": found,
         "specificity": cleared,
         "PPV": hits / (hits + alarms),
@@ -88,27 +88,27 @@ def truth(setting: Setting) -> dict[str, float]:
         "accuracy": share * found + (1 - share) * cleared,
         "balanced accuracy": (found + cleared) / 2,
         "F1": 2 * hits / (share + hits + alarms),
-        "Brier score": float(((suspicion - labels) ** 2).mean()),
+        "Brier score": float(((p_abnormal - labels) ** 2).mean()),
         "calibration slope": 1.0,
         "calibration intercept": 0.0,
         "calibration in the large": 0.0,
     }
 
 
-def measure(sample: Sample, resamples: int, seed: int) -> dict[str, Figure]:
+def measure(sample: Sample, resamples: int, seed: int) -> dict[str, Estimate]:
     """Every figure with its interval, as an evaluation gives it."""
-    columns = np.column_stack([1 - sample.suspicion, sample.suspicion])
+    columns = np.column_stack([1 - sample.p_abnormal, sample.p_abnormal])
     names = np.char.add("p", sample.patients.astype(str))
     cases = check_cases(sample.labels, columns, names, ("healthy", "diseased"))
-    called = sample.suspicion >= CALLED_AT
+    called = sample.p_abnormal >= CALLED_AT
     metrics = [*cases.precisions(), cases.brier(), *count_metrics(sample.labels, called)]
-    precision, brier, *drawn = figures(metrics, names, resamples=resamples, seed=seed)
+    precision, brier, *drawn = estimates(metrics, names, resamples=resamples, seed=seed)
     counts = with_counts(sample.labels, called, names, *drawn)
-    fit = recalibration_figures(cases.diseased, cases.suspicion, names)
-    versus = delong(sample.labels, sample.suspicion, sample.rival, sample.patients)
+    fit = recalibration_estimates(cases.diseased, cases.p_abnormal, names)
+    versus = delong(sample.labels, sample.p_abnormal, sample.rival, sample.patients)
     return {
-        "AUROC": auroc_figure(sample.labels, sample.suspicion, sample.patients),
-        "difference of AUROCs (DeLong)": Figure(versus.difference, versus.low, versus.high),
+        "AUROC": auroc_estimate(sample.labels, sample.p_abnormal, sample.patients),
+        "difference of AUROCs (DeLong)": Estimate(versus.difference, versus.low, versus.high),
         "average precision": precision,
         "sensitivity": counts.sensitivity,
         "specificity": counts.specificity,
@@ -135,7 +135,7 @@ def coverage(setting: Setting, simulations: int, resamples: int, seed: int = 0) 
     return {name: float(np.mean(inside)) for name, inside in hits.items()}
 
 
-def _repeat(setting: Setting, simulations: int, resamples: int, seed: int) -> Iterator[dict[str, Figure]]:
+def _repeat(setting: Setting, simulations: int, resamples: int, seed: int) -> Iterator[dict[str, Estimate]]:
     for i in range(simulations):
         sample = draw(setting, np.random.default_rng([seed, i]))
         if 0 < sample.labels.sum() < sample.labels.size:
@@ -146,15 +146,15 @@ def _shift(setting: Setting) -> float:
     return float(np.sqrt(2) * ndtri(setting.auroc))
 
 
-def _suspicion(
+def _p_abnormal(
     setting: Setting, labels: NDArray[np.int64], patients: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Exact posterior probabilities; a patient's images share a part of the score."""
     own = rng.normal(0, np.sqrt(SHARED), patients.max() + 1)[patients]
     shift = _shift(setting)
     score = shift * labels + own + rng.normal(0, np.sqrt(1 - SHARED), labels.size)
-    suspicion: NDArray[np.float64] = expit(shift * score - shift**2 / 2 + logit(setting.prevalence))
-    return suspicion
+    p_abnormal: NDArray[np.float64] = expit(shift * score - shift**2 / 2 + logit(setting.prevalence))
+    return p_abnormal
 
 
 def main() -> None:

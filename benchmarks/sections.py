@@ -169,7 +169,7 @@ def _frozen(bench: Bench) -> Section:
 
 
 def _finetune(bench: Bench) -> Section:
-    kept, large = ("--statistics", "kept"), ("--size", TUTORIAL_SIZE)
+    kept, large = ("--frozen-batchnorm",), ("--size", TUTORIAL_SIZE)
     return Section("finetune", "Training of all layers, batch 32", "images/s", (
         _training(bench, "finetune", "Lungscope, 224 px", *large, *kept),
         _training(bench, "finetune", "Lungscope, 160 px", *kept, role="peer"),

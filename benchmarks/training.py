@@ -17,14 +17,14 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.predicting import Work, take_turns
-from lungscope.bundle.bundle import Calibration, Card, seal_bundle
+from lungscope.bundle.bundle import Calibration, Card, bundle_bytes
 from lungscope.config.recipe import Recipe, load_recipe
 from lungscope.data.manifest import read_manifest
 from lungscope.data.pack import pack
 from lungscope.data.split import assign_splits
 from lungscope.networks.network import Network, build_network
 from lungscope.networks.onnx_graph import build_graph, export_backbone
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 from lungscope.training.distributed import choose_device, open_fabric
 from lungscope.training.features import embedder, view_features
@@ -49,7 +49,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--statistics", default="batch", help="Of batch normalisation: batch or kept.")
+    parser.add_argument(
+        "--frozen-batchnorm", action="store_true", help="Keep the statistics of batch normalisation."
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--out", type=Path, help="Folder for the model, of the job bundle.")
@@ -67,9 +69,9 @@ def recipe_of(given: argparse.Namespace) -> Recipe:
     return load_recipe(
         "default",
         [
-            f"network.backbone={given.backbone}", f"image.size={given.size}", "head.views=1",
+            f"network.backbone={given.backbone}", f"image.size={given.size}", "head.augmented_views=1",
             f"head.epochs={given.epochs}", f"head.patience={given.epochs}",
-            f"finetune.batch={given.batch}", f"finetune.statistics={given.statistics}",
+            f"finetune.batch={given.batch}", f"finetune.frozen_batchnorm={str(given.frozen_batchnorm).lower()}",
             *(f"augment.{name}=0.0" for name in still),
         ],
     )  # fmt: skip
@@ -82,7 +84,7 @@ def write_bundle(given: argparse.Namespace) -> None:
     network = build_network(recipe.network, recipe.image, len(CLASSES), given.weights).eval()
     calibration = Calibration(shift=(0.0, 0.0))
     graph = build_graph(network, export_backbone(network, given.size), calibration)
-    unknown = Figure(None, reason="not measured")
+    unknown = Estimate(None, reason="not measured")
     card = Card(
         classes=CLASSES,
         size=given.size,
@@ -94,7 +96,7 @@ def write_bundle(given: argparse.Namespace) -> None:
         data={},
     )
     given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "model.onnx").write_bytes(seal_bundle(graph, card))
+    (given.out / "model.onnx").write_bytes(bundle_bytes(graph, card))
     bare = onnx.utils.Extractor(onnx.load_from_string(graph)).extract_model(["image"], ["probabilities"])
     onnx.save(bare, given.out / "without_heatmap.onnx")
 

@@ -14,13 +14,13 @@ from lungscope.inference.predictor import Predictor
 
 
 def main(model: Path, folder: Path) -> None:
-    """Print the suspicion of every image, the most suspicious first."""
+    """Print the p_abnormal of every image, the most suspicious first."""
     predictor = Predictor(load_bundle(model))
     readings = list(predictor.read(find_images(folder)))
     failed = [reading for reading in readings if reading.decision is None]
-    read = [(reading.decision.suspicion, reading) for reading in readings if reading.decision]
-    for suspicion, reading in sorted(read, key=lambda pair: -pair[0]):
-        print(f"{suspicion:.3f}  {reading.source}")
+    read = [(reading.decision.p_abnormal, reading) for reading in readings if reading.decision]
+    for p_abnormal, reading in sorted(read, key=lambda pair: -pair[0]):
+        print(f"{p_abnormal:.3f}  {reading.source}")
     for reading in failed:
         print(f"failed  {reading.error}")
     print("Research use only. Not a medical device.")

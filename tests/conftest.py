@@ -44,12 +44,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sealed bundle of a small untrained network: NORMAL and PNEUMONIA, 64 px, two operating points."""
     import torch
 
-    from lungscope.bundle.bundle import Calibration, Card, seal_bundle
+    from lungscope.bundle.bundle import Calibration, Card, bundle_bytes
     from lungscope.bundle.validation_summary import SKETCH, Curve, Reference, Validation
     from lungscope.config.settings import ImageSettings, NetworkSettings
     from lungscope.networks.network import build_network
     from lungscope.networks.onnx_graph import build_graph, export_backbone
-    from lungscope.stats.metrics import Figure
+    from lungscope.stats.metrics import Estimate
     from lungscope.stats.operating_points import OperatingPoint
 
     torch.manual_seed(0)
@@ -57,12 +57,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         network.head.output.weight.mul_(40)  # spreads the probabilities of noise images
     calibration = Calibration("temperature", 0.8, (0.0, 0.0))
-    figure = Figure(0.9, 0.8, 0.95)
+    estimate = Estimate(0.9, 0.8, 0.95)
     card = Card(
         classes=("NORMAL", "PNEUMONIA"),
         size=64,
         operating_points=tuple(
-            OperatingPoint(name, str(threshold), threshold, figure, figure)
+            OperatingPoint(name, str(threshold), threshold, estimate, estimate)
             for name, threshold in (("half", 0.5), ("strict", 0.999))
         ),
         calibration=calibration,
@@ -78,7 +78,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
     )
     path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(seal_bundle(build_graph(network, export_backbone(network, 64), calibration), card))
+    path.write_bytes(bundle_bytes(build_graph(network, export_backbone(network, 64), calibration), card))
     return path
 
 
@@ -98,23 +98,23 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def gated(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path:
-    """A sealed bundle of a small network, 64 px, with a gate and prediction sets fitted on `pictures`."""
+def checked_model(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path:
+    """A sealed bundle of a small network, 64 px, with an input check and prediction sets fitted on `pictures`."""
     import numpy as np
     import torch
 
-    from lungscope.bundle.bundle import Calibration, Card, seal_bundle
-    from lungscope.bundle.input_check import calibrate_gate
-    from lungscope.config.settings import GateSettings, ImageSettings, NetworkSettings
+    from lungscope.bundle.bundle import Calibration, Card, bundle_bytes
+    from lungscope.bundle.input_check import calibrate_input_check
+    from lungscope.config.settings import ImageSettings, InputCheckSettings, NetworkSettings
     from lungscope.data.images.radiograph import read_radiograph
     from lungscope.networks.network import build_network
     from lungscope.networks.onnx_graph import build_graph, export_backbone
     from lungscope.runtime.engine import choose_engine, open_session
     from lungscope.stats.conformal import fit_conformal
-    from lungscope.stats.metrics import Figure
+    from lungscope.stats.metrics import Estimate
     from lungscope.stats.operating_points import OperatingPoint
     from lungscope.training.features import embedder
-    from lungscope.training.input_check import CHECKS, fit_gate
+    from lungscope.training.input_check import CHECKS, fit_input_check
     from lungscope.training.labelled_images import LabelledImages
 
     torch.manual_seed(0)
@@ -122,24 +122,26 @@ def gated(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Pat
     backbone = export_backbone(network, 64)
     pixels = np.stack([read_radiograph(path, size=64).pixels for path in pictures])
     images = LabelledImages(pixels, np.arange(41) % 2, np.arange(41))
-    gate = fit_gate(images, embedder(network, backbone, torch.device("cpu")), GateSettings(directions=8), 0)
-    graph = build_graph(network, backbone, Calibration(), gate)
+    input_check = fit_input_check(
+        images, embedder(network, backbone, torch.device("cpu")), InputCheckSettings(directions=8), 0
+    )
+    graph = build_graph(network, backbone, Calibration(), input_check)
     session = open_session(graph, choose_engine("onnxruntime", "fp32"), threads=1)
     probabilities, distances, checks = session.run([pixels], ["probabilities", "distance", "checks"])
     card = Card(
         classes=("NORMAL", "PNEUMONIA"),
         size=64,
-        operating_points=(OperatingPoint("half", "0.5", 0.5, Figure(0.9), Figure(0.9)),),
+        operating_points=(OperatingPoint("half", "0.5", 0.5, Estimate(0.9), Estimate(0.9)),),
         calibration=Calibration(),
         recipe='name = "test"\n',
         recipe_name="test",
         versions={},
         data={},
-        gate=calibrate_gate(distances, checks, CHECKS, [""] * 41, 0.95),
+        input_check=calibrate_input_check(distances, checks, CHECKS, [""] * 41, 0.95),
         conformal=fit_conformal(images.labels, probabilities),
     )
     path = tmp_path_factory.mktemp("gated") / "model.onnx"
-    path.write_bytes(seal_bundle(graph, card))
+    path.write_bytes(bundle_bytes(graph, card))
     return path
 
 
@@ -156,9 +158,9 @@ class Sample:
     classes: tuple[str, ...]
 
     def points(self) -> list[OperatingPoint]:
-        suspicion = 1 - self.probabilities[:, 0].astype(np.float64)
+        p_abnormal = 1 - self.probabilities[:, 0].astype(np.float64)
         return [
-            choose(parse_goal(goal), self.labels > 0, suspicion, name=name) for name, goal in GOALS.items()
+            choose(parse_goal(goal), self.labels > 0, p_abnormal, name=name) for name, goal in GOALS.items()
         ]
 
     def evaluation(self, prevalence: float | None = None) -> Evaluation:

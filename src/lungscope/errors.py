@@ -13,13 +13,13 @@ LungscopeError
 ├── BundleError            a model file that is damaged, foreign or of another version
 └── RuntimeUnavailable     a library, device or download that this machine does not have
 
-Each door translates once: exit status and one line, HTTP problem, DICOM status, a row of a batch.
+Each entry point translates once: exit status and one line, HTTP problem, DICOM status, a row of a batch.
 Patient identifiers never enter a message.
 """
 
 
 class LungscopeError(Exception):
-    """Anything a user can mend; the message is one line and names the remedy."""
+    """Anything a user can fix; the message is one line and names the remedy."""
 
 
 class ConfigError(LungscopeError):
@@ -46,7 +46,7 @@ class LeakageError(DataError):
     """The same patient or picture stands in two splits."""
 
 
-class UndefinedFigure(DataError):
+class UndefinedEstimate(DataError):
     """A figure that these data cannot give; the message is the reason shown in its place."""
 
 

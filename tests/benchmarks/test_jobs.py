@@ -30,7 +30,8 @@ def given(folder: Path, **others: object) -> argparse.Namespace:
     return argparse.Namespace(
         **{
             "folder": folder, "job": "", "heatmaps": False, "graph": None, "seconds": 0.2, "backbone": "cnn-4-8",
-            "weights": "none", "size": 32, "batch": 8, "epochs": 2, "device": "cpu", "statistics": "batch", **others,
+            "weights": "none", "size": 32, "batch": 8, "epochs": 2, "device": "cpu", "frozen_batchnorm": False,
+            **others,
         }
     )  # fmt: skip
 

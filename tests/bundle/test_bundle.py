@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from lungscope.bundle.bundle import Calibration, Card, Parity, load_bundle, seal_bundle
+from lungscope.bundle.bundle import Calibration, Card, Parity, bundle_bytes, load_bundle
 from lungscope.errors import BundleError
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
 CARD = Card(
@@ -16,9 +16,11 @@ CARD = Card(
     size=64,
     operating_points=(
         OperatingPoint(
-            "sensitivity-95", "sensitivity >= 0.95", 0.31, Figure(0.96, 0.93, 0.98), Figure(0.9, 0.8, 1.0)
+            "sensitivity-95", "sensitivity >= 0.95", 0.31, Estimate(0.96, 0.93, 0.98), Estimate(0.9, 0.8, 1.0)
         ),
-        OperatingPoint("half", "0.5", 0.5, Figure(None, reason="no positive image"), Figure(0.9, 0.8, 1.0)),
+        OperatingPoint(
+            "half", "0.5", 0.5, Estimate(None, reason="no positive image"), Estimate(0.9, 0.8, 1.0)
+        ),
     ),
     calibration=Calibration("temperature", 0.7, (0.0, 0.25)),
     recipe='name = "größer"\n',
@@ -36,7 +38,7 @@ def identity_graph() -> bytes:
     return helper.make_model(graph).SerializeToString()
 
 
-SEALED = seal_bundle(identity_graph(), CARD)
+SEALED = bundle_bytes(identity_graph(), CARD)
 
 
 def test_a_card_survives_the_file(tmp_path: Path) -> None:
@@ -103,6 +105,6 @@ def test_a_missing_model_names_the_remedy(tmp_path: Path) -> None:
 def test_another_format_is_refused(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    (tmp_path / "model.onnx").write_bytes(seal_bundle(identity_graph(), replace(CARD, format=99)))
+    (tmp_path / "model.onnx").write_bytes(bundle_bytes(identity_graph(), replace(CARD, format=99)))
     with pytest.raises(BundleError, match="bundle format 99, and this version reads 1"):
         load_bundle(tmp_path)

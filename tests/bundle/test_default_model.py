@@ -1,4 +1,4 @@
-"""The model in the box: every command takes it when none is named, and a wheel brings it along."""
+"""The bundled model: every command takes it when none is named, and a wheel brings it along."""
 
 import json
 import re
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from lungscope.bundle import default_model as bundled
-from lungscope.bundle.bundle import load_bundle, reseal
+from lungscope.bundle.bundle import load_bundle, replace_card
 from lungscope.bundle.provenance import Statement, read_statement
 from lungscope.cli.app import main
 from lungscope.config.recipe import load_recipe
@@ -36,11 +36,11 @@ def cache(tmp_path_factory, monkeypatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def small(gated: Path, tmp_path_factory) -> Path:
+def small(checked_model: Path, tmp_path_factory) -> Path:
     """A folder like the package's, with a small model."""
-    folder, bundle = tmp_path_factory.mktemp("bundled"), load_bundle(gated)
+    folder, bundle = tmp_path_factory.mktemp("bundled"), load_bundle(checked_model)
     said = Statement(trained_on="noise", licence="Free to take.", attribution="Nobody was asked.")
-    (folder / bundled.MODEL).write_bytes(reseal(bundle, replace(bundle.card, statement=said)))
+    (folder / bundled.MODEL).write_bytes(replace_card(bundle, replace(bundle.card, statement=said)))
     (folder / bundled.CARD).write_text("# Model card\n")
     return folder
 
@@ -145,13 +145,13 @@ def test_describe_without_a_name_tells_origin_and_card(box, run) -> None:
 
 def test_stress_leaves_nothing_in_the_package_and_asks_for_data(box, data, run) -> None:
     before = content(box)
-    status, out, _ = run("stress", box / bundled.MODEL, data, "--json")
+    status, out, _ = run("robustness", box / bundled.MODEL, data, "--json")
     assert status == 0
     assert json.loads(out)["split"] == "all"
     assert content(box) == before
-    status, _, err = run("stress", box / bundled.MODEL)
+    status, _, err = run("robustness", box / bundled.MODEL)
     assert status == 2
-    assert "lungscope stress RUN DATA" in err.splitlines()[-1]
+    assert "lungscope robustness RUN DATA" in err.splitlines()[-1]
 
 
 def test_serve_takes_it(box, tmp_path, run, monkeypatch) -> None:
@@ -211,13 +211,13 @@ def test_a_bundled_file_that_was_damaged_is_refused(small, tmp_path, monkeypatch
     assert "cut short" in err.splitlines()[-1]
 
 
-def test_a_model_of_which_nothing_was_said_is_introduced_all_the_same(gated) -> None:
-    assert bundled.introduction(load_bundle(gated).card) == "Bundled model; research use only."
+def test_a_model_of_which_nothing_was_said_is_introduced_all_the_same(checked_model) -> None:
+    assert bundled.introduction(load_bundle(checked_model).card) == "Bundled model; research use only."
 
 
-def test_a_run_beside_the_package_is_not_the_bundled_one(box, gated) -> None:
+def test_a_run_beside_the_package_is_not_the_bundled_one(box, checked_model) -> None:
     assert bundled.is_bundled(bundled.bundled_model())
-    assert not bundled.is_bundled(gated)
+    assert not bundled.is_bundled(checked_model)
 
 
 # --- The wheel ------------------------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ def test_an_installed_package_serves(installed, tmp_path) -> None:
 
 def test_the_package_holds_a_model_that_may_be_passed_on_and_its_card() -> None:
     assert (REAL / bundled.MODEL).is_file(), (
-        "src/lungscope/bundle/default/model.onnx is missing; see lungscope bundle"
+        "src/lungscope/bundle/default/model.onnx is missing; see lungscope release"
     )
     assert (REAL / bundled.MODEL).stat().st_size <= LARGEST
     bundle = load_bundle(REAL)  # checks the seal
@@ -334,7 +334,7 @@ def test_it_gives_a_heat_map(shared: Path) -> None:
     (reading,) = Predictor(load_bundle(REAL)).read([path], heatmaps=True)
     assert reading.heatmap.shape[0] == 2
     assert np.isfinite(reading.heatmap).all()
-    assert reading.evidence.max() > 0
+    assert reading.abnormality_heatmap.max() > 0
 
 
 @real

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lungscope.bundle.input_check import COVERAGES, Gate, Level, calibrate_gate, look
+from lungscope.bundle.input_check import COVERAGES, InputCheck, Level, calibrate_input_check, look
 from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.errors import ConfigError
 
 CHECKS = ("upright", "upside-down", "sideways", "inverted")
-GATE = Gate(0.99, (Level(0.95, 1.5), Level(0.99, 2.0)), CHECKS, 0.6, 100, 60)
+GATE = InputCheck(0.99, (Level(0.95, 1.5), Level(0.99, 2.0)), CHECKS, 0.6, 100, 60)
 FINE = [0.97, 0.01, 0.01, 0.01]
 
 
@@ -72,9 +72,9 @@ def test_new_images_of_the_same_kind_are_assessed_as_often_as_stated(coverage: f
     passed = []
     for seed in range(120):
         distances, checks = calibrated(400, seed)
-        gate = calibrate_gate(distances[:200], checks[:200], CHECKS, [""] * 200, coverage)
-        assert {level.coverage for level in gate.levels} == {*COVERAGES, coverage}
-        passed.append(np.mean([not each for each in gate.reasons(distances[200:], checks[200:])]))
+        input_check = calibrate_input_check(distances[:200], checks[:200], CHECKS, [""] * 200, coverage)
+        assert {level.coverage for level in input_check.levels} == {*COVERAGES, coverage}
+        passed.append(np.mean([not each for each in input_check.reasons(distances[200:], checks[200:])]))
     error = np.std(passed) / np.sqrt(120)
     assert coverage - 3 * error <= np.mean(passed) <= coverage + 1 / 200 + 3 * error
 
@@ -82,17 +82,17 @@ def test_new_images_of_the_same_kind_are_assessed_as_often_as_stated(coverage: f
 def test_checks_and_distance_share_what_may_be_declined() -> None:
     distances, checks = calibrated(1000, 0)
     checks[:8, 0], checks[:8, 1] = 0.01, 0.99  # eight that lie wrongly
-    gate = calibrate_gate(distances, checks, CHECKS, [""] * 1000, 0.9)
-    declined = [bool(each) for each in gate.reasons(distances, checks)]
+    input_check = calibrate_input_check(distances, checks, CHECKS, [""] * 1000, 0.9)
+    declined = [bool(each) for each in input_check.reasons(distances, checks)]
     assert all(declined[:8])
     assert sum(declined) == 1000 - np.ceil(1001 * 0.9)
 
 
 def test_few_images_give_the_largest_distance_seen() -> None:
     distances, checks = calibrated(12, 0)
-    gate = calibrate_gate(distances, checks, CHECKS, ["a"] * 6 + ["b"] * 6, 0.99)
-    assert gate.limit() == distances.max()
-    assert (gate.images, gate.patients) == (12, 2)
+    input_check = calibrate_input_check(distances, checks, CHECKS, ["a"] * 6 + ["b"] * 6, 0.99)
+    assert input_check.limit() == distances.max()
+    assert (input_check.images, input_check.patients) == (12, 2)
 
 
 def test_a_radiograph_can_be_one() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lungscope.bundle.bundle import load_bundle, read_card, reseal
+from lungscope.bundle.bundle import load_bundle, read_card, replace_card
 from lungscope.bundle.provenance import TOPICS, Statement, read_statement
 from lungscope.errors import BundleError, ConfigError
 
@@ -49,19 +49,19 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         read_statement(tmp_path / "gone.toml")
 
 
-def test_the_statement_travels_in_the_card_over_the_same_graph(gated: Path, tmp_path: Path) -> None:
-    bundle, said = load_bundle(gated), Statement(**{name: f"On {name}." for name in TOPICS})
+def test_the_statement_travels_in_the_card_over_the_same_graph(checked_model: Path, tmp_path: Path) -> None:
+    bundle, said = load_bundle(checked_model), Statement(**{name: f"On {name}." for name in TOPICS})
     assert bundle.card.statement is None
     path = tmp_path / "model.onnx"
-    path.write_bytes(reseal(bundle, replace(bundle.card, statement=said)))
+    path.write_bytes(replace_card(bundle, replace(bundle.card, statement=said)))
     found = load_bundle(path)
     assert found.card == replace(bundle.card, statement=said) == read_card(path)
-    assert reseal(found, bundle.card) == gated.read_bytes()
+    assert replace_card(found, bundle.card) == checked_model.read_bytes()
 
 
-def test_a_statement_that_was_changed_breaks_the_seal(gated: Path, tmp_path: Path) -> None:
-    bundle = load_bundle(gated)
-    content = reseal(bundle, replace(bundle.card, statement=Statement(licence="Apache-2.0")))
+def test_a_statement_that_was_changed_breaks_the_seal(checked_model: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(checked_model)
+    content = replace_card(bundle, replace(bundle.card, statement=Statement(licence="Apache-2.0")))
     path = tmp_path / "model.onnx"
     path.write_bytes(content.replace(b"Apache-2.0", b"Apache-3.0"))
     with pytest.raises(BundleError, match="changed or damaged"):

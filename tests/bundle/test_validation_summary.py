@@ -14,15 +14,15 @@ from lungscope.stats.operating_points import choose, parse_goal
 def images() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     positive = rng.random(400) < 0.4
-    suspicion = np.clip(rng.normal(0.3 + 0.4 * positive, 0.2), 0, 1).astype(np.float32)
-    return suspicion, rng.normal(1, 2, (400, 96)).astype(np.float32), positive
+    p_abnormal = np.clip(rng.normal(0.3 + 0.4 * positive, 0.2), 0, 1).astype(np.float32)
+    return p_abnormal, rng.normal(1, 2, (400, 96)).astype(np.float32), positive
 
 
 def test_the_curve_lies_on_the_roc_curve_of_scikit_learn(images) -> None:
-    suspicion, embeddings, positive = images
-    curve = summarise(suspicion, embeddings, positive).curve
+    p_abnormal, embeddings, positive = images
+    curve = summarise(p_abnormal, embeddings, positive).curve
     assert curve is not None
-    alarms, found, _ = roc_curve(positive, suspicion, drop_intermediate=False)
+    alarms, found, _ = roc_curve(positive, p_abnormal, drop_intermediate=False)
     theirs = {(round(float(f), 6), round(1 - float(a), 6)) for f, a in zip(found, alarms, strict=True)}
     assert set(zip(curve.sensitivity, curve.specificity, strict=True)) <= theirs
     assert (curve.positives, curve.negatives) == (positive.sum(), (~positive).sum())
@@ -38,15 +38,15 @@ def test_the_curve_begins_with_everything_positive_and_ends_with_nothing(images)
 
 
 def test_without_a_reference_class_there_is_no_curve(images) -> None:
-    suspicion, embeddings, _ = images
-    assert summarise(suspicion, embeddings, None).curve is None
+    p_abnormal, embeddings, _ = images
+    assert summarise(p_abnormal, embeddings, None).curve is None
 
 
 def test_the_reference_describes_suspicion_and_embeddings(images) -> None:
-    suspicion, embeddings, positive = images
-    reference = summarise(suspicion, embeddings, positive).reference
+    p_abnormal, embeddings, positive = images
+    reference = summarise(p_abnormal, embeddings, positive).reference
     assert sum(reference.shares) == pytest.approx(1, abs=1e-5)
-    assert reference.mean_suspicion == pytest.approx(suspicion.mean())
+    assert reference.mean_p_abnormal == pytest.approx(p_abnormal.mean())
     assert reference.sketch_mean == pytest.approx(sketch(embeddings).mean(0), abs=1e-5)
 
 
@@ -71,13 +71,13 @@ def test_a_summary_survives_json(images) -> None:
 
 @pytest.mark.parametrize("goal", ["sensitivity >= 0.9", "specificity >= 0.8", "youden", "cost 5:1", "0.37"])
 def test_a_goal_is_served_from_the_curve_as_from_all_images(images, goal) -> None:
-    suspicion, embeddings, positive = images
-    curve = summarise(suspicion, embeddings, positive).curve
+    p_abnormal, embeddings, positive = images
+    curve = summarise(p_abnormal, embeddings, positive).curve
     assert curve is not None
-    found, wanted = curve.choose(parse_goal(goal)), choose(parse_goal(goal), positive, suspicion)
+    found, wanted = curve.choose(parse_goal(goal)), choose(parse_goal(goal), positive, p_abnormal)
     assert found.sensitivity.value == pytest.approx(wanted.sensitivity.value, abs=0.03)
     assert found.specificity.value == pytest.approx(wanted.specificity.value, abs=0.03)
-    called = suspicion >= np.float32(found.threshold)
+    called = p_abnormal >= np.float32(found.threshold)
     if goal != "0.37":  # the curve tells what its next point up does
         assert found.sensitivity.value == pytest.approx(called[positive].mean(), abs=1e-6)
     assert found.sensitivity.low < found.sensitivity.value < found.sensitivity.high
@@ -92,8 +92,8 @@ def test_a_goal_from_the_curve_is_reached(images) -> None:
 
 
 def test_intervals_of_the_curve_count_patients_not_images(images) -> None:
-    suspicion, embeddings, positive = images
-    copies = [np.repeat(each, 4, axis=0) for each in (suspicion, embeddings, positive)]
+    p_abnormal, embeddings, positive = images
+    copies = [np.repeat(each, 4, axis=0) for each in (p_abnormal, embeddings, positive)]
     once = summarise(*images).curve.choose(parse_goal("0.5")).sensitivity
     many = summarise(*copies, np.repeat(np.arange(400), 4)).curve.choose(parse_goal("0.5")).sensitivity
     assert (many.low, many.high) == pytest.approx((once.low, once.high), abs=1e-6)

@@ -112,30 +112,32 @@ def test_predict_prints_a_row_per_file(trained: Path, folder: Path, capsys) -> N
     assert re.search(r"80 files: .*images/s, onnxruntime fp32\)\. Research use only", err)
 
 
-def test_predict_says_what_it_does_not_assess_and_names_sets(gated, pictures, tmp_path, capsys) -> None:
+def test_predict_says_what_it_does_not_assess_and_names_sets(
+    checked_model, pictures, tmp_path, capsys
+) -> None:
     blank = tmp_path / "blank.png"
     Image.fromarray(np.full((90, 90), 70, np.uint8)).save(blank)
-    assert run("predict", blank, pictures[0], "--model", gated, "--error-rate", "0.01") == 0
+    assert run("predict", blank, pictures[0], "--model", checked_model, "--error-rate", "0.01") == 0
     out, err = capsys.readouterr()
     assert f"not assessed  {blank}: blank: the picture has hardly any contrast" in out
     assert "{NORMAL, PNEUMONIA}" in out
     assert "1 not assessed" in err
-    assert run("describe", gated) == 0
+    assert run("describe", checked_model) == 0
     assert "assesses 95.0% of images like its 41 validation images" in capsys.readouterr().out
 
 
 def test_a_model_without_a_gate_says_so_at_every_prediction(model, pictures, capsys) -> None:
     assert run("predict", pictures[0], "--model", model) == 0
-    assert "This model has no gate: whatever can be read is assessed" in capsys.readouterr().err
+    assert "This model has no input check: whatever can be read is assessed" in capsys.readouterr().err
     assert "no thresholds for prediction sets" in refused(
         capsys, "predict", pictures[0], "--model", model, "--error-rate", "0.1"
     )
 
 
 def test_a_recipe_can_leave_the_gate_out(folder: Path, tmp_path: Path, capsys) -> None:
-    assert run("train", folder, "--out", tmp_path / "run", *TINY, "--set", "gate.enabled=false") == 0
+    assert run("train", folder, "--out", tmp_path / "run", *TINY, "--set", "input_check.enabled=false") == 0
     document = json.loads((tmp_path / "run" / "evaluation.json").read_text())
-    assert document["gate"] is None
+    assert document["input_check"] is None
     assert run("describe", tmp_path / "run") == 0
     assert "none: whatever can be read is assessed" in capsys.readouterr().out
 

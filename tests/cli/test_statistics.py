@@ -1,4 +1,4 @@
-"""Statistics at every door: what is undefined says why, thresholds move, prevalences are entered and estimated."""
+"""The statistics at the command line: shift, prevalence, thresholds, and what a report says of them."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from lungscope.cli.options import chosen_point
 
 TINY = [
     "--recipe", "scratch", "--weights", "none", "--set", "network.backbone=cnn-4-8", "--set", "image.size=32",
-    "--set", "finetune.epochs=2", "--set", "gate.enabled=false",
+    "--set", "finetune.epochs=2", "--set", "input_check.enabled=false",
 ]  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def evaluated(model: Path, data: Path, out: Path, *options: object) -> dict:
     return json.loads((out / "evaluation.json").read_text())
 
 
-def test_the_report_has_the_chapters_and_the_json_their_data(model: Path, tmp_path: Path, capsys) -> None:
+def test_the_report_has_the_sections_and_the_json_their_data(model: Path, tmp_path: Path, capsys) -> None:
     document = evaluated(model, write(tmp_path / "more", 60), tmp_path / "out", "--adapt-prior")
     assert {"calibration", "decision_curve", "shift", "subgroups", "label_shift"} <= set(document)
     assert set(document["subgroups"]["columns"]) == {"sex", "age"}

@@ -85,7 +85,7 @@ def test_an_unknown_recipe_is_refused_and_the_nearest_named() -> None:
     [
         (["imbalance=smote", "head.epochs=0", "finetune.epochs=3"], ["'smote'", "head.epochs = 0"]),
         (["imbalance=smote", "finetune.epochs=3"], ["'smote'", "finetune.epochs = 3"]),
-        (["imbalance=smote", "head.views=0"], ["'smote'", "head.views = 0"]),
+        (["imbalance=smote", "head.augmented_views=0"], ["'smote'", "head.augmented_views = 0"]),
         (["head.epochs=0"], ["head.epochs", "finetune.epochs"]),
         (["imbalance=focal", "loss.label_smoothing=0.1"], ["'focal'", "loss.label_smoothing"]),
         (["network.hidden_dropout=0.5"], ["hidden_dropout", "hidden = []"]),
@@ -93,9 +93,9 @@ def test_an_unknown_recipe_is_refused_and_the_nearest_named() -> None:
         (
             [
                 f"augment.{name}=0.0"
-                for name in ("rotation_deg", "zoom", "shift", "brightness", "contrast", "gamma", "style")
+                for name in ("rotation_deg", "zoom", "shift", "brightness", "contrast", "gamma", "style_transfer")
             ],
-            ["head.views = 4", "augment"],
+            ["head.augmented_views = 4", "augment"],
         ),
     ],
 )  # fmt: skip
@@ -122,7 +122,9 @@ def test_the_last_layers_may_be_all_or_a_number() -> None:
 
 def test_every_setting_has_a_dotted_name() -> None:
     names = setting_names()
-    assert {"imbalance", "head.views", "finetune.compile", "loss.focal_gamma", "data.split"} <= set(names)
+    assert {"imbalance", "head.augmented_views", "finetune.compile", "loss.focal_gamma", "data.split"} <= set(
+        names
+    )
 
 
 def test_settings_cannot_be_changed_afterwards() -> None:

@@ -1,4 +1,4 @@
-"""Any number of classes through every door, and data that leave figures undefined."""
+"""Any number of classes through every entry point, and data that leave figures undefined."""
 
 import csv
 import json
@@ -13,12 +13,12 @@ import pytest
 from onnx import numpy_helper
 from PIL import Image
 
-from lungscope.bundle.bundle import load_bundle, seal_bundle
+from lungscope.bundle.bundle import bundle_bytes, load_bundle
 from lungscope.cli.app import main
 
 TINY = [
     "--recipe", "scratch", "--weights", "none", "--set", "network.backbone=cnn-4-8", "--set", "image.size=32",
-    "--set", "finetune.epochs=2", "--set", "finetune.batch=16", "--set", "gate.enabled=false",
+    "--set", "finetune.epochs=2", "--set", "finetune.batch=16", "--set", "input_check.enabled=false",
 ]  # fmt: skip
 SUBTYPE = ["--set", "data.label_pattern=_(bacteria|virus)_"]
 
@@ -115,7 +115,7 @@ def test_four_classes_without_a_reference_have_no_operating_point(tmp_path, caps
     document = evaluation(model)
     assert document["operating_points"] == {}
     assert np.shape(document["confusion_matrix"]) == (4, 4)
-    assert document["suspicion_auroc"]["reason"] == "no class is the reference"
+    assert document["p_abnormal_auroc"]["reason"] == "no class is the reference"
     assert document["auroc"]["value"] is not None
     capsys.readouterr()
     assert run("predict", tmp_path / "images", "--model", model, "--heatmaps", tmp_path / "heat") == 0
@@ -154,7 +154,7 @@ def test_constant_scores_have_no_auroc(three, tmp_path) -> None:
         if "output" in tensor.name:  # the last layer
             tensor.CopyFrom(numpy_helper.from_array(0 * numpy_helper.to_array(tensor), tensor.name))
     card = replace(bundle.card, recipe_name="flat")
-    (tmp_path / "flat.onnx").write_bytes(seal_bundle(graph.SerializeToString(), card))
+    (tmp_path / "flat.onnx").write_bytes(bundle_bytes(graph.SerializeToString(), card))
     assert run("evaluate", images, "--model", tmp_path / "flat.onnx", "--out", tmp_path / "out") == 0
     document = evaluation(tmp_path / "out")
     assert document["auroc"] == {"value": None, "ci95": None, "reason": "every case has the same score"}

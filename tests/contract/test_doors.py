@@ -1,4 +1,4 @@
-"""The same radiograph gives the same tensor and the same probability through every door."""
+"""The same radiograph gives the same tensor and the same probability through every entry point."""
 
 from pathlib import Path
 

@@ -12,9 +12,9 @@ def test_the_example_prints_the_most_suspicious_first(model: Path, pictures: lis
     command = [sys.executable, ROOT / "examples" / "predict_folder.py", model, pictures[0].parent]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
     *rows, last = done.stdout.splitlines()
-    suspicions = [float(row.split()[0]) for row in rows]
+    p_abnormals = [float(row.split()[0]) for row in rows]
     assert len(rows) == len(pictures)
-    assert suspicions == sorted(suspicions, reverse=True)
+    assert p_abnormals == sorted(p_abnormals, reverse=True)
     assert last.startswith("Research use only")
 
 

@@ -1,4 +1,4 @@
-"""Imports go downward only, and none of the doors needs PyTorch."""
+"""Imports go downward only, and none of the entry points needs PyTorch."""
 
 import ast
 import subprocess

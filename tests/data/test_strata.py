@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lungscope.data.manifest import Manifest
-from lungscope.data.strata import clusters, pseudo_sites
+from lungscope.data.strata import clusters, find_strata
 
 
 def manifest(names: list[str], labels: list[int], **extra: tuple[str, ...]) -> Manifest:
@@ -26,12 +26,12 @@ def kermany() -> Manifest:
 
 
 def rows_of(table: Manifest, name: str) -> set[str]:
-    site = next(site for site in pseudo_sites(table) if site.name == name)
+    site = next(site for site in find_strata(table) if site.name == name)
     return {table.paths[row].name for row in site.rows}
 
 
 def test_series_are_told_from_the_names_of_the_kaggle_set(kermany) -> None:
-    series = [site.name for site in pseudo_sites(kermany) if site.kind == "series"]
+    series = [site.name for site in find_strata(kermany) if site.kind == "series"]
     assert series == ["IM", "NORMAL2-IM", "person-bacteria", "person-virus"]
     assert rows_of(kermany, "person-virus") == {p.name for p in kermany.paths if "virus" in p.name}
 
@@ -55,7 +55,7 @@ def test_quarters_share_no_number_and_cover_the_series(kermany) -> None:
 
 
 def test_small_series_are_not_cut_by_number(kermany) -> None:
-    assert not [site for site in pseudo_sites(kermany) if site.name.startswith("person-virus,")]
+    assert not [site for site in find_strata(kermany) if site.name.startswith("person-virus,")]
 
 
 def test_a_column_names_sites_and_small_ones_are_left_out() -> None:
@@ -63,7 +63,7 @@ def test_a_column_names_sites_and_small_ones_are_left_out() -> None:
     table = manifest(
         names, [i % 2 for i in range(60)], hospital=("north",) * 41 + ("south",) * 9 + ("east",) * 10
     )
-    assert [(site.name, site.kind, len(site.rows)) for site in pseudo_sites(table)] == [
+    assert [(site.name, site.kind, len(site.rows)) for site in find_strata(table)] == [
         ("hospital east", "hospital", 10),
         ("hospital north", "hospital", 41),
     ]
@@ -71,7 +71,7 @@ def test_a_column_names_sites_and_small_ones_are_left_out() -> None:
 
 def test_names_without_numbers_tell_nothing() -> None:
     names = [f"picture{chr(97 + i % 26)}{chr(97 + i // 26)}.png" for i in range(60)]
-    assert pseudo_sites(manifest(names, [i % 2 for i in range(60)])) == ()
+    assert find_strata(manifest(names, [i % 2 for i in range(60)])) == ()
 
 
 def test_clusters_find_groups_within_a_class() -> None:

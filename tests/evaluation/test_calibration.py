@@ -10,15 +10,15 @@ from sklearn.metrics import brier_score_loss, log_loss
 from lungscope.bundle.bundle import Calibration, Card
 from lungscope.bundle.validation_summary import summarise
 from lungscope.errors import BundleError
-from lungscope.evaluation.calibration import calibration_chapter, calibration_effect, calibration_json
+from lungscope.evaluation.calibration import calibration_effect, calibration_json, calibration_section
 from lungscope.evaluation.cases import check_cases
-from lungscope.evaluation.prevalence import adapt_to, adaptation_chapter, adaptation_json
-from lungscope.stats.candidate import Candidate
-from lungscope.stats.metrics import Figure
+from lungscope.evaluation.prevalence import adapt_to, adaptation_json, adaptation_section
+from lungscope.stats.candidate import CalibrationCandidate
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
 CLASSES = ("NORMAL", "PNEUMONIA")
-TRIED = (Candidate("none", 0.6, 0.2, 0.05), Candidate("platt", 0.4, 0.0, 0.0))
+TRIED = (CalibrationCandidate("none", 0.6, 0.2, 0.05), CalibrationCandidate("platt", 0.4, 0.0, 0.0))
 CALIBRATION = Calibration("platt", 0.4, (0.0, 0.3), TRIED, "the lowest log loss")
 
 
@@ -37,9 +37,9 @@ def draw(n=700, share=0.5, seed=0):
 
 def card(**changes):
     labels, _, columns = draw(seed=1)
-    figure = Figure(0.9, 0.8, 0.95)
+    estimate = Estimate(0.9, 0.8, 0.95)
     kept = summarise(columns[:, 1], np.zeros((700, 8), np.float32), labels > 0)
-    point = OperatingPoint("half", "0.5", 0.5, figure, figure)
+    point = OperatingPoint("half", "0.5", 0.5, estimate, estimate)
     made = Card(CLASSES, 64, (point,), CALIBRATION, "", "t", {}, {}, validation=kept)
     return replace(made, **changes)
 
@@ -58,15 +58,15 @@ def test_before_is_the_networks_own_and_after_the_bundles():
     assert effect.after.ece.value < effect.before.ece.value
 
 
-def test_the_chapter_shows_both_and_what_was_tried():
+def test_the_section_shows_both_and_what_was_tried():
     labels, logits, columns = draw()
     effect = calibration_effect(labels, logits, columns, np.arange(700), CLASSES, CALIBRATION)
-    chapter = calibration_chapter(effect)
-    assert "Platt scaling" in chapter.lead
-    assert "lowest log loss" in chapter.lead
-    assert [table.caption for table in chapter.tables] == ["Calibration", "Methods tried on validation"]
-    assert chapter.tables[1].rows[1][2] == "best"
-    ids = [plot.picture.split('id="')[1].split('"')[0] for plot in chapter.plots]
+    section = calibration_section(effect)
+    assert "Platt scaling" in section.lead
+    assert "lowest log loss" in section.lead
+    assert [table.caption for table in section.tables] == ["Calibration", "Methods tried on validation"]
+    assert section.tables[1].rows[1][2] == "best"
+    ids = [plot.picture.split('id="')[1].split('"')[0] for plot in section.plots]
     assert len(set(ids)) == 2
     document = json.loads(json.dumps(calibration_json(effect), allow_nan=False))["calibration"]
     assert sum(document["before"]["reliability"]["count"]) == 700
@@ -96,14 +96,14 @@ def test_the_correction_stands_beside_the_uncorrected():
     document = json.loads(json.dumps(adaptation_json(found), allow_nan=False))["label_shift"]
     assert document["actual"]["PNEUMONIA"] == pytest.approx(labels.mean(), abs=1e-6)
     assert document["estimated"]["PNEUMONIA"]["ci95"]
-    assert adaptation_chapter(found).tables[0].caption == "Share of each class"
+    assert adaptation_section(found).tables[0].caption == "Share of each class"
 
 
 def test_few_cases_are_refused_and_only_the_uncorrected_is_shown():
     labels, _, columns = draw(30, seed=3)
     found = adapt_to(check_cases(labels, columns, np.arange(30), CLASSES), card())
     assert found.corrected is None
-    assert "30 patients are too few" in adaptation_chapter(found).warnings[0]
+    assert "30 patients are too few" in adaptation_section(found).warnings[0]
     assert adaptation_json(found)["label_shift"]["corrected"] is None
 
 

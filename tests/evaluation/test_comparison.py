@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as reference
 
 from lungscope.errors import DataError
-from lungscope.evaluation.comparison import Comparison, Contestant, Failure, compare
+from lungscope.evaluation.comparison import Candidate, Comparison, Failure, compare
 from lungscope.stats.comparison import delong, holm, mcnemar
 
 CLASSES = ("NORMAL", "PNEUMONIA")
@@ -21,17 +21,17 @@ def columns(skill: float, seed: int) -> np.ndarray:
     return np.column_stack([1 - p, p])
 
 
-def contestant(name: str, skill: float, seeds: int, first: int) -> Contestant:
+def candidate(name: str, skill: float, seeds: int, first: int) -> Candidate:
     rows = tuple(columns(skill, first + i) for i in range(seeds))
-    return Contestant(name, tuple(range(seeds)), rows)
+    return Candidate(name, tuple(range(seeds)), rows)
 
 
-def board(*contestants: Contestant, **options) -> Comparison:
-    return compare(LABELS, PATIENTS, CLASSES, contestants, resamples=200, **options)
+def board(*candidates: Candidate, **options) -> Comparison:
+    return compare(LABELS, PATIENTS, CLASSES, candidates, resamples=200, **options)
 
 
 def test_one_seed_gives_the_tests_of_direct_calls() -> None:
-    a, b, c = (contestant(*each, 1, first) for *each, first in (("a", 4, 10), ("b", 1, 20), ("c", 2.5, 30)))
+    a, b, c = (candidate(*each, 1, first) for *each, first in (("a", 4, 10), ("b", 1, 20), ("c", 2.5, 30)))
     found = board(b, a, c)
     assert [each.name for each in found.standings] == ["a", "c", "b"]
     scores = {each.name: each.probabilities[0][:, 1] for each in (a, b, c)}
@@ -53,7 +53,7 @@ def test_one_seed_gives_the_tests_of_direct_calls() -> None:
 
 
 def test_figures_are_scikit_learns() -> None:
-    (found,) = board(contestant("a", 2, 1, 3)).standings
+    (found,) = board(candidate("a", 2, 1, 3)).standings
     p = columns(2, 3)[:, 1]
     assert found.auroc.value == pytest.approx(reference.roc_auc_score(LABELS, p))
     for at in found.thresholds:
@@ -68,7 +68,7 @@ def test_figures_are_scikit_learns() -> None:
 
 
 def test_several_seeds_are_averaged_and_their_tests_combined_by_twice_the_median() -> None:
-    a, b = contestant("a", 3, 3, 0), contestant("b", 2, 3, 50)
+    a, b = candidate("a", 3, 3, 0), candidate("b", 2, 3, 50)
     leader, other = board(b, a).standings
     areas = [reference.roc_auc_score(LABELS, rows[:, 1]) for rows in a.probabilities]
     assert leader.auroc_by_seed == pytest.approx(areas)
@@ -84,29 +84,27 @@ def test_several_seeds_are_averaged_and_their_tests_combined_by_twice_the_median
 
 
 def test_worse_needs_three_seeds_a_corrected_p_and_one_direction() -> None:
-    clear = board(contestant("a", 5, 3, 0), contestant("b", 0.5, 3, 50))
+    clear = board(candidate("a", 5, 3, 0), candidate("b", 0.5, 3, 50))
     assert clear.decisive
     assert clear.standings[1].behind.significant
-    assert not board(contestant("a", 5, 2, 0), contestant("b", 0.5, 2, 50)).decisive
-    close = board(contestant("a", 2, 3, 0), contestant("b", 2, 3, 50))
+    assert not board(candidate("a", 5, 2, 0), candidate("b", 0.5, 2, 50)).decisive
+    close = board(candidate("a", 2, 3, 0), candidate("b", 2, 3, 50))
     assert not close.standings[1].behind.significant
     good, bad = columns(5, 1), columns(0.1, 2)
-    crossed = board(
-        Contestant("a", (0, 1, 2), (good, good, bad)), Contestant("b", (0, 1, 2), (bad, bad, good))
-    )
+    crossed = board(Candidate("a", (0, 1, 2), (good, good, bad)), Candidate("b", (0, 1, 2), (bad, bad, good)))
     assert not crossed.standings[1].behind.in_every_seed
     assert not crossed.standings[1].behind.significant
 
 
 def test_a_method_without_predictions_stays_a_line_and_none_at_all_is_refused() -> None:
     failure = Failure("c", "out of memory")
-    assert board(contestant("a", 1, 1, 0), failures=[failure]).failures == (failure,)
+    assert board(candidate("a", 1, 1, 0), failures=[failure]).failures == (failure,)
     with pytest.raises(DataError, match="out of memory"):
         board(failures=[failure])
 
 
 def test_one_class_gives_reasons_instead_of_figures() -> None:
-    rows = [Contestant(name, (0,), (columns(1, seed),)) for name, seed in (("a", 1), ("b", 2))]
+    rows = [Candidate(name, (0,), (columns(1, seed),)) for name, seed in (("a", 1), ("b", 2))]
     found = compare(np.zeros(N, int), PATIENTS, CLASSES, rows, resamples=50)
     leader, other = found.standings
     assert (leader.auroc.value, leader.auroc.reason) == (None, "no case is PNEUMONIA")
@@ -120,8 +118,8 @@ def test_one_class_gives_reasons_instead_of_figures() -> None:
 
 
 def test_constant_scores_have_no_auroc() -> None:
-    flat = Contestant("flat", (0,), (np.full((N, 2), 0.5),))
-    found = board(contestant("a", 2, 1, 0), flat).standings[1]
+    flat = Candidate("flat", (0,), (np.full((N, 2), 0.5),))
+    found = board(candidate("a", 2, 1, 0), flat).standings[1]
     assert found.auroc.reason == "every case has the same score"
     assert found.roc is None
     assert found.behind.auroc_difference.value is None
@@ -129,7 +127,7 @@ def test_constant_scores_have_no_auroc() -> None:
 
 
 def test_few_patients_give_no_interval() -> None:
-    found = compare(LABELS, [f"p{i % 5}" for i in range(N)], CLASSES, [contestant("a", 2, 1, 0)])
+    found = compare(LABELS, [f"p{i % 5}" for i in range(N)], CLASSES, [candidate("a", 2, 1, 0)])
     assert found.patients == 5
     assert found.standings[0].auroc.low is None
     assert "fewer than 10 patients" in found.standings[0].auroc.reason
@@ -138,7 +136,7 @@ def test_few_patients_give_no_interval() -> None:
 @pytest.mark.parametrize("has_reference", [True, False])
 def test_three_classes_are_ranked_by_the_mean_over_classes(three, has_reference: bool) -> None:
     worse = np.full((len(three.labels), 3), 1 / 3) * 0.8 + 0.2 * three.probabilities[::-1]
-    rows = [Contestant("a", (0,), (three.probabilities,)), Contestant("b", (0,), (worse,))]
+    rows = [Candidate("a", (0,), (three.probabilities,)), Candidate("b", (0,), (worse,))]
     found = compare(
         three.labels, three.patients, three.classes, rows, has_reference=has_reference, resamples=200
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
-from lungscope.errors import UndefinedFigure
+from lungscope.errors import UndefinedEstimate
 from lungscope.evaluation.curves import roc_band, trace
 
 
@@ -63,7 +63,7 @@ def test_the_band_survives_resamples_that_lack_a_class() -> None:
 def test_too_few_patients_give_a_curve_without_a_band() -> None:
     positive, scores, _ = cases(30)
     patients = ["a", "b", "c"] * 10
-    with pytest.raises(UndefinedFigure, match="fewer than 10 patients"):
+    with pytest.raises(UndefinedEstimate, match="fewer than 10 patients"):
         roc_band(positive, scores, patients)
     curves = trace(positive, scores, positive.astype(np.int64), patients, 2)
     assert curves.roc is not None

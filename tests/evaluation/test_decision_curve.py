@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lungscope.errors import UndefinedFigure
-from lungscope.evaluation.decision_curve import decision_chapter, decision_curve, decision_json
+from lungscope.errors import UndefinedEstimate
+from lungscope.evaluation.decision_curve import decision_curve, decision_json, decision_section
 
 
 def cases(n=600, seed=0):
@@ -36,13 +36,13 @@ def test_a_useless_score_beats_nobody_and_everybody_nowhere():
     scores = np.random.default_rng(1).uniform(0.25, 0.35, len(truth))
     curve = decision_curve(truth, scores, patients, resamples=300)
     assert (curve.gain_low > 0).sum() <= 2
-    assert "At no risk" in decision_chapter(decision_curve(truth, np.full(len(truth), 0.3), patients)).lead
+    assert "At no risk" in decision_section(decision_curve(truth, np.full(len(truth), 0.3), patients)).lead
 
 
 def test_one_class_has_no_curve_and_says_why():
-    with pytest.raises(UndefinedFigure, match="no negative case"):
+    with pytest.raises(UndefinedEstimate, match="no negative case"):
         decision_curve(np.ones(20), np.linspace(0, 1, 20), np.arange(20))
-    assert "no negative case" in decision_chapter(None, "no negative case").lead
+    assert "no negative case" in decision_section(None, "no negative case").lead
     assert decision_json(None, "no negative case") == {"decision_curve": {"reason": "no negative case"}}
 
 
@@ -50,7 +50,7 @@ def test_few_patients_have_a_curve_without_intervals():
     truth, scores, _ = cases(40)
     curve = decision_curve(truth, scores, np.arange(40) % 5)
     assert curve.low is None
-    page = decision_chapter(curve)
+    page = decision_section(curve)
     assert "too few patients" in page.lead
     assert page.tables[0].rows[0][1].reason == "too few patients for an interval"
     assert decision_json(curve)["decision_curve"]["low"] is None

@@ -9,27 +9,27 @@ from sklearn import metrics as reference
 
 from lungscope.errors import ConfigError, DataError
 from lungscope.evaluation.evaluate import Evaluation, ModelReference, evaluate, evaluation_json
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
 MODEL = ModelReference("ab" * 32, "default", "onnxruntime", "fp32")
-HALF = OperatingPoint("half", "0.5", 0.5, Figure(0.9), Figure(0.8))
+HALF = OperatingPoint("half", "0.5", 0.5, Estimate(0.9), Estimate(0.8))
 CLASSES = ("NORMAL", "PNEUMONIA")
-FIGURES = ("auroc", "average_precision", "accuracy", "balanced_accuracy", "brier", "ece", "suspicion_auroc")
+FIGURES = ("auroc", "average_precision", "accuracy", "balanced_accuracy", "brier", "ece", "p_abnormal_auroc")
 
 
 def patients(n: int) -> list[str]:
     return [f"p{i}" for i in range(n)]
 
 
-def columns(suspicion: Any) -> np.ndarray:
-    return np.column_stack([1 - np.asarray(suspicion), suspicion])
+def columns(p_abnormal: Any) -> np.ndarray:
+    return np.column_stack([1 - np.asarray(p_abnormal), p_abnormal])
 
 
 def test_figures_of_two_classes_are_scikit_learns(two) -> None:
     found, score, decided = two.evaluation(), two.probabilities[:, 1], two.probabilities.argmax(1)
     assert found.auroc.value == pytest.approx(reference.roc_auc_score(two.labels, score))
-    assert found.suspicion_auroc == found.auroc
+    assert found.p_abnormal_auroc == found.auroc
     assert found.average_precision.value == pytest.approx(
         reference.average_precision_score(two.labels, score)
     )
@@ -51,7 +51,7 @@ def test_figures_of_three_classes_are_scikit_learns(three) -> None:
     assert found.auroc.value == pytest.approx(
         reference.roc_auc_score(three.labels, shares, multi_class="ovr"), abs=1e-6
     )
-    assert found.suspicion_auroc.value == pytest.approx(
+    assert found.p_abnormal_auroc.value == pytest.approx(
         reference.roc_auc_score(three.labels > 0, -shares[:, 0]), abs=1e-6
     )
     assert found.balanced_accuracy.value == pytest.approx(
@@ -70,26 +70,26 @@ def test_figures_of_three_classes_are_scikit_learns(three) -> None:
 def test_an_operating_point_calls_what_reaches_its_threshold(two) -> None:
     for each in two.evaluation().operating_points:
         called = two.probabilities[:, 1] >= np.float32(each.point.threshold)
-        assert each.figures.sensitivity.value == pytest.approx(reference.recall_score(two.labels, called))
-        assert each.figures.specificity.value == pytest.approx(
+        assert each.estimates.sensitivity.value == pytest.approx(reference.recall_score(two.labels, called))
+        assert each.estimates.specificity.value == pytest.approx(
             reference.recall_score(two.labels, called, pos_label=0)
         )
-        assert each.figures.ppv.value == pytest.approx(reference.precision_score(two.labels, called))
-        assert each.figures.f1.value == pytest.approx(reference.f1_score(two.labels, called))
+        assert each.estimates.ppv.value == pytest.approx(reference.precision_score(two.labels, called))
+        assert each.estimates.f1.value == pytest.approx(reference.f1_score(two.labels, called))
         assert each.confusion.tolist() == reference.confusion_matrix(two.labels, called).tolist()
 
 
 def test_with_three_classes_a_flagged_case_gets_its_likeliest_disease(three) -> None:
     for each in three.evaluation().operating_points:
-        suspicion = 1 - three.probabilities[:, 0].astype(np.float64)
+        p_abnormal = 1 - three.probabilities[:, 0].astype(np.float64)
         likeliest = np.where(three.probabilities[:, 1] >= three.probabilities[:, 2], 1, 2)
-        finding = np.where(suspicion >= each.point.threshold, likeliest, 0)
+        finding = np.where(p_abnormal >= each.point.threshold, likeliest, 0)
         assert each.confusion.tolist() == reference.confusion_matrix(three.labels, finding).tolist()
 
 
 def test_predictive_values_at_an_entered_prevalence_follow_bayes(two) -> None:
     (point, *_) = two.evaluation(prevalence=0.02).operating_points
-    sensitivity, specificity = point.figures.sensitivity.value, point.figures.specificity.value
+    sensitivity, specificity = point.estimates.sensitivity.value, point.estimates.specificity.value
     ppv = sensitivity * 0.02 / (sensitivity * 0.02 + (1 - specificity) * 0.98)
     npv = specificity * 0.98 / (specificity * 0.98 + (1 - sensitivity) * 0.02)
     assert point.ppv_expected.value == pytest.approx(ppv)
@@ -101,8 +101,8 @@ def test_predictive_values_at_an_entered_prevalence_follow_bayes(two) -> None:
 def test_every_interval_holds_its_value(two) -> None:
     found = two.evaluation()
     for name in FIGURES:
-        figure = getattr(found, name)
-        assert figure.low <= figure.value <= figure.high, name
+        estimate = getattr(found, name)
+        assert estimate.low <= estimate.value <= estimate.high, name
 
 
 def test_intervals_widen_when_every_patient_has_four_images() -> None:
@@ -122,13 +122,16 @@ def test_one_class_only_leaves_figures_undefined_with_a_reason() -> None:
     found = evaluate(
         np.zeros(40, int), columns(np.linspace(0.1, 0.9, 40)), patients(40), CLASSES, [HALF], prevalence=0.1
     )
-    for figure in (found.auroc, found.average_precision, found.balanced_accuracy):
-        assert (figure.value, figure.low, figure.reason) == (None, None, "no case is PNEUMONIA")
+    for estimate in (found.auroc, found.average_precision, found.balanced_accuracy):
+        assert (estimate.value, estimate.low, estimate.reason) == (None, None, "no case is PNEUMONIA")
     assert found.recalibration.slope.value is None
     assert found.curves.roc is None
     (point,) = found.operating_points
-    assert (point.figures.sensitivity.value, point.figures.sensitivity.reason) == (None, "no positive case")
-    assert point.figures.specificity.value is not None
+    assert (point.estimates.sensitivity.value, point.estimates.sensitivity.reason) == (
+        None,
+        "no positive case",
+    )
+    assert point.estimates.specificity.value is not None
     assert (point.ppv_expected.value, point.ppv_expected.reason) == (None, "no case is other than NORMAL")
 
 
@@ -136,10 +139,10 @@ def test_constant_scores_rank_nothing_and_are_not_called_chance() -> None:
     found = evaluate(
         np.arange(40) % 2, columns(np.full(40, 0.7)), patients(40), CLASSES, [HALF], prevalence=0.1
     )
-    for figure in (found.auroc, found.average_precision, found.suspicion_auroc):
-        assert (figure.value, figure.reason) == (None, "every case has the same score")
+    for estimate in (found.auroc, found.average_precision, found.p_abnormal_auroc):
+        assert (estimate.value, estimate.reason) == (None, "every case has the same score")
     (point,) = found.operating_points
-    assert (point.figures.npv.value, point.figures.npv.reason) == (None, "no case was called negative")
+    assert (point.estimates.npv.value, point.estimates.npv.reason) == (None, "no case was called negative")
     assert (point.npv_expected.value, point.npv_expected.reason) == (None, "no case was called negative")
     assert found.curves.reason == "every case has the same score"
 
@@ -161,14 +164,14 @@ def test_a_class_without_cases_makes_the_mean_undefined_and_names_itself(three) 
     found = evaluate(three.labels[chosen], three.probabilities[chosen], names, three.classes, [HALF])
     assert (found.auroc.value, found.auroc.reason) == (None, "no case is VIRAL")
     assert (found.balanced_accuracy.value, found.balanced_accuracy.reason) == (None, "no case is VIRAL")
-    assert found.suspicion_auroc.value is not None
+    assert found.p_abnormal_auroc.value is not None
     assert found.per_class[1].auroc.value is not None
 
 
 def test_without_a_reference_class_there_is_no_suspicion(three) -> None:
     found = evaluate(three.labels, three.probabilities, three.patients, ("BACTERIAL", "FUNGAL", "VIRAL"), [])
-    for figure in (found.prevalence, found.suspicion_auroc, found.recalibration.slope):
-        assert (figure.value, figure.reason) == (None, "no class is the reference")
+    for estimate in (found.prevalence, found.p_abnormal_auroc, found.recalibration.slope):
+        assert (estimate.value, estimate.reason) == (None, "no class is the reference")
     assert found.curves is None
     assert found.auroc.value is not None
 
@@ -180,7 +183,7 @@ def document(found: Evaluation) -> dict[str, Any]:
 def test_the_format_of_the_json_is_stable(two) -> None:
     content = document(two.evaluation(prevalence=0.1))
     assert list(content) == [
-        "format", "n", "classes", "support", "prevalence", "auroc", "average_precision", "suspicion_auroc", "accuracy",
+        "format", "n", "classes", "support", "prevalence", "auroc", "average_precision", "p_abnormal_auroc", "accuracy",
         "balanced_accuracy", "brier", "ece", "calibration_slope", "calibration_intercept",
         "calibration_in_the_large", "operating_points", "expected_prevalence", "confusion_matrix", "per_class", "model",
         "data",

@@ -13,21 +13,21 @@ from lungscope.evaluation import out_of_distribution as strangers
 from lungscope.evaluation.input_check import (
     COMMON,
     RATES,
-    GateFigures,
-    abstention_chapter,
-    abstention_json,
-    measure_gate,
+    InputCheckEstimates,
+    input_check_json,
+    input_check_section,
+    measure_input_check,
     measure_sets,
 )
 from lungscope.inference.predictor import Predictions, Predictor
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
 
 @pytest.fixture(scope="module")
-def predictor(gated: Path) -> Predictor:
-    return Predictor(load_bundle(gated))
+def predictor(checked_model: Path) -> Predictor:
+    return Predictor(load_bundle(checked_model))
 
 
 @pytest.fixture(scope="module")
@@ -57,22 +57,22 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def figures(predictor, chosen, pixels, predictions, others) -> GateFigures:
-    found = measure_gate(predictor, chosen, pixels, predictions, [others])
+def estimates(predictor, chosen, pixels, predictions, others) -> InputCheckEstimates:
+    found = measure_input_check(predictor, chosen, pixels, predictions, [others])
     assert found is not None
     return found
 
 
-def test_coverage_is_the_share_of_images_that_pass(predictor, predictions, figures) -> None:
-    gate = predictor.card.gate
-    upright = 1 - predictions.checks[:, 0] <= gate.doubt
-    passed = (predictions.distances <= gate.limit(COMMON)) & upright
-    assert figures.assessed_common.value == pytest.approx(passed.mean())
-    assert figures.assessed_common.low < figures.assessed_common.value
+def test_coverage_is_the_share_of_images_that_pass(predictor, predictions, estimates) -> None:
+    input_check = predictor.card.input_check
+    upright = 1 - predictions.checks[:, 0] <= input_check.doubt
+    passed = (predictions.distances <= input_check.limit(COMMON)) & upright
+    assert estimates.assessed_common.value == pytest.approx(passed.mean())
+    assert estimates.assessed_common.low < estimates.assessed_common.value
 
 
-def test_every_kind_is_measured(figures, others) -> None:
-    kinds = {each.kind: each for each in figures.detections}
+def test_every_kind_is_measured(estimates, others) -> None:
+    kinds = {each.kind: each for each in estimates.detections}
     assert list(kinds) == [
         "photographs and other pictures", "CT and MR slices", "noise", "blank", "radiographs upside down",
         "radiographs turned to the left", "radiographs turned to the right", "radiographs inverted",
@@ -90,38 +90,38 @@ def test_sets_are_measured_for_each_class(predictor, chosen, predictions) -> Non
     assert [each.error_rate for each in found] == list(RATES)
     for each in found:
         sets = predictor.card.conformal.sets(predictions.probabilities, each.error_rate)
-        for k, figure in enumerate(each.missed):
-            assert figure.value == pytest.approx(1 - sets[chosen.labels == k, k].mean())
+        for k, estimate in enumerate(each.missed):
+            assert estimate.value == pytest.approx(1 - sets[chosen.labels == k, k].mean())
         # Measured on the very images they were fitted to, no class can be missed more often.
-        assert all(figure.value <= each.error_rate for figure in each.missed)
+        assert all(estimate.value <= each.error_rate for estimate in each.missed)
 
 
-def test_the_document_holds_what_the_chapter_shows(figures, predictor, chosen, predictions) -> None:
+def test_the_document_holds_what_the_section_shows(estimates, predictor, chosen, predictions) -> None:
     sets = measure_sets(predictor, chosen, predictions)
-    document = abstention_json(figures, sets, CLASSES)
-    chapter = abstention_chapter(figures, sets, CLASSES)
-    assert document["gate"]["coverage"] == 0.95
-    assert len(document["gate"]["detections"]) == len(chapter.tables[1].rows)
+    document = input_check_json(estimates, sets, CLASSES)
+    section = input_check_section(estimates, sets, CLASSES)
+    assert document["input_check"]["coverage"] == 0.95
+    assert len(document["input_check"]["detections"]) == len(section.tables[1].rows)
     assert [each["error_rate"] for each in document["prediction_sets"]] == list(RATES)
-    for table in chapter.tables:
+    for table in section.tables:
         assert {len(row) for row in table.rows} == {len(table.header)}
 
 
 def test_a_model_without_a_gate_says_so(model, chosen, pixels, predictions) -> None:
     old = Predictor(load_bundle(model))
-    assert measure_gate(old, chosen, pixels, old.predict(pixels)) is None
+    assert measure_input_check(old, chosen, pixels, old.predict(pixels)) is None
     assert measure_sets(old, chosen, predictions) == ()
-    assert abstention_json(None, (), CLASSES) == {"gate": None, "prediction_sets": []}
-    assert "has no gate" in abstention_chapter(None, (), CLASSES).lead
+    assert input_check_json(None, (), CLASSES) == {"input_check": None, "prediction_sets": []}
+    assert "has no input check" in input_check_section(None, (), CLASSES).lead
 
 
-def test_far_fewer_assessed_than_planned_is_a_warning(figures) -> None:
+def test_far_fewer_assessed_than_planned_is_a_warning(estimates) -> None:
     from dataclasses import replace
 
-    short = replace(figures, assessed=Figure(0.6, 0.5, 0.7))
-    assert "Look at some that were declined" in abstention_chapter(short, (), CLASSES).warnings[0]
-    fine = replace(figures, assessed=Figure(0.94, 0.9, 0.97), notes=())
-    assert abstention_chapter(fine, (), CLASSES).warnings == ()
+    short = replace(estimates, assessed=Estimate(0.6, 0.5, 0.7))
+    assert "Look at some that were declined" in input_check_section(short, (), CLASSES).warnings[0]
+    fine = replace(estimates, assessed=Estimate(0.94, 0.9, 0.97), notes=())
+    assert input_check_section(fine, (), CLASSES).warnings == ()
 
 
 def test_pictures_that_are_not_installed_are_left_out_with_a_note(monkeypatch) -> None:
@@ -135,13 +135,13 @@ def test_nothing_installed_is_an_undefined_figure(
     monkeypatch, predictor, chosen, pixels, predictions
 ) -> None:
     monkeypatch.setattr(strangers, "find_spec", lambda name: None)
-    found = measure_gate(predictor, chosen, pixels, predictions)
-    assert found.detections[0].declined == Figure(None, reason="no such picture is installed")
+    found = measure_input_check(predictor, chosen, pixels, predictions)
+    assert found.detections[0].declined == Estimate(None, reason="no such picture is installed")
 
 
 def test_a_folder_without_images_names_the_remedy(tmp_path) -> None:
-    with pytest.raises(ManifestError, match=r"--far .* Name a folder of other images"):
-        strangers.far(tmp_path, 64)
+    with pytest.raises(ManifestError, match=r"--ood .* Name a folder of other images"):
+        strangers.out_of_distribution(tmp_path, 64)
 
 
 def test_turning_is_what_it_says() -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from lungscope.evaluation.comparison import Contestant
-from lungscope.evaluation.learning_curve import learning_chapter, learning_csv, learning_point
+from lungscope.evaluation.comparison import Candidate
+from lungscope.evaluation.learning_curve import learning_csv, learning_point, learning_section
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
@@ -20,12 +20,12 @@ def point(fraction, gain, seeds=2, n=200):
     for _ in range(seeds):
         p = 1 / (1 + np.exp(-rng.normal(gain * (labels - 0.5), 1)))
         columns.append(np.column_stack([1 - p, p]))
-    contestant = Contestant("default", tuple(range(seeds)), tuple(columns))
+    candidate = Candidate("default", tuple(range(seeds)), tuple(columns))
     size = round(1000 * fraction)
     return (
         labels,
         columns,
-        learning_point(contestant, fraction, (size, size // 2), labels, np.arange(n), CLASSES),
+        learning_point(candidate, fraction, (size, size // 2), labels, np.arange(n), CLASSES),
     )
 
 
@@ -38,20 +38,20 @@ def test_the_auroc_is_the_mean_over_seeds() -> None:
     assert found.auroc.low < found.auroc.value < found.auroc.high
 
 
-def test_the_chapter_tells_what_the_last_step_brought() -> None:
+def test_the_section_tells_what_the_last_step_brought() -> None:
     points = [point(0.25, 1.0)[2], point(1.0, 3.0)[2]]
-    chapter = learning_chapter(points)
-    assert "From 250 to 1,000 images default gained" in chapter.lead
-    assert [row[2] for row in chapter.tables[0].rows] == ["250", "1,000"]
-    assert 'role="img"' in chapter.plots[0].picture
+    section = learning_section(points)
+    assert "From 250 to 1,000 images default gained" in section.lead
+    assert [row[2] for row in section.tables[0].rows] == ["250", "1,000"]
+    assert 'role="img"' in section.plots[0].picture
 
 
 def test_the_table_has_every_point_and_an_undefined_auroc_has_its_reason() -> None:
     labels = np.ones(30, int)
     flat = np.full((30, 2), 0.5)
-    missing = learning_point(Contestant("a,b", (0,), (flat,)), 1.0, (9, 5), labels, np.arange(30), CLASSES)
+    missing = learning_point(Candidate("a,b", (0,), (flat,)), 1.0, (9, 5), labels, np.arange(30), CLASSES)
     rows = list(csv.DictReader(io.StringIO(learning_csv([point(0.5, 2.0)[2], missing]))))
     assert float(rows[0]["auroc_low"]) < float(rows[0]["auroc"])
     assert (rows[1]["method"], rows[1]["auroc"]) == ("a,b", "")
     assert "every case is PNEUMONIA" in rows[1]["reason"]
-    assert learning_chapter([missing]).plots == ()
+    assert learning_section([missing]).plots == ()

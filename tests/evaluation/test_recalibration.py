@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lungscope.evaluation.recalibration import recalibration_figures
+from lungscope.evaluation.recalibration import recalibration_estimates
 from lungscope.stats.calibration import calibration_slope_intercept
 
 
@@ -17,7 +17,7 @@ def cases(n_patients: int, images: int, seed: int = 0):
 
 
 def widths(positive, probabilities, patients) -> np.ndarray:
-    found = recalibration_figures(positive, probabilities, patients)
+    found = recalibration_estimates(positive, probabilities, patients)
     return np.array([each.high - each.low for each in (found.slope, found.intercept, found.in_the_large)])
 
 
@@ -49,22 +49,22 @@ def test_the_interval_in_the_large_is_the_textbook_one_for_constant_odds() -> No
     rng = np.random.default_rng(2)
     positive = rng.random(4000) < 0.3
     probabilities = np.clip(0.3 + rng.normal(0, 1e-6, 4000), 0, 1)
-    large = recalibration_figures(positive, probabilities, [str(i) for i in range(4000)]).in_the_large
+    large = recalibration_estimates(positive, probabilities, [str(i) for i in range(4000)]).in_the_large
     share = positive.mean()
     assert (large.high - large.low) / 2 == pytest.approx(1.96 / np.sqrt(4000 * share * (1 - share)), rel=2e-3)
 
 
 def test_a_true_slope_of_one_is_inside_the_interval_and_an_extreme_score_is_below_one() -> None:
     positive, probabilities, patients = cases(800, 1, seed=3)
-    honest = recalibration_figures(positive, probabilities, patients).slope
+    honest = recalibration_estimates(positive, probabilities, patients).slope
     assert honest.low < 1 < honest.high
     odds = 3 * np.log(probabilities / (1 - probabilities))
-    assert recalibration_figures(positive, 1 / (1 + np.exp(-odds)), patients).slope.high < 1
+    assert recalibration_estimates(positive, 1 / (1 + np.exp(-odds)), patients).slope.high < 1
 
 
 def test_one_class_is_undefined_and_few_patients_have_no_interval() -> None:
-    none = recalibration_figures(np.zeros(20, bool), np.linspace(0.1, 0.9, 20), [str(i) for i in range(20)])
+    none = recalibration_estimates(np.zeros(20, bool), np.linspace(0.1, 0.9, 20), [str(i) for i in range(20)])
     assert (none.slope.value, none.slope.reason) == (None, "no positive case among 20")
-    few = recalibration_figures(np.array([0, 1, 0, 1], bool), np.array([0.2, 0.4, 0.6, 0.8]), list("abcd"))
+    few = recalibration_estimates(np.array([0, 1, 0, 1], bool), np.array([0.2, 0.4, 0.6, 0.8]), list("abcd"))
     assert few.slope.value is not None
     assert (few.slope.low, few.slope.reason) == (None, "no interval: fewer than 10 patients")

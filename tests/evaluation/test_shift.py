@@ -7,21 +7,21 @@ import pytest
 
 from lungscope.bundle.validation_summary import Validation, summarise
 from lungscope.evaluation.evaluate import evaluate
-from lungscope.evaluation.shift import measure_shift, shift_chapter, shift_json
+from lungscope.evaluation.shift import measure_shift, shift_json, shift_section
 from lungscope.evaluation.validation import validation_outcome
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
 CLASSES = ("NORMAL", "PNEUMONIA")
-POINT = OperatingPoint("half", "0.5", 0.5, Figure(0.9), Figure(0.9))
+POINT = OperatingPoint("half", "0.5", 0.5, Estimate(0.9), Estimate(0.9))
 
 
 def draw(n, *, share=0.5, gain=2.5, seed=0):
     rng = np.random.default_rng(seed)
     labels = (rng.random(n) < share).astype(int)
     score = rng.normal(gain * labels, 1)
-    suspicion = 1 / (1 + np.exp(-(2.5 * score - 2.5**2 / 2)))
-    return labels, np.column_stack([1 - suspicion, suspicion]), rng.normal(0, 1, (n, 64)).astype(np.float32)
+    p_abnormal = 1 / (1 + np.exp(-(2.5 * score - 2.5**2 / 2)))
+    return labels, np.column_stack([1 - p_abnormal, p_abnormal]), rng.normal(0, 1, (n, 64)).astype(np.float32)
 
 
 def validation(n=800):
@@ -41,7 +41,7 @@ def test_more_of_the_same_gives_no_warning():
     assert shift.warnings == ()
     assert shift.embedding < 3 * shift.by_chance
     assert shift.stability < 0.1
-    assert "Nothing stands out" in shift_chapter(shift).lead
+    assert "Nothing stands out" in shift_section(shift).lead
 
 
 def test_a_model_at_chance_is_told_in_plain_words():

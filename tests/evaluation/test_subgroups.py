@@ -7,11 +7,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from lungscope.evaluation.cases import check_cases
-from lungscope.evaluation.subgroups import measure_subgroups, subgroups_chapter, subgroups_json
-from lungscope.stats.metrics import Figure
+from lungscope.evaluation.subgroups import measure_subgroups, subgroups_json, subgroups_section
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
-POINT = OperatingPoint("half", "0.5", 0.5, Figure(0.9), Figure(0.9))
+POINT = OperatingPoint("half", "0.5", 0.5, Estimate(0.9), Estimate(0.9))
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def world():
     site = np.where(rng.random(n) < 0.5, "A", "B")
     site[:30] = "C"
     gain = np.where(site == "B", 0.5, 1.5)
-    suspicion = 1 / (1 + np.exp(-rng.normal(gain * (labels - 0.5) * 2, 1)))
-    columns = np.column_stack([1 - suspicion, suspicion])
+    p_abnormal = 1 / (1 + np.exp(-rng.normal(gain * (labels - 0.5) * 2, 1)))
+    columns = np.column_stack([1 - p_abnormal, p_abnormal])
     cases = check_cases(labels, columns, [f"p{i}" for i in range(n)], ("NORMAL", "PNEUMONIA"))
     sex = np.where(rng.random(n) < 0.5, "F", "M")
     extra = {"site": tuple(site), "sex": tuple(sex), "remark": tuple(f"r{i}" for i in range(n))}
@@ -36,8 +36,8 @@ def test_figures_are_those_of_the_group_alone(world):
     rows = np.array(extra["site"]) == "B"
     group = next(each for each in found.groupings[0].groups if each.name == "B")
     assert group.n == rows.sum()
-    assert group.auroc.value == pytest.approx(roc_auc_score(cases.labels[rows], cases.suspicion[rows]))
-    called = cases.suspicion[rows] >= 0.5
+    assert group.auroc.value == pytest.approx(roc_auc_score(cases.labels[rows], cases.p_abnormal[rows]))
+    called = cases.p_abnormal[rows] >= 0.5
     assert group.sensitivity.value == pytest.approx(called[cases.labels[rows] == 1].mean())
     assert group.specificity.value == pytest.approx((~called)[cases.labels[rows] == 0].mean())
 
@@ -45,7 +45,7 @@ def test_figures_are_those_of_the_group_alone(world):
 def test_a_real_gap_is_found_and_a_chance_one_is_not(world):
     *_, found = world
     site, sex = found.groupings
-    assert {each.figure for each in site.differences if each.corrected < 0.001} >= {"auroc", "sensitivity"}
+    assert {each.estimate for each in site.differences if each.corrected < 0.001} >= {"auroc", "sensitivity"}
     assert (site.differences[0].higher, site.differences[0].lower) == ("A", "B")
     assert min(each.corrected for each in sex.differences) > 0.05
     # Corrected for six tests: two columns, three figures.
@@ -58,16 +58,16 @@ def test_small_groups_are_shown_but_not_compared(world):
     small = next(each for each in found.groupings[0].groups if each.name == "C")
     assert small.small
     assert all("C" not in (each.higher, each.lower) for each in found.groupings[0].differences)
-    rows = subgroups_chapter(found).tables[0].rows
+    rows = subgroups_section(found).tables[0].rows
     assert [row[0] for row in rows] == ["A", "B", "C (small)"]
 
 
 def test_columns_that_give_no_groups_are_named_with_the_reason(world):
     *_, found = world
     assert found.refused[0].startswith("Column remark has 600 different values")
-    chapter = subgroups_chapter(found)
-    assert any("differs by site" in warning for warning in chapter.warnings)
-    assert not any("r17" in warning for warning in chapter.warnings)
+    section = subgroups_section(found)
+    assert any("differs by site" in warning for warning in section.warnings)
+    assert not any("r17" in warning for warning in section.warnings)
 
 
 def test_json_holds_the_groups_the_gaps_and_what_was_refused(world):
@@ -80,8 +80,8 @@ def test_json_holds_the_groups_the_gaps_and_what_was_refused(world):
 
 def test_a_group_of_one_class_has_reasons_in_place_of_figures():
     labels = np.array([0] * 20 + [1] * 20 + [1] * 20)
-    suspicion = np.linspace(0.1, 0.9, 60)
-    cases = check_cases(labels, np.column_stack([1 - suspicion, suspicion]), np.arange(60), ("N", "P"))
+    p_abnormal = np.linspace(0.1, 0.9, 60)
+    cases = check_cases(labels, np.column_stack([1 - p_abnormal, p_abnormal]), np.arange(60), ("N", "P"))
     found = measure_subgroups(cases, {"site": ("A",) * 40 + ("B",) * 20}, POINT)
     group = found.groupings[0].groups[1]
     assert (group.auroc.value, group.specificity.value) == (None, None)

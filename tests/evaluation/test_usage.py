@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lungscope.bundle.bundle import Bundle, load_bundle
-from lungscope.evaluation.usage import again, count_evaluation, evaluations
+from lungscope.evaluation.usage import count_evaluation, evaluations, repeated_evaluation_warning
 
 
 @pytest.fixture
@@ -40,5 +40,5 @@ def test_a_folder_that_cannot_be_written_is_no_hindrance(bundle: Bundle) -> None
 
 
 def test_only_repeated_looks_are_told() -> None:
-    assert again(0) == again(1) == ()
-    assert "evaluated 4 times on these images" in again(4)[0]
+    assert repeated_evaluation_warning(0) == repeated_evaluation_warning(1) == ()
+    assert "evaluated 4 times on these images" in repeated_evaluation_warning(4)[0]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from lungscope.bundle.bundle import Calibration, Card, load_bundle, seal_bundle
+from lungscope.bundle.bundle import Calibration, Card, bundle_bytes, load_bundle
 from lungscope.cli.app import main
 from lungscope.config.settings import ImageSettings, NetworkSettings
 from lungscope.data.manifest import read_manifest, write_csv
@@ -43,7 +43,7 @@ def write_run(
     )  # fmt: skip
     folder.mkdir(parents=True)
     graph = build_graph(network, export_backbone(network, size), calibration)
-    (folder / "model.onnx").write_bytes(seal_bundle(graph, card))
+    (folder / "model.onnx").write_bytes(bundle_bytes(graph, card))
     (folder / "recipe.toml").write_text(card.recipe)
     write_csv(manifest, folder / "manifest.csv")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tomli_w
 
-from lungscope.bundle.bundle import Calibration, Card, load_bundle, reseal
+from lungscope.bundle.bundle import Calibration, Card, load_bundle, replace_card
 from lungscope.bundle.export_record import Export
 from lungscope.bundle.provenance import Statement
 from lungscope.cli.app import main
@@ -18,14 +18,14 @@ from lungscope.data.dataset import load
 from lungscope.data.manifest import read_manifest, write_csv
 from lungscope.errors import BundleError, ConfigError, LungscopeError, OutputError
 from lungscope.experiments.evaluate_run import evaluate_bundle
-from lungscope.experiments.release import Making, check_fit, release
+from lungscope.experiments.release import Provenance, check_fit, release_model
 from lungscope.stats.candidate import Candidate
 
 TUNED = 'name = "test"\n[finetune]\nepochs = 3\n'
 SAID = Statement(
     trained_on="noise", images="Images were drawn.", licence="Free to take.", attribution="Nobody was asked."
 )
-MAKING = Making("lungscope train DATA --out RUN", "one pencil")
+MAKING = Provenance("lungscope train DATA --out RUN", "one pencil")
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def cache(tmp_path_factory, monkeypatch) -> None:
     monkeypatch.setenv("LUNGSCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
-def write_run(folder: Path, gated: Path, pictures: list[Path]) -> Path:
+def write_run(folder: Path, checked_model: Path, pictures: list[Path]) -> Path:
     """A run whose model may be passed on, with its evaluation."""
     for i, picture in enumerate(pictures):
         place = folder / "data" / ("NORMAL", "PNEUMONIA")[i % 2] / picture.name
@@ -45,8 +45,8 @@ def write_run(folder: Path, gated: Path, pictures: list[Path]) -> Path:
     run.mkdir()
     write_csv(manifest, run / "manifest.csv")
     (run / "recipe.toml").write_text(TUNED)
-    bundle = load_bundle(gated)
-    (run / "model.onnx").write_bytes(reseal(bundle, fit_card(bundle.card, manifest.fingerprint())))
+    bundle = load_bundle(checked_model)
+    (run / "model.onnx").write_bytes(replace_card(bundle, fit_card(bundle.card, manifest.fingerprint())))
     evaluate(run)
     return run
 
@@ -65,8 +65,8 @@ def evaluate(run: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, gated: Path, pictures: list[Path]) -> Path:
-    return write_run(tmp_path_factory.mktemp("release"), gated, pictures)
+def made(tmp_path_factory, checked_model: Path, pictures: list[Path]) -> Path:
+    return write_run(tmp_path_factory.mktemp("release"), checked_model, pictures)
 
 
 @pytest.fixture
@@ -80,27 +80,27 @@ def run(made: Path, tmp_path: Path) -> Path:
 def released(made: Path, tmp_path_factory) -> Path:
     """A folder with model and card."""
     out, far = tmp_path_factory.mktemp("released"), made.parent / "data"
-    done = release(made, out, SAID, MAKING, far=[far])
+    done = release_model(made, out, SAID, MAKING, ood=[far])
     assert done.bundle.path == out / "model.onnx"
-    assert "harms" in done.unsaid
+    assert "harms" in done.missing_statements
     return out
 
 
 def changed(run: Path, **fields: object) -> Path:
     bundle = load_bundle(run)
-    (run / "model.onnx").write_bytes(reseal(bundle, replace(bundle.card, **fields)))
+    (run / "model.onnx").write_bytes(replace_card(bundle, replace(bundle.card, **fields)))
     return run
 
 
 def test_the_graph_is_the_runs_and_the_statement_is_inside(made: Path, released: Path) -> None:
     ours, theirs = load_bundle(made), load_bundle(released)
     assert theirs.card.statement == SAID
-    assert reseal(theirs, ours.card) == ours.graph
+    assert replace_card(theirs, ours.card) == ours.graph
 
 
 def test_the_card_tells_what_was_said_and_what_was_measured_on_this_file(released: Path, made: Path) -> None:
     text = (released / "card.md").read_text()
-    bundle, figures = load_bundle(released), json.loads((made / "evaluation.json").read_text())
+    bundle, estimates = load_bundle(released), json.loads((made / "evaluation.json").read_text())
     assert bundle.sha256 in text
     assert f"{len(bundle.graph):,} bytes" in text
     for said in (
@@ -111,7 +111,7 @@ def test_the_card_tells_what_was_said_and_what_was_measured_on_this_file(release
         "one pencil",
     ):
         assert said in text
-    assert f"| AUROC | {figures['auroc']['value']:.3f}" in text
+    assert f"| AUROC | {estimates['auroc']['value']:.3f}" in text
     assert "| half | 0.500 |" in text
     assert "held out from the same data" in text
     assert "Evaluations of that model on the images held out: 1." in text
@@ -121,7 +121,7 @@ def test_the_card_tells_what_was_said_and_what_was_measured_on_this_file(release
 def test_the_card_stands_without_a_report(released: Path) -> None:
     text = (released / "card.md").read_text()
     assert "report.html" not in text
-    assert "| other data: data | 41 |" in text  # a table of the report, the second of its chapter
+    assert "| other data: data | 41 |" in text  # a table of the report, the second of its section
     assert "that licence does not cover the model" not in text
     assert "**A person must supply this:** known harms" in text
     assert "**A person must supply this:** the licence of this model" not in text
@@ -134,9 +134,9 @@ def test_making_it_is_no_further_look_at_the_test_images(made: Path, released: P
 def test_a_former_one_is_replaced_only_by_force(made: Path, released: Path, tmp_path: Path) -> None:
     shutil.copytree(released, tmp_path / "out")
     with pytest.raises(OutputError, match=r"model.onnx: exists already.*--force"):
-        release(made, tmp_path / "out", SAID, MAKING)
+        release_model(made, tmp_path / "out", SAID, MAKING)
     other = replace(SAID, licence="Ask first.")
-    done = release(made, tmp_path / "out", other, MAKING, force=True)
+    done = release_model(made, tmp_path / "out", other, MAKING, force=True)
     assert done.bundle.card.statement == other
     assert done.bundle.sha256 in done.card.read_text()
 
@@ -153,7 +153,7 @@ def test_a_former_one_is_replaced_only_by_force(made: Path, released: Path, tmp_
 def test_weights_of_somebody_else_are_refused(run: Path, tmp_path: Path, recipe: dict, message: str) -> None:
     changed(run, recipe=tomli_w.dumps(recipe))
     with pytest.raises(BundleError, match=message):
-        release(run, tmp_path / "out", SAID, MAKING)
+        release_model(run, tmp_path / "out", SAID, MAKING)
     assert not (tmp_path / "out").exists()
 
 
@@ -162,13 +162,13 @@ def test_weights_of_somebody_else_are_refused(run: Path, tmp_path: Path, recipe:
     [
         ({"calibration": Calibration()}, r"no calibration.*calibration.method=auto"),
         ({"operating_points": ()}, "no operating points"),
-        ({"gate": None}, r"no gate.*gate.enabled=true"),
+        ({"input_check": None}, r"no input check.*input_check.enabled=true"),
         ({"export": Export("onnx", "fp32", "a" * 64, "by hand")}, "an export. Name the run folder"),
     ],
 )
 def test_a_model_that_lacks_a_part_is_refused(run: Path, tmp_path: Path, fields: dict, message: str) -> None:
     with pytest.raises(BundleError, match=message):
-        release(changed(run, **fields), tmp_path / "out", SAID, MAKING)
+        release_model(changed(run, **fields), tmp_path / "out", SAID, MAKING)
 
 
 def test_calibration_that_was_compared_and_left_out_is_one(made: Path) -> None:
@@ -182,14 +182,14 @@ def test_calibration_that_was_compared_and_left_out_is_one(made: Path) -> None:
 def test_a_model_above_ten_megabytes_is_refused(run: Path, tmp_path: Path) -> None:
     said = replace(SAID, patients="x" * 10_000_000)
     with pytest.raises(BundleError, match=r"bytes, and a bundled one 10,000,000 at most"):
-        release(run, tmp_path / "out", said, MAKING)
+        release_model(run, tmp_path / "out", said, MAKING)
 
 
 def test_images_that_are_gone_are_refused(run: Path, tmp_path: Path) -> None:
     lines = (run / "manifest.csv").read_text().splitlines()
     (run / "manifest.csv").write_text("\n".join(lines[:-1]))
     with pytest.raises(BundleError, match=r"manifest.csv: not the table the model was trained with"):
-        release(run, tmp_path / "out", SAID, MAKING)
+        release_model(run, tmp_path / "out", SAID, MAKING)
 
 
 @pytest.mark.parametrize(
@@ -207,14 +207,14 @@ def test_another_evaluation_is_refused(
     path = run / "evaluation.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
     with pytest.raises(BundleError, match=message):
-        release(run, tmp_path / "out", SAID, MAKING)
+        release_model(run, tmp_path / "out", SAID, MAKING)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_run_that_was_never_evaluated_is_refused(run: Path, tmp_path: Path) -> None:
     (run / "evaluation.json").unlink()
     with pytest.raises(LungscopeError, match="no evaluation can be read there"):
-        release(run, tmp_path / "out", SAID, MAKING)
+        release_model(run, tmp_path / "out", SAID, MAKING)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_a_run_that_was_never_evaluated_is_refused(run: Path, tmp_path: Path) ->
 )
 def test_a_making_that_helps_nobody_is_refused(command: str, hardware: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Making(command, hardware)
+        Provenance(command, hardware)
 
 
 def test_the_command_says_what_it_wrote_and_what_is_left_unsaid(
@@ -245,7 +245,7 @@ def test_the_command_says_what_it_wrote_and_what_is_left_unsaid(
         "one pencil",
     ]
     monkeypatch.setattr(
-        sys, "argv", ["lungscope", "bundle", *map(str, [made, "--out", tmp_path, *arguments])]
+        sys, "argv", ["lungscope", "release", *map(str, [made, "--out", tmp_path, *arguments])]
     )
     with pytest.raises(SystemExit) as stopped:
         main()

@@ -14,7 +14,7 @@ from lungscope.errors import ConfigError, DataError, OutputError
 from lungscope.experiments.train_run import train_run
 
 OVERRIDES = [
-    "network.backbone=cnn-4-8", "image.size=32", "head.epochs=4", "head.views=2", "finetune.epochs=4",
+    "network.backbone=cnn-4-8", "image.size=32", "head.epochs=4", "head.augmented_views=2", "finetune.epochs=4",
     "imbalance=oversample",
 ]  # fmt: skip
 

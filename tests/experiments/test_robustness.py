@@ -9,15 +9,15 @@ from PIL import Image
 from lungscope.config.recipe import load_recipe
 from lungscope.data.manifest import read_manifest, write_csv
 from lungscope.errors import ConfigError, ManifestError
-from lungscope.experiments.robustness import stress
+from lungscope.experiments.robustness import measure_robustness
 
-SMALL = ("network.backbone=cnn-4", "image.size=64", "head.epochs=2", "head.views=1")
+SMALL = ("network.backbone=cnn-4", "image.size=64", "head.epochs=2", "head.augmented_views=1")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, model: Path) -> Path:
     """A run folder whose data have two series of normals and one of pneumonia, a third of each held out."""
-    folder, rng = tmp_path_factory.mktemp("stress"), np.random.default_rng(0)
+    folder, rng = tmp_path_factory.mktemp("robustness"), np.random.default_rng(0)
     for label, series, n in (("NORMAL", "IM", 66), ("NORMAL", "NORMAL2-IM", 66), ("PNEUMONIA", "person", 90)):
         (folder / "data" / label).mkdir(parents=True, exist_ok=True)
         for i in range(n):
@@ -42,14 +42,14 @@ def write_recipe(run: Path, *overrides: str) -> None:
 
 
 def test_parts_and_corruptions_are_measured_and_written(run) -> None:
-    found = stress(run, far=run.parent / "data")
+    found = measure_robustness(run, external=run.parent / "data")
     names = [site.name for site in found.held_out.sites]
     assert names[:4] == ["all held-out images", "IM", "NORMAL2-IM", "person-virus"]
     assert len(found.corrupted.sites) == 13
     assert found.left_out is None
-    document = json.loads((run / "stress.json").read_text())
+    document = json.loads((run / "robustness.json").read_text())
     assert document["held_out"]["worst"]["auroc"] in names
-    assert document["far"]["sites"][0]["n"] == 222
+    assert document["ood"]["strata"][0]["n"] == 222
     assert document["split"] == "test"
 
 
@@ -65,7 +65,7 @@ def test_parts_left_out_are_never_seen(run, monkeypatch) -> None:
         return real(features, training, validation)
 
     monkeypatch.setattr(leaveout, "train_without", spy)
-    found = stress(run, leave_out=True, weights="none")
+    found = measure_robustness(run, leave_out=True, weights="none")
     assert found.left_out is not None
     sites = {site.name: site for site in found.left_out.sites}
     assert {"IM", "NORMAL2-IM"} <= set(sites)
@@ -81,9 +81,9 @@ def test_parts_left_out_are_never_seen(run, monkeypatch) -> None:
 def test_a_recipe_that_trains_the_backbone_is_refused(run) -> None:
     write_recipe(run, *SMALL, "finetune.epochs=3")
     with pytest.raises(ConfigError, match=r"finetune.epochs = 3.*leave --leave-out away"):
-        stress(run, leave_out=True, weights="none")
+        measure_robustness(run, leave_out=True, weights="none")
 
 
 def test_a_split_that_is_not_there_is_named(run) -> None:
     with pytest.raises(ManifestError, match="--split 'tets' is unknown"):
-        stress(run, split="tets")
+        measure_robustness(run, split="tets")

@@ -12,7 +12,7 @@ def names(recipe: str, *overrides: str) -> set[str]:
 
 
 def test_the_phases_a_recipe_has_are_searched() -> None:
-    assert {"head.learning_rate", "head.views", "network.hidden"} <= names("default")
+    assert {"head.learning_rate", "head.augmented_views", "network.hidden"} <= names("default")
     assert not any(name.startswith("finetune.") for name in names("default"))
     both = names("default", "finetune.epochs=3")
     assert {"head.learning_rate", "finetune.learning_rate", "finetune.weight_decay"} <= both
@@ -33,8 +33,11 @@ def test_what_is_given_is_not_searched() -> None:
 
 
 def test_augmentation_is_not_searched_where_nothing_is_augmented() -> None:
-    assert not any(name.startswith("augment.") for name in names("default", "head.views=1"))
-    assert any(name.startswith("augment.") for name in names("default", "head.views=1", "finetune.epochs=1"))
+    assert not any(name.startswith("augment.") for name in names("default", "head.augmented_views=1"))
+    assert any(
+        name.startswith("augment.")
+        for name in names("default", "head.augmented_views=1", "finetune.epochs=1")
+    )
 
 
 def test_dropout_after_hidden_layers_keeps_one() -> None:

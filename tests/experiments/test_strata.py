@@ -12,7 +12,7 @@ from lungscope.cli.app import app
 from lungscope.config.recipe import load_recipe
 from lungscope.data.manifest import read_manifest, write_csv
 from lungscope.errors import DataError
-from lungscope.experiments.strata import hidden_sites
+from lungscope.experiments.strata import hidden_strata
 
 RECIPE = load_recipe("default", ("network.backbone=cnn-4", "image.size=64", "head.epochs=2"))
 ODD = range(61, 79)
@@ -37,7 +37,7 @@ def images(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(images: Path):
-    return hidden_sites(images, RECIPE, weights="none")
+    return hidden_strata(images, RECIPE, weights="none")
 
 
 def test_the_run_is_found(found) -> None:
@@ -66,7 +66,7 @@ def test_its_patients_are_held_out_and_others_too(found) -> None:
 
 
 def test_the_table_is_read_back(found, tmp_path) -> None:
-    out = tmp_path / "sites.csv"
+    out = tmp_path / "strata.csv"
     write_csv(found.table, out)
     assert read_manifest(out) == found.table
 
@@ -77,13 +77,13 @@ def test_names_without_numbers_are_refused(tmp_path) -> None:
         for name in ("a", "b"):
             Image.new("L", (64, 64), grey + ord(name)).save(tmp_path / label / f"{name}.png")
     with pytest.raises(DataError, match="no file name has a number"):
-        hidden_sites(tmp_path, RECIPE, weights="none")
+        hidden_strata(tmp_path, RECIPE, weights="none")
 
 
 def test_the_command_tells_what_it_found(images, tmp_path) -> None:
-    out = tmp_path / "sites.csv"
+    out = tmp_path / "strata.csv"
     settings = [f"--set={each}" for each in ("network.backbone=cnn-4", "image.size=64")]
-    arguments = ["sites", str(images), "--out", str(out), "--weights", "none", *settings]
+    arguments = ["strata", str(images), "--out", str(out), "--weights", "none", *settings]
     told = CliRunner().invoke(app, arguments)
     assert told.exit_code == 0, told.output
     assert "IM 6" in told.output
@@ -94,14 +94,14 @@ def test_the_command_tells_what_it_found(images, tmp_path) -> None:
     assert out.read_bytes() == before
     as_json = CliRunner().invoke(app, [*arguments, "--force", "--json"])
     document = json.loads(as_json.stdout[as_json.stdout.index("{") :])
-    assert document["sites"][0]["series"] == "IM"
+    assert document["strata"][0]["series"] == "IM"
     assert sum(document["splits"].values()) == 270
 
 
 def test_where_nothing_is_hidden_that_is_said(tmp_path) -> None:
     images = write_images(tmp_path / "data", range(0))
-    out = tmp_path / "sites.csv"
+    out = tmp_path / "strata.csv"
     settings = [f"--set={each}" for each in ("network.backbone=cnn-4", "image.size=64")]
-    told = CliRunner().invoke(app, ["sites", str(images), "--out", str(out), "--weights", "none", *settings])
+    told = CliRunner().invoke(app, ["strata", str(images), "--out", str(out), "--weights", "none", *settings])
     assert "No run of numbers differs" in told.output
     assert set(read_manifest(out).splits) == {"train", "validation", "test"}

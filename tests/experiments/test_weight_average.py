@@ -14,13 +14,13 @@ from lungscope.cli.app import main
 from lungscope.config.recipe import load_recipe
 from lungscope.errors import BundleError, ConfigError
 from lungscope.experiments.train_run import train_run
-from lungscope.experiments.weight_average import build_soup
+from lungscope.experiments.weight_average import average_weights
 from lungscope.inference.predictor import Predictor
 from lungscope.networks.network import build_network
 
 SETTINGS = (
-    "network.backbone=cnn-4-8", "image.size=32", "head.epochs=2", "head.views=1", "finetune.epochs=2",
-    "finetune.statistics=kept", "finetune.batch=8", "gate.enabled=false", "data.split=predefined",
+    "network.backbone=cnn-4-8", "image.size=32", "head.epochs=2", "head.augmented_views=1", "finetune.epochs=2",
+    "finetune.frozen_batchnorm=true", "finetune.batch=8", "input_check.enabled=false", "data.split=predefined",
 )  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def runs(table: Path, tmp_path_factory, request) -> list[Path]:
 
 
 def test_its_weights_are_the_mean_and_its_graph_computes_with_them(runs, table, tmp_path) -> None:
-    build_soup(runs, tmp_path / "soup")
+    average_weights(runs, tmp_path / "soup")
     members = [load_file(run / "weights.safetensors") for run in runs]
     found = load_file(tmp_path / "soup" / "weights.safetensors")
     assert any(not torch.equal(members[0][name], members[1][name]) for name in found)
@@ -69,16 +69,17 @@ def test_the_command(runs, tmp_path, monkeypatch) -> None:
 def test_trainings_of_other_settings_are_refused(runs, table, tmp_path) -> None:
     other = train(table, tmp_path / "other", "finetune.learning_rate=3e-4")
     with pytest.raises(ConfigError, match=r"differ in finetune.learning_rate.*without --weights"):
-        build_soup([runs[0], other], tmp_path / "out")
+        average_weights([runs[0], other], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_statistics_of_batches_have_no_mean(table, tmp_path) -> None:
     pair = [
-        train(table, tmp_path / str(seed), f"seed={seed}", "finetune.statistics=batch") for seed in (0, 1)
+        train(table, tmp_path / str(seed), f"seed={seed}", "finetune.frozen_batchnorm=false")
+        for seed in (0, 1)
     ]
-    with pytest.raises(ConfigError, match=r"finetune.statistics=kept"):
-        build_soup(pair, tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"finetune.frozen_batchnorm=true"):
+        average_weights(pair, tmp_path / "out")
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut"])
@@ -90,5 +91,5 @@ def test_weights_that_cannot_be_read_are_named(runs, tmp_path, damage: str) -> N
     if damage == "cut":
         path.write_bytes(content[:100])
     with pytest.raises(BundleError, match=r"weights.safetensors: the weights of this run cannot be read"):
-        build_soup([runs[0], tmp_path / "damaged"], tmp_path / "out")
+        average_weights([runs[0], tmp_path / "damaged"], tmp_path / "out")
     assert not (tmp_path / "out").exists()

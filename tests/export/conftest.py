@@ -16,8 +16,8 @@ def table(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path], model:
     from lungscope.inference.predictor import Predictor
 
     pixels = np.stack([read_radiograph(path, size=64).pixels for path in pictures])
-    suspicion = Predictor(load_bundle(model)).predict(pixels).probabilities[:, 1]
-    positive = suspicion > np.median(suspicion)
+    p_abnormal = Predictor(load_bundle(model)).predict(pixels).probabilities[:, 1]
+    positive = p_abnormal > np.median(p_abnormal)
     positive[::7] ^= True
     path = tmp_path_factory.mktemp("table") / "labels.csv"
     with path.open("w", newline="") as file:

@@ -51,8 +51,8 @@ def test_other_networks_run_as_in_onnxruntime(backbone: str, size: int) -> None:
     assert_runs_as_onnxruntime(graph_of(backbone, size), noise(size))
 
 
-def test_a_gate_runs_as_in_onnxruntime(gated) -> None:
-    assert_runs_as_onnxruntime(load_bundle(gated).graph, noise(64))
+def test_a_gate_runs_as_in_onnxruntime(checked_model) -> None:
+    assert_runs_as_onnxruntime(load_bundle(checked_model).graph, noise(64))
 
 
 def test_an_ensemble_of_two_grids_runs_as_in_onnxruntime() -> None:

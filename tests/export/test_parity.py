@@ -14,9 +14,9 @@ RNG = np.random.default_rng(0)
 LABELS = np.array([0, 1] * 20)
 
 
-def said(suspicion, heat=None) -> Reference:
-    probabilities = np.stack([1 - suspicion, suspicion], 1).astype(np.float32)
-    heat = np.ones((len(suspicion), 2, 3, 3), np.float32) if heat is None else heat
+def said(p_abnormal, heat=None) -> Reference:
+    probabilities = np.stack([1 - p_abnormal, p_abnormal], 1).astype(np.float32)
+    heat = np.ones((len(p_abnormal), 2, 3, 3), np.float32) if heat is None else heat
     return Reference(("probabilities", "heatmap"), (probabilities, heat))
 
 
@@ -26,32 +26,32 @@ def card(model) -> Card:
 
 
 @pytest.fixture(scope="module")
-def suspicion() -> np.ndarray:
+def p_abnormal() -> np.ndarray:
     return np.clip(RNG.normal(0.35 + 0.3 * LABELS, 0.2), 0.01, 0.99)
 
 
-def test_the_same_outputs_agree(card: Card, suspicion) -> None:
-    found = compare(said(suspicion), said(suspicion), LABELS, card)
+def test_the_same_outputs_agree(card: Card, p_abnormal) -> None:
+    found = compare(said(p_abnormal), said(p_abnormal), LABELS, card)
     assert (found.largest_difference, found.auroc_difference, found.of("heatmap")) == (0, 0, 0)
     assert [each.images for each in found.flips] == [0, 0]
     assert failures(found, "fp32") == ()
 
 
-def test_differences_are_those_of_independent_libraries(card: Card, suspicion) -> None:
-    other = np.clip(suspicion + RNG.normal(0, 0.2, len(suspicion)), 0, 1)
-    found = compare(said(suspicion), said(other), LABELS, card)
+def test_differences_are_those_of_independent_libraries(card: Card, p_abnormal) -> None:
+    other = np.clip(p_abnormal + RNG.normal(0, 0.2, len(p_abnormal)), 0, 1)
+    found = compare(said(p_abnormal), said(other), LABELS, card)
     assert found.auroc == pytest.approx(roc_auc_score(LABELS, other.astype(np.float32)))
-    before = roc_auc_score(LABELS, suspicion.astype(np.float32))
+    before = roc_auc_score(LABELS, p_abnormal.astype(np.float32))
     assert found.auroc_difference == pytest.approx(found.auroc - before)
-    assert found.largest_difference == pytest.approx(np.abs(other - suspicion).max(), abs=1e-6)
+    assert found.largest_difference == pytest.approx(np.abs(other - p_abnormal).max(), abs=1e-6)
     assert found.flips[0] == Flips(
-        "half", int(sum((a >= 0.5) != (b >= 0.5) for a, b in zip(suspicion, other, strict=True)))
+        "half", int(sum((a >= 0.5) != (b >= 0.5) for a, b in zip(p_abnormal, other, strict=True)))
     )
 
 
-def test_a_heat_map_a_tenth_too_hot_is_a_tenth_off(card: Card, suspicion) -> None:
+def test_a_heat_map_a_tenth_too_hot_is_a_tenth_off(card: Card, p_abnormal) -> None:
     heat = RNG.random((40, 2, 3, 3), np.float32)
-    found = compare(said(suspicion, heat), said(suspicion, 1.1 * heat), LABELS, card)
+    found = compare(said(p_abnormal, heat), said(p_abnormal, 1.1 * heat), LABELS, card)
     assert found.of("heatmap") == pytest.approx(0.1, rel=1e-5)
 
 
@@ -68,17 +68,17 @@ def test_of_several_classes_the_auroc_that_differs_most_counts(card: Card) -> No
     assert [each.decision for each in found.flips] == ["likeliest class"]
 
 
-def test_images_of_one_class_are_refused(card: Card, suspicion) -> None:
+def test_images_of_one_class_are_refused(card: Card, p_abnormal) -> None:
     with pytest.raises(ManifestError, match="of one class, so no AUROC can be compared. Name --data"):
-        compare(said(suspicion), said(suspicion), np.ones(40, int), card)
+        compare(said(p_abnormal), said(p_abnormal), np.ones(40, int), card)
 
 
-def test_a_lost_output_or_no_number_is_refused(card: Card, suspicion) -> None:
-    whole = said(suspicion)
+def test_a_lost_output_or_no_number_is_refused(card: Card, p_abnormal) -> None:
+    whole = said(p_abnormal)
     with pytest.raises(BundleError, match="lost the outputs heatmap"):
         compare(whole, Reference(("probabilities",), whole.outputs[:1]), LABELS, card)
     with pytest.raises(BundleError, match="heatmap is not a number"):
-        compare(whole, said(suspicion, np.full((40, 2, 3, 3), np.nan, np.float32)), LABELS, card)
+        compare(whole, said(p_abnormal, np.full((40, 2, 3, 3), np.nan, np.float32)), LABELS, card)
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,10 @@ def test_int8_may_lose_no_more_auroc_than_promised() -> None:
     assert flips_accepted("fp32", 10) == 1
 
 
-def test_what_the_gate_declines_is_a_decision_too(gated, pictures) -> None:
+def test_what_the_gate_declines_is_a_decision_too(checked_model, pictures) -> None:
     from lungscope.data.images.radiograph import read_radiograph
 
-    bundle = load_bundle(gated)
+    bundle = load_bundle(checked_model)
     pixels = np.stack([read_radiograph(path, size=64).pixels for path in pictures])
     session = open_session(bundle.graph, Engine("onnxruntime", "fp32"), threads=1)
     whole = collect(session, pixels)

@@ -32,9 +32,9 @@ def exported(model: Path, table: Path, out: Path, format: str, precision: str = 
 
 
 @pytest.fixture(scope="module")
-def folder(gated, table, tmp_path_factory) -> Path:
+def folder(checked_model, table, tmp_path_factory) -> Path:
     pytest.importorskip("openvino")
-    return exported(gated, table, tmp_path_factory.mktemp("out") / "exported", "openvino")
+    return exported(checked_model, table, tmp_path_factory.mktemp("out") / "exported", "openvino")
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def pixels(pictures) -> np.ndarray:
     return np.stack([read_radiograph(path, size=64).pixels for path in pictures])
 
 
-def test_an_openvino_folder_predicts_what_the_run_does(folder: Path, gated: Path, pixels) -> None:
-    original, export = Predictor(load_bundle(gated)), Predictor(load_bundle(folder))
+def test_an_openvino_folder_predicts_what_the_run_does(folder: Path, checked_model: Path, pixels) -> None:
+    original, export = Predictor(load_bundle(checked_model)), Predictor(load_bundle(folder))
     assert str(export.engine) == "openvino fp32"
     wanted, found = original.predict(pixels), export.predict(pixels)
     assert wanted.heatmaps.max() > 0
@@ -52,21 +52,21 @@ def test_an_openvino_folder_predicts_what_the_run_does(folder: Path, gated: Path
         np.testing.assert_allclose(getattr(found, name), expected, atol=1e-3 * expected.max(), err_msg=name)
 
 
-def test_the_card_goes_with_the_export_and_says_what_it_is(folder: Path, gated: Path) -> None:
-    original, export = load_bundle(gated), load_bundle(folder)
+def test_the_card_goes_with_the_export_and_says_what_it_is(folder: Path, checked_model: Path) -> None:
+    original, export = load_bundle(checked_model), load_bundle(folder)
     assert export.card.operating_points == original.card.operating_points
-    assert export.card.gate == original.card.gate
+    assert export.card.input_check == original.card.input_check
     record = export.card.export
     assert (record.format, record.precision, record.source_sha256) == ("openvino", "fp32", original.sha256)
     assert record.agreement.images == 41
     assert json.loads(folder.joinpath("card.json").read_text())["export"]["made_by"].startswith("OpenVINO ")
 
 
-def test_the_xml_alone_carries_card_and_source(folder: Path, gated: Path) -> None:
+def test_the_xml_alone_carries_card_and_source(folder: Path, checked_model: Path) -> None:
     import openvino
 
     read = openvino.Core().read_model(folder / "model.xml")
-    assert read.get_rt_info(["lungscope", "source_sha256"]).astype(str) == load_bundle(gated).sha256
+    assert read.get_rt_info(["lungscope", "source_sha256"]).astype(str) == load_bundle(checked_model).sha256
     card = json.loads(read.get_rt_info(["lungscope", "card"]).astype(str))
     assert card["classes"] == ["NORMAL", "PNEUMONIA"]
 

@@ -1,4 +1,4 @@
-"""Every door of inference says which images it does not assess, and why."""
+"""Every entry point of inference says which images it does not assess, and why."""
 
 import csv
 import hashlib
@@ -20,8 +20,8 @@ from lungscope.inference.predictor import Predictor
 
 
 @pytest.fixture(scope="module")
-def predictor(gated: Path) -> Predictor:
-    return Predictor(load_bundle(gated))
+def predictor(checked_model: Path) -> Predictor:
+    return Predictor(load_bundle(checked_model))
 
 
 @pytest.fixture(scope="module")
@@ -100,28 +100,28 @@ def without(bundle: Bundle, path: Path, *fields: str) -> Bundle:
     return load_bundle(path)
 
 
-def test_bundles_of_older_versions_assess_everything(gated, strangers, tmp_path) -> None:
-    old = without(load_bundle(gated), tmp_path / "model.onnx", "gate", "conformal")
-    assert (old.card.gate, old.card.conformal) == (None, None)
+def test_bundles_of_older_versions_assess_everything(checked_model, strangers, tmp_path) -> None:
+    old = without(load_bundle(checked_model), tmp_path / "model.onnx", "input_check", "conformal")
+    assert (old.card.input_check, old.card.conformal) == (None, None)
     predictor = Predictor(old)
     assert [reading.not_assessed for reading in predictor.read(strangers)] == ["", "", ""]
     with pytest.raises(BundleError, match=r"no thresholds for prediction sets. Train it again"):
         next(predictor.read(strangers, error_rate=0.1))
 
 
-def test_the_gate_survives_the_file(gated) -> None:
-    card = load_bundle(gated).card
-    assert card.gate.coverage == 0.95
-    assert card.gate.limit(0.9) <= card.gate.limit() <= card.gate.limit(0.99)
-    assert card.gate.checks[0] == "upright"
+def test_the_gate_survives_the_file(checked_model) -> None:
+    card = load_bundle(checked_model).card
+    assert card.input_check.coverage == 0.95
+    assert card.input_check.limit(0.9) <= card.input_check.limit() <= card.input_check.limit(0.99)
+    assert card.input_check.checks[0] == "upright"
     assert card.conformal.images == (21, 20)
 
 
-def test_openvino_judges_the_same(gated, pictures, strangers) -> None:
+def test_openvino_judges_the_same(checked_model, pictures, strangers) -> None:
     pytest.importorskip("openvino")
     pixels = np.stack([read_radiograph(path, size=64).pixels for path in (*pictures, *strangers)])
     found, wanted = (
-        Predictor(load_bundle(gated), runtime=name, precision="fp32").predict(pixels)
+        Predictor(load_bundle(checked_model), runtime=name, precision="fp32").predict(pixels)
         for name in ("openvino", "onnxruntime")
     )
     np.testing.assert_allclose(found.distances, wanted.distances, rtol=1e-3)

@@ -92,6 +92,9 @@ def test_a_network_whose_layers_run_in_another_order_is_refused_and_left_whole()
     torch.manual_seed(0)
     built = Crossed()
     built.norm.running_mean.fill_(3.0)
-    with pytest.raises(ConfigError, match=r"finetune.statistics = 'batch'"), kept_statistics(built, images()):
+    with (
+        pytest.raises(ConfigError, match=r"finetune.frozen_batchnorm = false"),
+        kept_statistics(built, images()),
+    ):
         pass
     assert [type(part) for part in built.children()] == [nn.Conv2d, nn.BatchNorm2d, nn.Conv2d]

@@ -179,7 +179,7 @@ def test_predictive_values_are_shown_at_both_prevalences(html, report) -> None:
     point = report.evaluation.operating_points[0]
     assert "PPV at 10%" in html
     assert f"{100 * point.ppv_expected.value:.1f}%" in html
-    assert f"{100 * point.figures.ppv.value:.1f}%" in html
+    assert f"{100 * point.estimates.ppv.value:.1f}%" in html
 
 
 def test_pictures_are_small_and_in_pairs(page) -> None:

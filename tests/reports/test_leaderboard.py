@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from lungscope.evaluation.comparison import Comparison, Contestant, Cost, Failure, compare
+from lungscope.evaluation.comparison import Candidate, Comparison, Cost, Failure, compare
 from lungscope.reports.leaderboard import (
     Leaderboard,
     leaderboard_csv,
@@ -25,15 +25,15 @@ def build(skills: dict[str, float], seeds: int, failures=(), labels=LABELS) -> C
         p = 1 / (1 + np.exp(-(np.random.default_rng(seed).normal(size=N) + skill * (LABELS - 0.5))))
         return np.column_stack([1 - p, p])
 
-    contestants = [
-        Contestant(
+    candidates = [
+        Candidate(
             name, tuple(range(seeds)), tuple(rows(skill, 10 * i + s) for s in range(seeds)),
             Cost(parameters=2_223_872, training_s=61.25, images_per_s=None, milliseconds=3.14),
         )
         for i, (name, skill) in enumerate(skills.items())
     ]  # fmt: skip
     patients = [f"p{i // 2}" for i in range(N)]
-    return compare(labels, patients, ("NORMAL", "PNEUMONIA"), contestants, failures, resamples=200)
+    return compare(labels, patients, ("NORMAL", "PNEUMONIA"), candidates, failures, resamples=200)
 
 
 def page(comparison: Comparison) -> str:
@@ -103,7 +103,7 @@ def test_more_classes_without_a_reference_leave_out_the_threshold(classes) -> No
     rng = np.random.default_rng(0)
     labels, p = rng.integers(0, len(classes), N), rng.dirichlet(np.ones(len(classes)), N)
     found = compare(
-        labels, [f"p{i}" for i in range(N)], classes, [Contestant("a", (0,), (p,))],
+        labels, [f"p{i}" for i in range(N)], classes, [Candidate("a", (0,), (p,))],
         has_reference=classes[0] == "NORMAL", resamples=50,
     )  # fmt: skip
     text = page(found)

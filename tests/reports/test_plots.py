@@ -8,7 +8,7 @@ import pytest
 
 from lungscope.reports import plots as figures
 from lungscope.reports.history import TrainingEpoch
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 
 
 def description(svg: str) -> str:
@@ -24,7 +24,7 @@ def test_the_roc_figure_names_every_operating_point(two) -> None:
     svg = str(figures.roc_figure(found.curves.roc, found.curves.band, found.operating_points))
     for each in found.operating_points:
         assert f">{each.point.name}</text>" in svg
-        told = f"{each.point.name} has sensitivity {each.figures.sensitivity.value:.3f}"
+        told = f"{each.point.name} has sensitivity {each.estimates.sensitivity.value:.3f}"
         assert told in description(svg)
 
 
@@ -32,7 +32,7 @@ def test_an_operating_point_that_is_undefined_is_not_drawn(two) -> None:
     found = two.evaluation()
     first, *others = found.operating_points
     blank = replace(
-        first, figures=replace(first.figures, specificity=Figure(None, reason="no negative case"))
+        first, figures=replace(first.estimates, specificity=Estimate(None, reason="no negative case"))
     )
     svg = str(figures.roc_figure(found.curves.roc, None, [blank, *others]))
     assert first.point.name not in svg

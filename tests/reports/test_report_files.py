@@ -18,17 +18,17 @@ from lungscope.reports.checklists import (
     standing,
     wanted,
 )
-from lungscope.reports.csv_files import curve_csvs, figures_csv
+from lungscope.reports.csv_files import curve_csvs, estimates_csv
 from lungscope.reports.facts import Facts, gather
 from lungscope.reports.html import Report, render_report
 from lungscope.reports.model_card import card_markdown, model_card
-from lungscope.reports.report_files import linked, render_card, write_companions
-from lungscope.reports.section import Chapter
+from lungscope.reports.report_files import linked, render_card, write_report_files
+from lungscope.reports.section import Section
 
 RECIPE = """name = "default"
 seed = 3
 imbalance = "class-weights"
-misjudged = 3.0
+hard_examples = 3.0
 [data]
 split = "patients"
 validation = 0.15
@@ -41,7 +41,7 @@ hidden = [64]
 output = "softmax"
 [augment]
 rotation_deg = 7.0
-style = 0.5
+style_transfer = 0.5
 flip = 0.0
 [head]
 epochs = 60
@@ -62,7 +62,7 @@ def card(model: Path) -> Card:
 def report(two) -> Report:
     return Report(
         two.evaluation(), ModelReference("3f" * 32, "default", "onnxruntime", "fp32"), "9c" * 32, "test",
-        RECIPE, {"numpy": "2.0.0"}, chapters=(Chapter("Heat maps", "They were checked.", ("Look | there.",)),),
+        RECIPE, {"numpy": "2.0.0"}, sections=(Section("Heat maps", "They were checked.", ("Look | there.",)),),
     )  # fmt: skip
 
 
@@ -172,7 +172,7 @@ def test_tables_in_markdown_have_as_many_cells_as_their_header(facts: Facts) -> 
 
 
 def test_the_page_is_self_contained_and_escaped(report: Report, card: Card, facts: Facts) -> None:
-    hostile = replace(report, chapters=(Chapter("Heat maps", "<script>alert(1)</script>"),))
+    hostile = replace(report, sections=(Section("Heat maps", "<script>alert(1)</script>"),))
     html = render_card(model_card(hostile, card, "test"), fill_checklists(facts))
     assert "<script" not in html
     assert "&lt;script" in html
@@ -184,7 +184,7 @@ def test_the_page_is_self_contained_and_escaped(report: Report, card: Card, fact
 
 def test_figures_are_those_of_evaluation_json(two) -> None:
     document = evaluation_json(two.evaluation(), ModelReference("a", "b", "c", "d"), "e")
-    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(figures_csv(document)))}
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(estimates_csv(document)))}
     assert float(rows["auroc"]["value"]) == document["auroc"]["value"]
     assert float(rows["auroc"]["low"]) == document["auroc"]["ci95"][0]
     assert rows["n"]["value"] == "300"
@@ -193,7 +193,7 @@ def test_figures_are_those_of_evaluation_json(two) -> None:
 
 
 def test_a_missing_figure_is_an_empty_cell_with_its_reason() -> None:
-    text = figures_csv({"auroc": {"value": None, "ci95": None, "reason": "no case is A"}})
+    text = estimates_csv({"auroc": {"value": None, "ci95": None, "reason": "no case is A"}})
     assert text.splitlines()[1] == "auroc,,,,no case is A"
 
 
@@ -208,7 +208,7 @@ def test_the_area_under_the_written_roc_curve_is_the_auroc(two) -> None:
 
 def test_everything_the_report_links_to_is_written(report: Report, card: Card, two, tmp_path: Path) -> None:
     document = evaluation_json(report.evaluation, report.model, "e")
-    write_companions(tmp_path, report, card, document, "test")
+    write_report_files(tmp_path, report, card, document, "test")
     (tmp_path / "predictions.csv").touch()  # written by its own module
     html = render_report(replace(report, files=linked(report)))
     links = re.findall(r'href="([^#"][^"]*)"', html)
@@ -218,7 +218,7 @@ def test_everything_the_report_links_to_is_written(report: Report, card: Card, t
 
 
 def test_curves_of_a_former_evaluation_do_not_stay(report: Report, card: Card, tmp_path: Path) -> None:
-    write_companions(tmp_path, report, card, {}, "test")
+    write_report_files(tmp_path, report, card, {}, "test")
     without = replace(report, evaluation=replace(report.evaluation, curves=None))
-    write_companions(tmp_path, without, card, {}, "test")
+    write_report_files(tmp_path, without, card, {}, "test")
     assert list((tmp_path / "curves").iterdir()) == []

@@ -1,4 +1,4 @@
-"""Chapters: what a topic adds to a report stands in it, escaped, linked and described."""
+"""Sections: what a topic adds to a report stands in it, escaped, linked and described."""
 
 from dataclasses import replace
 
@@ -8,9 +8,9 @@ from markupsafe import Markup
 
 from lungscope.evaluation.evaluate import ModelReference
 from lungscope.reports.html import Report, render_report
-from lungscope.reports.section import Chapter, Picture, Plot, Table, data_uri
+from lungscope.reports.section import Picture, Plot, Section, Table, data_uri
 from lungscope.reports.summary import cell
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +19,9 @@ def report(two) -> Report:
                   "", {})  # fmt: skip
 
 
-def chapter() -> Chapter:
-    undefined = cell(Figure(None, reason="only 1 patient"))
-    return Chapter(
+def section() -> Section:
+    undefined = cell(Estimate(None, reason="only 1 patient"))
+    return Section(
         "By age & sex",
         "Does it work for <everybody>?",
         warnings=("Worse for the young.",),
@@ -33,8 +33,8 @@ def chapter() -> Chapter:
     )
 
 
-def test_a_chapter_stands_in_the_report_with_all_its_parts(report):
-    page = render_report(replace(report, chapters=(chapter(),)))
+def test_a_section_stands_in_the_report_with_all_its_parts(report):
+    page = render_report(replace(report, sections=(section(),)))
     for part in (
         "Worse for the young.", "Larger is better.", "only 1 patient", '<svg role="img"></svg>', 'alt="A dark one"',
         "Does it work for &lt;everybody&gt;?",
@@ -42,14 +42,14 @@ def test_a_chapter_stands_in_the_report_with_all_its_parts(report):
         assert part in page
 
 
-def test_a_chapter_is_linked_from_the_contents(report):
-    page = render_report(replace(report, chapters=(chapter(),)))
+def test_a_section_is_linked_from_the_contents(report):
+    page = render_report(replace(report, sections=(section(),)))
     assert '<a href="#by-age---sex">By age &amp; sex</a>' in page
     assert '<section id="by-age---sex">' in page
 
 
-def test_a_report_without_chapters_has_no_trace_of_them(report):
-    assert "chapter" not in render_report(report).split("</style>")[1]
+def test_a_report_without_sections_has_no_trace_of_them(report):
+    assert 'class="section"' not in render_report(report).split("</style>")[1]
 
 
 def test_a_picture_is_embedded():

@@ -7,10 +7,10 @@ import pytest
 
 from lungscope.evaluation.evaluate import Evaluation, evaluate
 from lungscope.reports import summary
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
-HALF = OperatingPoint("half", "0.5", 0.5, Figure(0.9), Figure(0.8))
+HALF = OperatingPoint("half", "0.5", 0.5, Estimate(0.9), Estimate(0.8))
 
 
 def counted(
@@ -18,8 +18,8 @@ def counted(
 ) -> Evaluation:
     """An evaluation with given counts at one operating point."""
     labels = np.repeat([1, 1, 0, 0], [found, missed, alarms, cleared])
-    suspicion = np.repeat([0.9, 0.1, 0.8, 0.2], [found, missed, alarms, cleared])
-    share = np.column_stack([1 - suspicion, suspicion])
+    p_abnormal = np.repeat([0.9, 0.1, 0.8, 0.2], [found, missed, alarms, cleared])
+    share = np.column_stack([1 - p_abnormal, p_abnormal])
     names = [f"p{i}" for i in range(len(labels))]
     return evaluate(
         labels, share, names, ("NORMAL", "PNEUMONIA"), [HALF], prevalence=prevalence, resamples=50
@@ -110,9 +110,9 @@ def test_rows_of_the_points_follow_the_prevalences(two) -> None:
 
 
 def test_a_cell_gives_value_interval_or_reason() -> None:
-    assert summary.cell(Figure(0.9691, 0.9467, 0.9822)) == summary.Cell("96.9%", "94.7 to 98.2%", "")
-    assert summary.cell(Figure(-0.0061, -0.18, 0.17), summary.decimal).interval == "−0.180 to 0.170"
-    assert summary.cell(Figure(None, reason="no case")) == summary.Cell("–", "", "no case")
+    assert summary.cell(Estimate(0.9691, 0.9467, 0.9822)) == summary.Cell("96.9%", "94.7 to 98.2%", "")
+    assert summary.cell(Estimate(-0.0061, -0.18, 0.17), summary.decimal).interval == "−0.180 to 0.170"
+    assert summary.cell(Estimate(None, reason="no case")) == summary.Cell("–", "", "no case")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_cell_gives_value_interval_or_reason() -> None:
 )
 def test_calibration_is_judged_by_its_interval(two, slope, large, words) -> None:
     found = two.evaluation()
-    shown = replace(found.recalibration, slope=Figure(*slope), in_the_large=Figure(*large))
+    shown = replace(found.recalibration, slope=Estimate(*slope), in_the_large=Estimate(*large))
     assert words in summary.calibration_sentence(replace(found, recalibration=shown))
 
 

@@ -20,21 +20,21 @@ def write_tiny(path: Path, *, seed: int, points: tuple[float, ...] = (0.5, 0.999
     """A bundle of an untrained network."""
     import torch
 
-    from lungscope.bundle.bundle import Calibration, Card, seal_bundle
+    from lungscope.bundle.bundle import Calibration, Card, bundle_bytes
     from lungscope.config.settings import ImageSettings, NetworkSettings
     from lungscope.networks.network import build_network
     from lungscope.networks.onnx_graph import build_graph, export_backbone
-    from lungscope.stats.metrics import Figure
+    from lungscope.stats.metrics import Estimate
     from lungscope.stats.operating_points import OperatingPoint
 
     torch.manual_seed(seed)
     network = build_network(NetworkSettings(backbone="cnn-4-8"), ImageSettings(size=32), 2).eval()
-    calibration, figure = Calibration("temperature", 0.8, (0.0, 0.0)), Figure(0.9, 0.8, 0.95)
+    calibration, estimate = Calibration("temperature", 0.8, (0.0, 0.0)), Estimate(0.9, 0.8, 0.95)
     card = Card(
         classes=("NORMAL", "PNEUMONIA"),
         size=32,
         operating_points=tuple(
-            OperatingPoint(name, str(threshold), threshold, figure, figure)
+            OperatingPoint(name, str(threshold), threshold, estimate, estimate)
             for name, threshold in zip(("half", "strict"), points, strict=False)
         ),
         calibration=calibration,
@@ -43,7 +43,7 @@ def write_tiny(path: Path, *, seed: int, points: tuple[float, ...] = (0.5, 0.999
         versions={},
         data={},
     )
-    path.write_bytes(seal_bundle(build_graph(network, export_backbone(network, 32), calibration), card))
+    path.write_bytes(bundle_bytes(build_graph(network, export_backbone(network, 32), calibration), card))
     return path
 
 

@@ -167,12 +167,12 @@ def test_a_folder_with_something_else_is_left_alone(folder, tiny, tmp_path) -> N
 
 
 def test_another_model_source_or_operating_point_is_refused(folder, tiny, tmp_path) -> None:
-    from lungscope.bundle.bundle import seal_bundle
+    from lungscope.bundle.bundle import bundle_bytes
 
     run_score(str(folder), tiny, tmp_path / "out", SMALL)
     bundle = load_bundle(tiny)
     other = tmp_path / "other.onnx"
-    other.write_bytes(seal_bundle(bundle.graph, replace(bundle.card, recipe_name="other")))
+    other.write_bytes(bundle_bytes(bundle.graph, replace(bundle.card, recipe_name="other")))
     resumed = replace(SMALL, resume=True)
     with pytest.raises(OutputError, match="of another model .* Name the same, or choose another --out"):
         run_score(str(folder), other, tmp_path / "out", resumed)

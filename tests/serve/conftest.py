@@ -136,13 +136,13 @@ def store(database: str, tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def record(suspicion: float | None = 0.7, **fields: object) -> Record:
-    """A record as the pipeline makes it; no suspicion means not assessed."""
+def record(p_abnormal: float | None = 0.7, **fields: object) -> Record:
+    """A record as the pipeline makes it; no p_abnormal means not assessed."""
     assessment = None
-    if suspicion is not None:
-        finding = "PNEUMONIA" if suspicion >= 0.5 else "NORMAL"
-        both = {"NORMAL": 1 - suspicion, "PNEUMONIA": suspicion}
-        assessment = Assessment(finding, suspicion >= 0.5, suspicion, both, "half", 0.5)
+    if p_abnormal is not None:
+        finding = "PNEUMONIA" if p_abnormal >= 0.5 else "NORMAL"
+        both = {"NORMAL": 1 - p_abnormal, "PNEUMONIA": p_abnormal}
+        assessment = Assessment(finding, p_abnormal >= 0.5, p_abnormal, both, "half", 0.5)
     made = Record(
         id=uuid.uuid4().hex,
         created_us=now_us(),

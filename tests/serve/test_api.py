@@ -62,7 +62,7 @@ def test_an_answer_is_what_the_predictor_says(
     readings = list(predictor.read(pictures[:5]))
     for one, reading in zip(found, readings, strict=True):
         assert reading.decision is not None
-        assert one["suspicion"] == pytest.approx(reading.decision.suspicion, abs=1e-5)
+        assert one["p_abnormal"] == pytest.approx(reading.decision.p_abnormal, abs=1e-5)
         assert (one["finding"], one["operating_point"]) == (reading.decision.finding, "half")
     assert [one["file"] for one in found] == [path.name for path in pictures[:5]]
 
@@ -116,16 +116,16 @@ def test_the_radiograph_and_its_heat_map_have_the_same_shape(
 def test_the_list_is_filtered_sorted_and_paged(client: TestClient, pictures: list[Path]) -> None:
     for start in (0, 8):
         post(client, *pictures[start : start + 8])
-    first = client.get("/v1/predictions", params={"order": "-suspicion", "limit": 10}).json()
+    first = client.get("/v1/predictions", params={"order": "-p_abnormal", "limit": 10}).json()
     rest = client.get(
-        "/v1/predictions", params={"order": "-suspicion", "limit": 10, "cursor": first["next"]}
+        "/v1/predictions", params={"order": "-p_abnormal", "limit": 10, "cursor": first["next"]}
     ).json()
-    suspicion = [one["suspicion"] for one in first["predictions"] + rest["predictions"]]
-    assert len(suspicion) == first["total"] == 16
-    assert suspicion == sorted(suspicion, reverse=True)
+    p_abnormal = [one["p_abnormal"] for one in first["predictions"] + rest["predictions"]]
+    assert len(p_abnormal) == first["total"] == 16
+    assert p_abnormal == sorted(p_abnormal, reverse=True)
     assert rest["next"] is None
-    middle = suspicion[8]
-    above = client.get("/v1/predictions", params={"min_suspicion": middle}).json()
+    middle = p_abnormal[8]
+    above = client.get("/v1/predictions", params={"min_p_abnormal": middle}).json()
     assert above["total"] == 9
     assert client.get("/v1/predictions?since=2999-01-01T00:00:00Z").json()["total"] == 0
     assert client.get("/v1/predictions?cursor=nonsense").status_code == 422
@@ -343,11 +343,11 @@ def test_a_full_queue_is_429_with_retry_after(
     settings: Settings, predictor: Predictor, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = replace(settings, limits=replace(settings.limits, files=4, queue=4))
-    gate, inside, real = threading.Event(), threading.Event(), read_radiograph
+    input_check, inside, real = threading.Event(), threading.Event(), read_radiograph
 
     def held(*arguments: object, **options: object) -> object:
         inside.set()
-        gate.wait(20)
+        input_check.wait(20)
         return real(*arguments, **options)  # type: ignore[arg-type]
 
     with running(small, predictor) as (client, _):
@@ -359,7 +359,7 @@ def test_a_full_queue_is_429_with_retry_after(
         refused = client.post("/v1/predictions", files=parts(*pictures[:2]))
         assert (refused.status_code, refused.json()["type"]) == (429, "urn:lungscope:problem:queue-full")
         assert 1 <= int(refused.headers["retry-after"]) <= 60
-        gate.set()
+        input_check.set()
         first.join()
         assert answers[0]["assessed"] == 3
         assert post(client, *pictures[:4])["assessed"] == 4
@@ -369,17 +369,17 @@ def test_a_full_queue_is_429_with_retry_after(
 def test_an_answer_that_takes_too_long_is_504(
     settings: Settings, predictor: Predictor, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, real = threading.Event(), read_radiograph
+    input_check, real = threading.Event(), read_radiograph
 
     def held(*arguments: object, **options: object) -> object:
-        gate.wait(20)
+        input_check.wait(20)
         return real(*arguments, **options)  # type: ignore[arg-type]
 
     with running(replace(settings, limits=replace(settings.limits, seconds=0.3)), predictor) as (client, _):
         monkeypatch.setattr("lungscope.serve.pipeline.read_radiograph", held)
         answer = client.post("/v1/predictions", content=pictures[0].read_bytes(), headers=JPEG)
         assert (answer.status_code, answer.json()["type"]) == (504, "urn:lungscope:problem:timeout")
-        gate.set()
+        input_check.set()
 
 
 def test_closing_finishes_what_was_accepted(

@@ -8,16 +8,16 @@ from lungscope.serve.store.daily_counts import Day
 RNG = np.random.default_rng(0)
 
 
-def reference_of(suspicion: np.ndarray, embeddings: np.ndarray) -> Reference:
-    return summarise(suspicion, embeddings, None).reference
+def reference_of(p_abnormal: np.ndarray, embeddings: np.ndarray) -> Reference:
+    return summarise(p_abnormal, embeddings, None).reference
 
 
-def day_of(suspicion: np.ndarray, embeddings: np.ndarray, failed: int = 0) -> Day:
-    counts, _ = np.histogram(suspicion, bins=BINS, range=(0, 1))
-    n = len(suspicion)
-    total = suspicion.sum()
+def day_of(p_abnormal: np.ndarray, embeddings: np.ndarray, failed: int = 0) -> Day:
+    counts, _ = np.histogram(p_abnormal, bins=BINS, range=(0, 1))
+    n = len(p_abnormal)
+    total = p_abnormal.sum()
     return Day(
-        20_000, n + failed, n, int((suspicion > 0.5).sum()), total, counts, sketch(embeddings).sum(0), 3, 1
+        20_000, n + failed, n, int((p_abnormal > 0.5).sum()), total, counts, sketch(embeddings).sum(0), 3, 1
     )
 
 
@@ -67,4 +67,8 @@ def test_a_day_without_an_assessed_image_or_without_reference_says_nothing(refer
         None,
     )
     plain = summarise_day(day_of(np.full(3, 0.7), np.ones((3, 64), np.float32)), None, binary=False)
-    assert (plain.mean_suspicion, plain.score_shift, plain.positive_share) == (pytest.approx(0.7), None, None)
+    assert (plain.mean_p_abnormal, plain.score_shift, plain.positive_share) == (
+        pytest.approx(0.7),
+        None,
+        None,
+    )

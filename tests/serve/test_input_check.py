@@ -1,4 +1,4 @@
-"""The service does not assess what the model's gate declines, says why, and still shows the picture."""
+"""The service does not assess what the model's input check declines, says why, and still shows the picture."""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -16,8 +16,8 @@ from tests.serve.conftest import running
 
 
 @pytest.fixture
-def client(gated: Path, tmp_path: Path) -> Iterator[TestClient]:
-    predictor = Predictor(load_bundle(gated), runtime="onnxruntime")
+def client(checked_model: Path, tmp_path: Path) -> Iterator[TestClient]:
+    predictor = Predictor(load_bundle(checked_model), runtime="onnxruntime")
     with running(Settings(tmp_path / "data", keep_images=True), predictor) as (client, _):
         yield client
 
@@ -44,7 +44,7 @@ def test_what_the_gate_declines_is_not_assessed_and_can_be_seen(client: TestClie
     assert holiday["reason"] == "a picture in colour"
     for each in (blank, holiday):
         assert each["status"] == "not_assessed"
-        assert (each["finding"], each["suspicion"], each["probabilities"]) == (None, None, None)
+        assert (each["finding"], each["p_abnormal"], each["probabilities"]) == (None, None, None)
         assert each["image"]["width"] == 96
         assert each["links"]["heatmap"] is None
         assert client.get(each["links"]["image"]).status_code == 200
@@ -55,5 +55,5 @@ def test_what_the_gate_declines_is_not_assessed_and_can_be_seen(client: TestClie
 def test_the_worklist_puts_what_was_declined_first(client: TestClient, pictures) -> None:
     uploads = [("files", (path.name, path.read_bytes())) for path in pictures[:2]]
     client.post("/v1/predictions", files=[*uploads, ("files", ("b.png", png(np.zeros((90, 90), np.uint8))))])
-    rows = client.get("/v1/predictions?order=-suspicion").json()["predictions"]
+    rows = client.get("/v1/predictions?order=-p_abnormal").json()["predictions"]
     assert [row["status"] for row in rows] == ["not_assessed", "assessed", "assessed"]

@@ -121,7 +121,7 @@ def test_a_changed_store_fails_verification(
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(30) == 0
     with sqlite3.connect(tmp_path / "data" / "lungscope.db") as connection:
-        connection.execute("UPDATE predictions SET finding = 'NORMAL', suspicion = 0")
+        connection.execute("UPDATE predictions SET finding = 'NORMAL', p_abnormal = 0")
     connection.close()
     done = lungscope("serve", "--data", str(tmp_path / "data"), "--verify-log")
     assert done.returncode == 2

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lungscope.errors import DataError, UndefinedFigure
-from lungscope.stats.bootstrap import bootstrap_weights, count_figures, figure, figures, interval
-from lungscope.stats.metrics import Figure, auroc, average_precision, count
+from lungscope.errors import DataError, UndefinedEstimate
+from lungscope.stats.bootstrap import bootstrap_weights, count_estimates, estimate, estimates, interval
+from lungscope.stats.metrics import Estimate, auroc, average_precision, count
 from lungscope.stats.proportion import proportion
 
 
@@ -59,13 +59,13 @@ def test_percentile_interval_leaves_out_undefined_resamples():
 
 @pytest.mark.parametrize("values", [[np.nan] * 200 + [0.5] * 800, [np.nan], []])
 def test_too_many_undefined_resamples_leave_no_interval(values):
-    with pytest.raises(UndefinedFigure, match="too few patients"):
+    with pytest.raises(UndefinedEstimate, match="too few patients"):
         interval(values)
 
 
 def test_interval_of_a_mean_is_that_of_the_normal_distribution():
     values = np.random.default_rng(1).normal(size=400)
-    result = figure(
+    result = estimate(
         lambda w: values.mean() if w is None else w @ values / w.sum(1), np.arange(400), resamples=4000
     )
     half = 1.96 * values.std() / 20
@@ -76,9 +76,9 @@ def test_interval_of_a_mean_is_that_of_the_normal_distribution():
 def test_clustered_patients_widen_the_interval():
     positive, scores = overlapping(150)
     rows = np.repeat(np.arange(150), 4)
-    clustered = figure(lambda w: auroc(positive[rows], scores[rows], w), rows)
-    naive = figure(lambda w: auroc(positive[rows], scores[rows], w), np.arange(600))
-    once = figure(lambda w: auroc(positive, scores, w), np.arange(150))
+    clustered = estimate(lambda w: auroc(positive[rows], scores[rows], w), rows)
+    naive = estimate(lambda w: auroc(positive[rows], scores[rows], w), np.arange(600))
+    once = estimate(lambda w: auroc(positive, scores, w), np.arange(150))
     assert (clustered.low, clustered.high) == pytest.approx((once.low, once.high), abs=1e-9)
     assert clustered.high - clustered.low > 1.7 * (naive.high - naive.low)
 
@@ -86,8 +86,8 @@ def test_clustered_patients_widen_the_interval():
 def test_figures_share_their_draws():
     positive, scores = overlapping(100)
     metric = lambda w: auroc(positive, scores, w)  # noqa: E731
-    first, second = figures([metric, metric], np.arange(100))
-    assert first == second == figure(metric, np.arange(100))
+    first, second = estimates([metric, metric], np.arange(100))
+    assert first == second == estimate(metric, np.arange(100))
 
 
 @pytest.mark.parametrize(
@@ -98,25 +98,25 @@ def test_figures_share_their_draws():
     ],
 )
 def test_an_undefined_figure_carries_its_reason(positive, scores, reason):
-    result = figure(lambda w: auroc(positive, scores, w), np.arange(20))
+    result = estimate(lambda w: auroc(positive, scores, w), np.arange(20))
     assert (result.value, result.low, result.high) == (None, None, None)
     assert reason in result.reason
 
 
 def test_a_metric_that_is_nan_is_undefined():
-    assert figure(lambda w: np.nan, np.arange(20)) == Figure(None, reason="undefined for these data")
+    assert estimate(lambda w: np.nan, np.arange(20)) == Estimate(None, reason="undefined for these data")
 
 
 def test_five_patients_get_a_value_without_an_interval():
     positive, scores = np.array([0, 0, 1, 1, 1]), np.array([0.1, 0.6, 0.4, 0.8, 0.9])
-    result = figure(lambda w: auroc(positive, scores, w), np.arange(5))
-    assert result == Figure(5 / 6, reason="no interval: fewer than 10 patients")
+    result = estimate(lambda w: auroc(positive, scores, w), np.arange(5))
+    assert result == Estimate(5 / 6, reason="no interval: fewer than 10 patients")
 
 
 @pytest.mark.parametrize("scores", [np.zeros(40), np.arange(40) % 2])
 def test_constant_and_perfect_scores_claim_no_certainty(scores):
     positive = np.arange(40) % 2
-    result = figure(lambda w: auroc(positive, scores, w), np.arange(40))
+    result = estimate(lambda w: auroc(positive, scores, w), np.arange(40))
     assert result.value in (0.5, 1.0)
     assert result.low is None
     assert "all resamples agree" in result.reason
@@ -124,20 +124,20 @@ def test_constant_and_perfect_scores_claim_no_certainty(scores):
 
 def test_one_positive_case_is_too_little_for_an_interval():
     positive, scores = np.arange(30) == 3, np.arange(30.0)
-    result = figure(lambda w: auroc(positive, scores, w), np.arange(30))
+    result = estimate(lambda w: auroc(positive, scores, w), np.arange(30))
     assert result.value is not None
     assert "resamples lack a class" in result.reason
 
 
 def test_an_inflated_interval_still_holds_the_value():
-    result = figure(lambda w: 0.01 if w is None else 0.02 + 0.001 * w[:, 0], np.arange(30), shares=False)
+    result = estimate(lambda w: 0.01 if w is None else 0.02 + 0.001 * w[:, 0], np.arange(30), shares=False)
     assert (result.low, result.high) == (0.01, pytest.approx(0.023, abs=2e-3))
 
 
 def test_count_figures_carry_wilson_and_bootstrap_intervals():
     positive, scores = overlapping(200)
     called, patients = scores > 0.5, np.repeat(np.arange(100), 2).astype(str)
-    result = count_figures(positive, called, patients)
+    result = count_estimates(positive, called, patients)
     assert result.counts == count(positive, called)
     assert result.sensitivity == proportion(called[positive], patients[positive])
     assert result.npv == proportion(~positive[~called], patients[~called])
@@ -164,7 +164,7 @@ def test_count_figures_carry_wilson_and_bootstrap_intervals():
     ],
 )
 def test_undefined_count_figures_say_why(positive, called, reasons):
-    result = count_figures([positive] * 20, [called] * 20, np.arange(20))
+    result = count_estimates([positive] * 20, [called] * 20, np.arange(20))
     for name, reason in reasons.items():
         assert getattr(result, name).value is None
         assert getattr(result, name).reason.startswith(reason)
@@ -172,20 +172,20 @@ def test_undefined_count_figures_say_why(positive, called, reasons):
 
 
 def test_no_rows_at_all_leave_every_figure_undefined():
-    result = count_figures([], [], [])
-    assert result.accuracy == Figure(None, reason="no case")
+    result = count_estimates([], [], [])
+    assert result.accuracy == Estimate(None, reason="no case")
     assert result.f1.value is None
 
 
 def test_patients_of_other_rows_are_refused():
     with pytest.raises(DataError, match="Pass both for the same rows"):
-        count_figures([0, 1], [0, 1], ["a"])
+        count_estimates([0, 1], [0, 1], ["a"])
 
 
 def test_a_thousand_resamples_of_five_thousand_rows_take_under_two_seconds():
     positive, scores = overlapping(5000)
     started = time.process_time()
-    figures(
+    estimates(
         [lambda w: auroc(positive, scores, w), lambda w: average_precision(positive, scores, w)],
         np.arange(5000),
     )
@@ -196,7 +196,7 @@ def test_memory_is_bounded_for_a_hundred_thousand_rows():
     positive, scores = overlapping(100_000)
     patients = np.arange(100_000)
     tracemalloc.start()
-    figure(lambda w: auroc(positive, scores, w), patients, resamples=40)
+    estimate(lambda w: auroc(positive, scores, w), patients, resamples=40)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 250e6

@@ -6,8 +6,8 @@ from scipy.special import expit, log_softmax, logit, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
-from lungscope.errors import DataError, UndefinedFigure
-from lungscope.stats.bootstrap import figure
+from lungscope.errors import DataError, UndefinedEstimate
+from lungscope.stats.bootstrap import estimate
 from lungscope.stats.calibration import (
     brier,
     calibration_slope_intercept,
@@ -156,7 +156,7 @@ def test_weights_count_rows(metric, n_classes):
     values = metric(labels, probabilities, weights=weights)
     for value, row in zip(values, weights, strict=True):
         assert value == pytest.approx(metric(np.repeat(labels, row), np.repeat(probabilities, row, axis=0)))
-    result = figure(lambda w: metric(labels, probabilities, weights=w), np.arange(200))
+    result = estimate(lambda w: metric(labels, probabilities, weights=w), np.arange(200))
     assert result.low <= result.value <= result.high
 
 
@@ -211,7 +211,7 @@ def test_slope_survives_probabilities_of_zero_and_one():
     ],
 )
 def test_a_slope_that_the_data_cannot_give_says_why(positive, probabilities, reason):
-    with pytest.raises(UndefinedFigure, match=reason):
+    with pytest.raises(UndefinedEstimate, match=reason):
         calibration_slope_intercept(np.array(positive, dtype=int), probabilities)
 
 
@@ -249,9 +249,9 @@ def test_what_is_no_probability_is_refused_with_the_remedy(metric, labels, proba
 
 @pytest.mark.parametrize("metric", [expected_calibration_error, brier, reliability_curve])
 def test_missing_probabilities_and_no_rows_are_undefined(metric):
-    with pytest.raises(UndefinedFigure, match="1 of 2 probabilities are not numbers"):
+    with pytest.raises(UndefinedEstimate, match="1 of 2 probabilities are not numbers"):
         metric([0, 1], [0.5, np.nan])
-    with pytest.raises(UndefinedFigure, match="no case"):
+    with pytest.raises(UndefinedEstimate, match="no case"):
         metric([], [])
 
 

@@ -5,9 +5,9 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import binomtest, chi2, norm, t
 
-from lungscope.errors import DataError, UndefinedFigure
+from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.stats.bootstrap import bootstrap_weights
-from lungscope.stats.comparison import auroc_figure, delong, holm, mcnemar, twice_median
+from lungscope.stats.comparison import auroc_estimate, delong, holm, mcnemar, twice_median
 from lungscope.stats.metrics import auroc
 
 # Albumin, total protein and outcome of 43 patients (DeLong, DeLong & Clarke-Pearson 1988).
@@ -40,10 +40,10 @@ def brute_force_covariance(positive, *scores):
     return np.cov(v10) / positive.sum() + np.cov(v01) / (~positive).sum()
 
 
-def standard_error(figure, degrees):
+def standard_error(estimate, degrees):
     """The standard error behind an interval on the log-odds scale."""
-    slope = figure.value * (1 - figure.value)
-    return (logit(figure.high) - logit(figure.low)) / 2 / t.ppf(0.975, degrees) * slope
+    slope = estimate.value * (1 - estimate.value)
+    return (logit(estimate.high) - logit(estimate.low)) / 2 / t.ppf(0.975, degrees) * slope
 
 
 @pytest.mark.parametrize("decimals", [1, 6])
@@ -59,25 +59,25 @@ def test_delong_matches_the_definition_pair_by_pair(decimals):
     assert (result.high - result.low) / (2 * 1.959964) == pytest.approx(error, rel=1e-6)
     assert result.p_value == pytest.approx(2 * norm.sf(abs(result.difference) / error), rel=1e-9)
     fewest = min(positive.sum(), (~positive).sum())
-    assert standard_error(auroc_figure(positive, a), fewest - 1) == pytest.approx(np.sqrt(covariance[0, 0]))
+    assert standard_error(auroc_estimate(positive, a), fewest - 1) == pytest.approx(np.sqrt(covariance[0, 0]))
 
 
 @pytest.mark.parametrize(
     ("column", "area", "low", "high"), [(0, 0.7366, 0.5549, 0.9182), (1, 0.6478, 0.4518, 0.8439)]
 )
 def test_the_standard_error_is_that_of_the_published_intervals(column, area, low, high):
-    figure = auroc_figure(OVARIAN[:, 2], OVARIAN[:, column])
-    assert figure.value == pytest.approx(area, abs=6e-5)
+    estimate = auroc_estimate(OVARIAN[:, 2], OVARIAN[:, column])
+    assert estimate.value == pytest.approx(area, abs=6e-5)
     fewest = min((OVARIAN[:, 2] == 0).sum(), (OVARIAN[:, 2] == 1).sum())
-    assert standard_error(figure, fewest - 1) == pytest.approx((high - low) / 2 / 1.959964, abs=6e-5)
+    assert standard_error(estimate, fewest - 1) == pytest.approx((high - low) / 2 / 1.959964, abs=6e-5)
 
 
 def test_the_interval_is_that_of_the_log_odds():
-    figure = auroc_figure(OVARIAN[:, 2], OVARIAN[:, 0])
+    estimate = auroc_estimate(OVARIAN[:, 2], OVARIAN[:, 0])
     error = (0.9182 - 0.5549) / 2 / 1.959964 / (0.7366 * (1 - 0.7366))
     degrees = min((OVARIAN[:, 2] == 0).sum(), (OVARIAN[:, 2] == 1).sum()) - 1
     ends = expit(logit(0.7366) + np.array([-1, 1]) * t.ppf(0.975, degrees) * error)
-    assert (figure.low, figure.high) == pytest.approx(tuple(ends), abs=2e-4)
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(ends), abs=2e-4)
 
 
 def test_the_difference_changes_sign_with_the_order():
@@ -107,16 +107,16 @@ def test_clustered_variance_agrees_with_resampling_patients():
     # Diseased and healthy images of one patient share that patient's level.
     positive = rng.random(600) < 0.4
     scores = rng.normal(size=150)[patients] + rng.normal(size=600) + positive
-    figure = auroc_figure(positive, scores, patients)
+    estimate = auroc_estimate(positive, scores, patients)
     draws = np.concatenate([auroc(positive, scores, w) for w in bootstrap_weights(patients, resamples=2000)])
     both = min(np.unique(patients[side]).size for side in (positive, ~positive))
-    assert standard_error(figure, both - 1) == pytest.approx(draws.std(), rel=0.08)
+    assert standard_error(estimate, both - 1) == pytest.approx(draws.std(), rel=0.08)
 
 
 def test_an_interval_keeps_within_one():
     positive, scores = np.arange(40) < 20, np.concatenate([np.arange(20) + 18.5, np.arange(20)])
-    figure = auroc_figure(positive, scores)
-    assert 0.9 < figure.low < figure.value < figure.high < 1
+    estimate = auroc_estimate(positive, scores)
+    assert 0.9 < estimate.low < estimate.value < estimate.high < 1
 
 
 @pytest.mark.parametrize(
@@ -131,13 +131,13 @@ def test_an_interval_keeps_within_one():
     ],
 )
 def test_what_delong_cannot_give_has_a_reason(positive, scores, value, reason):
-    figure = auroc_figure(positive, scores)
-    assert (figure.value, figure.low) == (value, None)
-    assert figure.reason.startswith(reason)
+    estimate = auroc_estimate(positive, scores)
+    assert (estimate.value, estimate.low) == (value, None)
+    assert estimate.reason.startswith(reason)
 
 
 def test_a_perfect_and_a_constant_score_cannot_be_tested():
-    with pytest.raises(UndefinedFigure, match="too few to compare"):
+    with pytest.raises(UndefinedEstimate, match="too few to compare"):
         delong([0, 0, 1, 1], [1, 2, 3, 4], [5, 5, 5, 5])
 
 

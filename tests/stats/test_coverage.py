@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lungscope.evaluation.evaluate import evaluate
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "coverage.py"
@@ -42,18 +42,18 @@ def test_the_simulation_knows_the_truth(simulation) -> None:
     setting = simulation.Setting(4000, 0.85, 0.4)
     sample = simulation.draw(setting, np.random.default_rng(0))
     wanted = simulation.truth(setting)
-    for name, figure in simulation.measure(sample, 50, 0).items():
-        assert figure.value == pytest.approx(wanted[name], abs=0.09), name
+    for name, estimate in simulation.measure(sample, 50, 0).items():
+        assert estimate.value == pytest.approx(wanted[name], abs=0.09), name
 
 
 @pytest.mark.slow
 def test_ten_thousand_predictions_with_two_thousand_draws_take_five_seconds() -> None:
     rng = np.random.default_rng(0)
     labels = (rng.random(10_000) < 0.6).astype(int)
-    suspicion = 1 / (1 + np.exp(-rng.normal(2.5 * labels - 1.2, 1.2)))
+    p_abnormal = 1 / (1 + np.exp(-rng.normal(2.5 * labels - 1.2, 1.2)))
     patients = [f"p{i}" for i in rng.integers(0, 6000, 10_000)]
-    points = [OperatingPoint(str(t), str(t), t, Figure(0.9), Figure(0.9)) for t in (0.2, 0.5, 0.7, 0.9)]
-    columns = np.column_stack([1 - suspicion, suspicion])
+    points = [OperatingPoint(str(t), str(t), t, Estimate(0.9), Estimate(0.9)) for t in (0.2, 0.5, 0.7, 0.9)]
+    columns = np.column_stack([1 - p_abnormal, p_abnormal])
     started = time.process_time()
     evaluate(labels, columns, patients, ("NORMAL", "PNEUMONIA"), points, resamples=2000)
     # Of processor time, since other work on the machine must not fail this.

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from lungscope.stats.group_gap import largest_gap
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.proportion import wilson
 
 
 def share(successes, n):
     low, high = wilson(successes / n, n)
-    return Figure(successes / n, float(low), float(high))
+    return Estimate(successes / n, float(low), float(high))
 
 
 def test_the_interval_is_newcombes_of_two_proportions():
@@ -26,7 +26,7 @@ def test_the_interval_is_newcombes_of_two_proportions():
 def test_equality_is_tested_by_cochrans_q():
     values, errors = np.array([0.7, 0.8, 0.9]), np.array([0.05, 0.04, 0.06])
     gap = largest_gap(
-        [Figure(v, v - 1.959964 * e, v + 1.959964 * e) for v, e in zip(values, errors, strict=True)]
+        [Estimate(v, v - 1.959964 * e, v + 1.959964 * e) for v, e in zip(values, errors, strict=True)]
     )
     weights = errors**-2.0
     centre = (weights * values).sum() / weights.sum()
@@ -34,8 +34,8 @@ def test_equality_is_tested_by_cochrans_q():
 
 
 def test_groups_without_an_interval_are_left_out():
-    assert largest_gap([Figure(None, reason="no case"), share(3, 10)]) is None
-    gap = largest_gap([Figure(0.1, reason="no interval"), share(3, 10), share(8, 10)])
+    assert largest_gap([Estimate(None, reason="no case"), share(3, 10)]) is None
+    gap = largest_gap([Estimate(0.1, reason="no interval"), share(3, 10), share(8, 10)])
     assert (gap.highest, gap.lowest) == (2, 1)
 
 
@@ -49,9 +49,9 @@ def test_equal_groups_are_found_different_as_often_as_chance_wants():
 
 @given(st.lists(st.tuples(st.integers(1, 99), st.integers(100, 300)), min_size=2, max_size=6))
 def test_the_gap_is_between_the_ends_and_its_interval_holds_it(counts):
-    figures = [share(k, n) for k, n in counts]
-    gap = largest_gap(figures)
-    values = [each.value for each in figures]
+    estimates = [share(k, n) for k, n in counts]
+    gap = largest_gap(estimates)
+    values = [each.value for each in estimates]
     assert gap.difference.value == pytest.approx(max(values) - min(values))
     assert gap.difference.low <= gap.difference.value <= gap.difference.high
     assert 0 <= gap.p_value <= 1

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as reference
 
-from lungscope.errors import DataError, UndefinedFigure
+from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.stats.metrics import (
     Counts,
-    Figure,
+    Estimate,
     auroc,
     average_precision,
     confusion_matrix,
@@ -128,7 +128,7 @@ def test_a_resample_without_one_class_is_undefined_while_the_others_are_not():
     ],
 )
 def test_what_the_data_cannot_give_is_undefined_and_says_why(metric, positive, scores, reason):
-    with pytest.raises(UndefinedFigure, match=reason):
+    with pytest.raises(UndefinedEstimate, match=reason):
         metric(positive, scores)
 
 
@@ -159,7 +159,7 @@ def test_macro_auroc_matches_scikit_learn():
 
 
 def test_macro_auroc_names_the_class_without_cases():
-    with pytest.raises(UndefinedFigure, match="class 1 has no case among 3"):
+    with pytest.raises(UndefinedEstimate, match="class 1 has no case among 3"):
         macro_auroc([0, 2, 2], np.full((3, 3), 1 / 3))
 
 
@@ -244,12 +244,12 @@ def test_confusion_matrix_refuses_foreign_indices(labels):
 
 
 @pytest.mark.parametrize(
-    ("figure", "text"),
+    ("estimate", "text"),
     [
-        (Figure(0.91234, 0.88, 0.94), "0.912 (0.880 to 0.940)"),
-        (Figure(0.5), "0.500"),
-        (Figure(None, reason="no positive case"), "undefined (no positive case)"),
+        (Estimate(0.91234, 0.88, 0.94), "0.912 (0.880 to 0.940)"),
+        (Estimate(0.5), "0.500"),
+        (Estimate(None, reason="no positive case"), "undefined (no positive case)"),
     ],
 )
-def test_a_figure_reads_as_text(figure, text):
-    assert str(figure) == text
+def test_an_estimate_reads_as_text(estimate, text):
+    assert str(estimate) == text

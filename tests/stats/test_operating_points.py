@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lungscope.config.recipe import Recipe
-from lungscope.errors import ConfigError, DataError, UndefinedFigure
+from lungscope.errors import ConfigError, DataError, UndefinedEstimate
 from lungscope.stats.metrics import count
 from lungscope.stats.operating_points import Goal, choose, parse_goal, predictive_values
 from lungscope.stats.proportion import proportion
@@ -215,7 +215,7 @@ def test_an_operating_point_survives_json():
 )
 def test_a_goal_about_an_absent_class_is_undefined_with_the_remedy(goal, positive, missing):
     with pytest.raises(
-        UndefinedFigure, match=f"no {missing} case to choose '{goal}' on; enlarge data.validation"
+        UndefinedEstimate, match=f"no {missing} case to choose '{goal}' on; enlarge data.validation"
     ):
         chosen(goal, np.full(8, positive))
 
@@ -229,7 +229,7 @@ def test_a_fixed_threshold_needs_no_class():
 @pytest.mark.parametrize(
     ("probabilities", "error", "message"),
     [
-        ([0.1] * 7 + [np.nan], UndefinedFigure, "1 of 8 probabilities are not numbers"),
+        ([0.1] * 7 + [np.nan], UndefinedEstimate, "1 of 8 probabilities are not numbers"),
         ([0.1] * 7 + [3.0], DataError, "Pass probabilities, not logits"),
         ([0.1] * 7, DataError, "Pass both for the same rows"),
     ],
@@ -269,5 +269,5 @@ def test_percentages_of_sensitivity_are_refused():
 
 
 def test_a_prediction_reads_operating_points_without_loading_scipy():
-    code = "import sys, lungscope.stats.operating; sys.exit('scipy' in sys.modules)"
+    code = "import sys, lungscope.stats.operating_points; sys.exit('scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -18,8 +18,8 @@ def draw(n, share, seed=0, *, moved=0.0, gain=SHIFT):
     rng = np.random.default_rng(seed)
     labels = rng.random(n) < share
     score = rng.normal(gain * labels + moved, 1)
-    suspicion = expit(gain * score - gain**2 / 2)
-    return labels, np.column_stack([1 - suspicion, suspicion])
+    p_abnormal = expit(gain * score - gain**2 / 2)
+    return labels, np.column_stack([1 - p_abnormal, p_abnormal])
 
 
 def validation(n=2000, seed=9):
@@ -82,8 +82,8 @@ def test_few_patients_are_refused_with_the_reason():
 
 def test_a_model_that_cannot_tell_the_classes_apart_is_refused():
     rng = np.random.default_rng(6)
-    suspicion = expit(rng.normal(0, 0.15, 300))
-    found = examine(np.column_stack([1 - suspicion, suspicion]), [0.5, 0.5], np.arange(300))
+    p_abnormal = expit(rng.normal(0, 0.15, 300))
+    found = examine(np.column_stack([1 - p_abnormal, p_abnormal]), [0.5, 0.5], np.arange(300))
     assert "hardly tells the classes apart" in found.refused or "do not converge" in found.refused
 
 

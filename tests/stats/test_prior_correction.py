@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from lungscope.errors import DataError, UndefinedFigure
+from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.stats.prior_correction import as_probabilities, em_prior, shift_prior
 
 
@@ -79,13 +79,13 @@ def test_one_column_of_probabilities_cannot_be_shifted():
     [(np.empty((0, 2)), "no case"), ([[0.5, np.nan]], "not numbers")],
 )
 def test_no_cases_and_missing_probabilities_are_undefined(probabilities, reason):
-    with pytest.raises(UndefinedFigure, match=reason):
+    with pytest.raises(UndefinedEstimate, match=reason):
         em_prior(probabilities, [0.5, 0.5])
 
 
 def test_em_that_does_not_converge_says_so():
     probabilities, _ = screened(200, 0.1)
-    with pytest.raises(UndefinedFigure, match="do not converge"):
+    with pytest.raises(UndefinedEstimate, match="do not converge"):
         em_prior(probabilities, [0.5, 0.5], max_iterations=2)
 
 

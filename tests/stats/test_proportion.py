@@ -16,9 +16,9 @@ def successes(k, n):
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
 )
 def test_independent_rows_have_the_published_wilson_interval(k, n, low, high):
-    figure = proportion(successes(k, n))
-    assert figure.value == k / n
-    assert (figure.low, figure.high) == pytest.approx((low, high), abs=5e-5)
+    estimate = proportion(successes(k, n))
+    assert estimate.value == k / n
+    assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_wilson_matches_scipy_at_every_count():
@@ -30,9 +30,9 @@ def test_wilson_matches_scipy_at_every_count():
 
 
 def test_all_right_is_not_certain():
-    figure = proportion(np.ones(20), [f"p{row}" for row in range(20)])
-    assert (figure.value, figure.high) == (1.0, 1.0)
-    assert figure.low == pytest.approx(0.8389, abs=5e-5)
+    estimate = proportion(np.ones(20), [f"p{row}" for row in range(20)])
+    assert (estimate.value, estimate.high) == (1.0, 1.0)
+    assert estimate.low == pytest.approx(0.8389, abs=5e-5)
 
 
 def test_patients_of_one_row_each_change_nothing():
@@ -55,18 +55,23 @@ def test_clustered_interval_is_as_wide_as_resampling_patients_says():
     right, sizes = np.bincount(patients, weights=rows), np.bincount(patients)
     drawn = rng.integers(300, size=(4000, 300))
     low, high = np.percentile(right[drawn].sum(1) / sizes[drawn].sum(1), (2.5, 97.5))
-    figure = proportion(rows, patients)
-    assert figure.high - figure.low == pytest.approx(high - low, rel=0.06)
-    assert figure.high - figure.low > 1.3 * (proportion(rows).high - proportion(rows).low)
+    estimate = proportion(rows, patients)
+    assert estimate.high - estimate.low == pytest.approx(high - low, rel=0.06)
+    assert estimate.high - estimate.low > 1.3 * (proportion(rows).high - proportion(rows).low)
 
 
 def test_few_patients_count_as_one_case_each():
     rows, patients = successes(30, 50), np.repeat(np.arange(5), 10)
     expected = wilson(0.6, 5)
-    figure = proportion(rows, patients)
-    assert (figure.low, figure.high) == tuple(float(end) for end in expected)
+    estimate = proportion(rows, patients)
+    assert (estimate.low, estimate.high) == tuple(float(end) for end in expected)
 
 
 def test_no_case_is_undefined_with_the_given_reason():
-    figure = proportion([], [], empty="no positive case")
-    assert (figure.value, figure.low, figure.high, figure.reason) == (None, None, None, "no positive case")
+    estimate = proportion([], [], empty="no positive case")
+    assert (estimate.value, estimate.low, estimate.high, estimate.reason) == (
+        None,
+        None,
+        None,
+        "no positive case",
+    )

@@ -199,7 +199,7 @@ def test_a_checkpoint_without_the_average_is_refused(images, tmp_path) -> None:
 
 
 def test_kept_statistics_stay_while_the_layers_learn(images) -> None:
-    settings = RECIPE.finetune.model_copy(update={"statistics": "kept", "average": "ema"})
+    settings = RECIPE.finetune.model_copy(update={"frozen_batchnorm": True, "average": "ema"})
     recipe = RECIPE.model_copy(update={"finetune": settings})
     torch.manual_seed(0)
     before = build_network(recipe.network, recipe.image, 2).state_dict()

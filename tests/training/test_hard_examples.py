@@ -9,12 +9,12 @@ from sklearn.preprocessing import StandardScaler
 
 from lungscope.config.recipe import load_recipe
 from lungscope.errors import ConfigError, DataError
-from lungscope.training.hard_examples import copies, cross_fitted, misjudged_copies
+from lungscope.training.hard_examples import copies, cross_fitted, hard_example_copies
 from lungscope.training.labelled_images import LabelledImages
 from lungscope.training.train import train
 
 SMALL = (
-    "network.backbone=cnn-4", "image.size=32", "head.epochs=3", "head.views=2", "head.batch=16",
+    "network.backbone=cnn-4", "image.size=32", "head.epochs=3", "head.augmented_views=2", "head.batch=16",
     "finetune.batch=16",
 )  # fmt: skip
 
@@ -71,17 +71,17 @@ def test_copies_are_in_proportion_and_of_the_seed() -> None:
 
 def test_a_class_of_few_patients_is_refused_in_plain_words(shortcut) -> None:
     features, labels, _ = shortcut
-    with pytest.raises(DataError, match="A class has 4 patients.*--set misjudged=0"):
+    with pytest.raises(DataError, match="A class has 4 patients.*--set hard_examples=0"):
         cross_fitted(features, labels, np.array([f"p{i % 4}" for i in range(400)], dtype=object), 0)
 
 
 def test_a_recipe_without_it_adds_none(shortcut) -> None:
-    assert len(misjudged_copies(*shortcut, load_recipe("scratch", SMALL))) == 0
+    assert len(hard_example_copies(*shortcut, load_recipe("scratch", SMALL))) == 0
 
 
 def test_a_recipe_without_a_first_phase_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"misjudged = 10.0.*first phase"):
-        load_recipe("default", ["misjudged=10.0", "head.epochs=0", "finetune.epochs=1"])
+    with pytest.raises(ConfigError, match=r"hard_examples = 10.0.*first phase"):
+        load_recipe("default", ["hard_examples=10.0", "head.epochs=0", "finetune.epochs=1"])
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def images() -> tuple[LabelledImages, LabelledImages]:
 
 @pytest.mark.parametrize("phase", ["finetune.epochs=0", "finetune.epochs=1"])
 def test_both_phases_see_the_copies(images, phase, capsys) -> None:
-    recipes = [load_recipe("scratch", [*SMALL, phase, f"misjudged={times}"]) for times in (0.0, 8.0)]
+    recipes = [load_recipe("scratch", [*SMALL, phase, f"hard_examples={times}"]) for times in (0.0, 8.0)]
     plain, more = (train(*images, 2, recipe, device="cpu") for recipe in recipes)
     assert "training images are misjudged when their patients are held out" in capsys.readouterr().err
     assert more.history[-1].train_loss != plain.history[-1].train_loss

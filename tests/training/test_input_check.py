@@ -8,13 +8,13 @@ import torch
 from sklearn.covariance import LedoitWolf
 
 from lungscope.bundle.bundle import Calibration, load_bundle
-from lungscope.bundle.input_check import GATE_OUTPUTS, UPRIGHT
-from lungscope.config.settings import GateSettings, ImageSettings, NetworkSettings
+from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS, UPRIGHT
+from lungscope.config.settings import ImageSettings, InputCheckSettings, NetworkSettings
 from lungscope.errors import BundleError
 from lungscope.networks.network import build_network
 from lungscope.networks.onnx_ensemble import merge_graphs
 from lungscope.networks.onnx_graph import OUTPUTS, build_graph, check_parity, export_backbone
-from lungscope.training.input_check import CHECKS, GateTail, GateWeights, fit_gate, spread
+from lungscope.training.input_check import CHECKS, InputCheckTail, InputCheckWeights, fit_input_check, spread
 from lungscope.training.labelled_images import LabelledImages
 
 
@@ -39,21 +39,21 @@ def slopes(n: int, seed: int) -> LabelledImages:
     return LabelledImages(pixels, np.zeros(n, np.int64), np.arange(n))
 
 
-def fitted(directions: int = 96, n: int = 150) -> GateWeights:
+def fitted(directions: int = 96, n: int = 150) -> InputCheckWeights:
     images = slopes(n, 1)
-    return fit_gate(images, tiles, GateSettings(directions=directions), 0)
+    return fit_input_check(images, tiles, InputCheckSettings(directions=directions), 0)
 
 
-def outputs(weights: GateWeights, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def outputs(weights: InputCheckWeights, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     with torch.inference_mode():
-        distance, checks = GateTail(weights)(torch.from_numpy(embeddings))
+        distance, checks = InputCheckTail(weights)(torch.from_numpy(embeddings))
     return distance.numpy(), checks.numpy()
 
 
 def test_the_distance_is_mahalanobis_with_the_shrinkage_of_ledoit_and_wolf() -> None:
     images = slopes(80, 1)
     training = skewed(80)
-    weights = fit_gate(images, tiles_of(12), GateSettings(directions=96), 0, training)
+    weights = fit_input_check(images, tiles_of(12), InputCheckSettings(directions=96), 0, training)
     new = skewed(30, seed=5)
     reference = LedoitWolf().fit(spread(training.astype(np.float64), weights.rounding))
     wanted = reference.mahalanobis(spread(new.astype(np.float64), weights.rounding)) / 12
@@ -62,7 +62,7 @@ def test_the_distance_is_mahalanobis_with_the_shrinkage_of_ledoit_and_wolf() -> 
 
 def test_few_directions_keep_the_largest_and_take_the_rest_as_round() -> None:
     training = skewed(400)
-    weights = fit_gate(slopes(400, 1), tiles_of(12), GateSettings(directions=3), 0, training)
+    weights = fit_input_check(slopes(400, 1), tiles_of(12), InputCheckSettings(directions=3), 0, training)
     values = spread(training.astype(np.float64), weights.rounding)
     variances = np.sort(np.linalg.eigvalsh(LedoitWolf().fit(values).covariance_))[::-1]
     np.testing.assert_allclose(weights.variances, variances[:3], rtol=1e-4)
@@ -108,7 +108,7 @@ def test_a_handful_of_images_is_enough_to_fit(n: int) -> None:
 def test_dead_features_do_not_make_the_distance_infinite() -> None:
     training = skewed(50)
     training[:, 4:] = 0
-    weights = fit_gate(slopes(50, 1), tiles_of(12), GateSettings(), 0, training)
+    weights = fit_input_check(slopes(50, 1), tiles_of(12), InputCheckSettings(), 0, training)
     assert np.isfinite(outputs(weights, skewed(20, 3))[0]).all()
 
 
@@ -124,30 +124,32 @@ def test_the_exported_graph_computes_what_pytorch_does(tmp_path: Path) -> None:
             return network.features(torch.from_numpy(pixels)).mean((2, 3)).numpy()
 
     shown = LabelledImages(images, np.zeros(12, np.int64), np.arange(12))
-    gate = fit_gate(shown, embed, GateSettings(directions=4), 0)
-    graph = build_graph(network, backbone, Calibration(), gate)
+    input_check = fit_input_check(shown, embed, InputCheckSettings(directions=4), 0)
+    graph = build_graph(network, backbone, Calibration(), input_check)
     session = onnxruntime.InferenceSession(graph)
-    assert [output.name for output in session.get_outputs()] == [*OUTPUTS, *GATE_OUTPUTS]
-    wanted = outputs(gate, embed(images))
+    assert [output.name for output in session.get_outputs()] == [*OUTPUTS, *INPUT_CHECK_OUTPUTS]
+    wanted = outputs(input_check, embed(images))
     for n in (1, 12):
-        distance, checks = session.run(list(GATE_OUTPUTS), {"image": images[:n]})
+        distance, checks = session.run(list(INPUT_CHECK_OUTPUTS), {"image": images[:n]})
         np.testing.assert_allclose(distance, wanted[0][:n], rtol=1e-3)
         np.testing.assert_allclose(checks, wanted[1][:n], atol=1e-4)
-    check_parity(graph, network, Calibration(), images, 0.5, gate=gate)
-    other = fit_gate(shown, embed, GateSettings(directions=1), 0)
-    with pytest.raises(BundleError, match=r"differs from PyTorch by .* in distance .* gate.enabled=false"):
-        check_parity(graph, network, Calibration(), images, 0.5, gate=other)
+    check_parity(graph, network, Calibration(), images, 0.5, input_check=input_check)
+    other = fit_input_check(shown, embed, InputCheckSettings(directions=1), 0)
+    with pytest.raises(
+        BundleError, match=r"differs from PyTorch by .* in distance .* input_check.enabled=false"
+    ):
+        check_parity(graph, network, Calibration(), images, 0.5, input_check=other)
     assert len(graph) < len(build_graph(network, backbone, Calibration())) + 20_000
     onnx.checker.check_model(onnx.load_from_string(graph))
 
 
-def test_an_ensemble_averages_distances_in_units_of_what_each_member_accepts(gated: Path) -> None:
-    bundle = load_bundle(gated)
+def test_an_ensemble_averages_distances_in_units_of_what_each_member_accepts(checked_model: Path) -> None:
+    bundle = load_bundle(checked_model)
     merged = merge_graphs([bundle.graph] * 2, [bundle.card.calibration] * 2, Calibration(), [2.0, 4.0])
     images = np.random.default_rng(0).integers(0, 256, (5, 64, 64), dtype=np.uint8)
     single, both = (onnxruntime.InferenceSession(graph) for graph in (bundle.graph, merged))
-    distance, checks = single.run(list(GATE_OUTPUTS), {single.get_inputs()[0].name: images})
-    found, shown = both.run(list(GATE_OUTPUTS), {"image": images})
+    distance, checks = single.run(list(INPUT_CHECK_OUTPUTS), {single.get_inputs()[0].name: images})
+    found, shown = both.run(list(INPUT_CHECK_OUTPUTS), {"image": images})
     np.testing.assert_allclose(found, (distance / 2 + distance / 4) / 2, rtol=1e-5)
     np.testing.assert_allclose(shown, checks, atol=1e-6)
     plain = onnx.load_from_string(merge_graphs([bundle.graph] * 2, [Calibration()] * 2, Calibration()))

@@ -6,7 +6,7 @@ from lungscope.config.recipe import load_recipe
 from lungscope.training.labelled_images import LabelledImages
 from lungscope.training.leave_out import compute_features
 
-SMALL = ("network.backbone=cnn-4", "image.size=32", "head.views=3")
+SMALL = ("network.backbone=cnn-4", "image.size=32", "head.augmented_views=3")
 
 
 def test_views_depend_on_no_other_image() -> None:
@@ -14,7 +14,7 @@ def test_views_depend_on_no_other_image() -> None:
     pixels = rng.integers(0, 256, (20, 32, 32), dtype=np.uint8)
     others = pixels.copy()
     others[10:] //= 4  # the part to be left out
-    recipe = load_recipe("default", [*SMALL, "augment.style=1.0"])
+    recipe = load_recipe("default", [*SMALL, "augment.style_transfer=1.0"])
     first, second = (
         compute_features(
             LabelledImages(each, np.arange(20) % 2, np.arange(20)), 2, recipe, weights="none"

@@ -8,7 +8,13 @@ from lungscope.errors import ConfigError, RuntimeUnavailable
 from lungscope.training.labelled_images import LabelledImages
 from lungscope.training.train import train
 
-SMALL = ["network.backbone=cnn-4-8", "image.size=32", "head.epochs=3", "head.views=2", "head.patience=3"]
+SMALL = [
+    "network.backbone=cnn-4-8",
+    "image.size=32",
+    "head.epochs=3",
+    "head.augmented_views=2",
+    "head.patience=3",
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +41,12 @@ def test_every_way_with_imbalance_trains(images, imbalance: str) -> None:
 
 
 def test_a_head_may_see_other_views_in_every_epoch(images) -> None:
-    cached, fresh = (train(*images, 2, small(f"head.views={views}"), device="cpu") for views in (1, 0))
+    cached, fresh = (
+        train(*images, 2, small(f"head.augmented_views={views}"), device="cpu") for views in (1, 0)
+    )
     assert len(fresh.history) == len(cached.history) == 3
     assert fresh.history[0].train_loss != cached.history[0].train_loss
-    again = train(*images, 2, small("head.views=0"), device="cpu")
+    again = train(*images, 2, small("head.augmented_views=0"), device="cpu")
     assert [row.train_loss for row in again.history] == [row.train_loss for row in fresh.history]
 
 

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from lungscope.bundle.export_record import Export, parse_export
-from lungscope.bundle.folder import is_sealed, read_folder
-from lungscope.bundle.input_check import Gate, Level
+from lungscope.bundle.folder import has_checksums, read_folder
+from lungscope.bundle.input_check import InputCheck, Level
 from lungscope.bundle.protobuf import bytes_field, message_fields
 from lungscope.bundle.provenance import Statement, parse_statement
 from lungscope.bundle.validation_summary import Curve, Outcome, Reference, Validation
 from lungscope.errors import BundleError, ConfigError
-from lungscope.stats.candidate import Candidate
+from lungscope.stats.candidate import CalibrationCandidate
 from lungscope.stats.conformal import Conformal
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint, parse_goal
 
 FORMAT = 1
@@ -36,7 +36,7 @@ class Calibration:
     method: str = "none"
     scale: float = 1.0
     shift: tuple[float, ...] = ()
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[CalibrationCandidate, ...] = ()
     """Methods that were compared by cross-validation; empty where none were."""
     reason: str = ""
     """Why this method."""
@@ -55,7 +55,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class Card:
-    """What a door must know of a model, and where the model comes from."""
+    """What a entry point must know of a model, and where the model comes from."""
 
     classes: tuple[str, ...]
     size: int
@@ -72,7 +72,7 @@ class Card:
     parity: tuple[Parity, ...] = ()
     validation: Validation | None = None
     """Missing in bundles of versions that did not keep it."""
-    gate: Gate | None = None
+    input_check: InputCheck | None = None
     """Missing where the recipe turned it off and in older bundles: every readable picture is assessed."""
     conformal: Conformal | None = None
     """For prediction sets; missing in older bundles."""
@@ -135,7 +135,7 @@ class Card:
             ) from None
         curve = self.validation.curve if self.validation else None
         if curve is None and goal.kind == "fixed":
-            unknown = Figure(None, reason="the model does not keep its validation curve")
+            unknown = Estimate(None, reason="the model does not keep its validation curve")
             return OperatingPoint(goal.text, goal.text, goal.value, unknown, unknown)
         if curve is None:
             raise BundleError(
@@ -163,7 +163,7 @@ def load_bundle(source: Path) -> Bundle:
     Raises:
         BundleError: no such file, not a Lungscope model, another version, truncated or changed.
     """
-    if is_sealed(source):
+    if has_checksums(source):
         found = read_folder(source)
         return Bundle(
             found.path, found.sha256, _read_card(found.card, found.path), found.graph, found.weights
@@ -187,18 +187,18 @@ def read_card(path: Path) -> Card:
     return _read_card(_read(path)[1][_CARD], path)
 
 
-def seal_bundle(graph: bytes, card: Card) -> bytes:
+def bundle_bytes(graph: bytes, card: Card) -> bytes:
     """Append a card and a seal to an ONNX model."""
     body = graph + _entry(_CARD, card_json(card))
     return body + _entry(_SEAL, hashlib.sha256(body).hexdigest())
 
 
-def reseal(bundle: Bundle, card: Card) -> bytes:
+def replace_card(bundle: Bundle, card: Card) -> bytes:
     """The same graph, byte for byte, with another card and a new seal; for one file, not for an exported folder."""
     graph, entries = bundle.graph, _entries(bundle.graph, bundle.path)
     for key in (_SEAL, _CARD):
         graph = graph.removesuffix(_entry(key, entries[key]))
-    return seal_bundle(graph, card)
+    return bundle_bytes(graph, card)
 
 
 def card_json(card: Card) -> str:
@@ -235,7 +235,7 @@ def _read_card(text: str, path: Path) -> Card:
         fields["validation"] = _validation(fields.get("validation"))
         fields["export"] = parse_export(fields.get("export"))
         fields["statement"] = parse_statement(fields.get("statement"))
-        fields["gate"] = _gate(fields.get("gate"))
+        fields["input_check"] = _input_check(fields.get("input_check"))
         fields["conformal"] = _conformal(fields.get("conformal"))
         return Card(**_tuples(fields))
     except (KeyError, TypeError, ValueError) as error:
@@ -245,12 +245,12 @@ def _read_card(text: str, path: Path) -> Card:
 
 
 def _point(fields: dict[str, Any]) -> OperatingPoint:
-    figures = {name: Figure(**fields[name]) for name in ("sensitivity", "specificity")}
-    return OperatingPoint(**{**fields, **figures})
+    estimates = {name: Estimate(**fields[name]) for name in ("sensitivity", "specificity")}
+    return OperatingPoint(**{**fields, **estimates})
 
 
 def _calibration(fields: dict[str, Any]) -> Calibration:
-    candidates = tuple(Candidate(**each) for each in fields.get("candidates", ()))
+    candidates = tuple(CalibrationCandidate(**each) for each in fields.get("candidates", ()))
     return Calibration(**{**_tuples(fields), "candidates": candidates})
 
 
@@ -264,15 +264,15 @@ def _validation(fields: dict[str, Any] | None) -> Validation | None:
 def _outcome(fields: dict[str, Any] | None) -> Outcome | None:
     if fields is None:
         return None
-    figures = {name: Figure(**fields[name]) for name in ("auroc", "slope", "in_the_large")}
-    return Outcome(**{**_tuples(fields), **figures})
+    estimates = {name: Estimate(**fields[name]) for name in ("auroc", "slope", "in_the_large")}
+    return Outcome(**{**_tuples(fields), **estimates})
 
 
-def _gate(fields: dict[str, Any] | None) -> Gate | None:
+def _input_check(fields: dict[str, Any] | None) -> InputCheck | None:
     if fields is None:
         return None
     levels = tuple(Level(**level) for level in fields["levels"])
-    return Gate(**{**_tuples(fields), "levels": levels})
+    return InputCheck(**{**_tuples(fields), "levels": levels})
 
 
 def _conformal(fields: dict[str, Any] | None) -> Conformal | None:

@@ -17,7 +17,7 @@ class Flips:
     """Images on the other side of a decision than with the original."""
 
     decision: str
-    """An operating point, or "assessed" for the gate."""
+    """An operating point, or "assessed" for the input check."""
     images: int
 
 

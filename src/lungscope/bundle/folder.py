@@ -33,7 +33,7 @@ class ModelFolder:
     """Empty where the graph holds them."""
 
 
-def is_sealed(folder: Path) -> bool:
+def has_checksums(folder: Path) -> bool:
     """Whether a folder was written as a model of several files."""
     return (folder / SEAL).is_file()
 

@@ -14,8 +14,8 @@ from lungscope.errors import ConfigError
 from lungscope.stats.conformal import quantile
 from lungscope.stats.patients import Patients, patient_index
 
-GATE_OUTPUTS = ("distance", "checks")
-"""What a graph with a gate puts out for it: (N,) and (N, C), float32."""
+INPUT_CHECK_OUTPUTS = ("distance", "checks")
+"""What a graph with an input check puts out for it: (N,) and (N, C), float32."""
 ENLARGED = 4
 """Times that a picture may be enlarged to the model's input: 40 pixels made 160 cost 8 points of accuracy."""
 LONGEST_SHAPE = 4.0
@@ -27,7 +27,7 @@ FAR = 4.0
 COVERAGES = (0.9, 0.95, 0.98, 0.99, 0.995)
 """For which a bundle keeps the accepted distance, besides its own."""
 SHARE_OF_CHECKS = 0.25
-"""Of the images that the gate may decline on validation, how many the checks of how an image lies may take."""
+"""Of the images that the input check may decline on validation, how many the checks of how an image lies may take."""
 CERTAIN = 0.9
 """Probability from which a check is given as the reason why a picture is far from the training images."""
 UPRIGHT = "upright"
@@ -48,7 +48,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Gate:
+class InputCheck:
     """How the graph's outputs `distance` and `checks` decide; chosen on validation images."""
 
     coverage: float
@@ -63,7 +63,7 @@ class Gate:
     """Validation images behind the levels, and whose they are."""
 
     def limit(self, coverage: float | None = None) -> float:
-        """Largest accepted distance at a coverage, by default the gate's own.
+        """Largest accepted distance at a coverage, by default the input check's own.
 
         Raises:
             ConfigError: a coverage that the bundle does not keep.
@@ -73,7 +73,7 @@ class Gate:
             if abs(level.coverage - wanted) < 1e-9:
                 return level.distance
         known = ", ".join(f"{level.coverage:g}" for level in self.levels)
-        raise ConfigError(f"The model's gate keeps no limit for coverage {wanted:g}. It has: {known}.")
+        raise ConfigError(f"The model's input check keeps no limit for coverage {wanted:g}. It has: {known}.")
 
     def reasons(
         self,
@@ -101,13 +101,13 @@ class Gate:
         return f"unlike the images the model was trained on (distance {distance:.2f}, accepted up to {limit:.2f})"
 
 
-def calibrate_gate(
+def calibrate_input_check(
     distances: NDArray[np.float32],
     checks: NDArray[np.float32],
     names: tuple[str, ...],
     patients: Patients,
     coverage: float,
-) -> Gate:
+) -> InputCheck:
     """Choose limits on validation images so that a stated share of them passes all checks.
 
     A check declines only what is more likely lying wrongly than not. Limits are conformal quantiles: a new image
@@ -131,7 +131,7 @@ def calibrate_gate(
         Level(share, min(quantile(remaining, share), largest)) for share in sorted({*COVERAGES, coverage})
     ]
     n_patients = int(patient_index(patients).max()) + 1
-    return Gate(coverage, tuple(levels), names, doubt, len(distances), n_patients)
+    return InputCheck(coverage, tuple(levels), names, doubt, len(distances), n_patients)
 
 
 def look(radiograph: Radiograph, size: int) -> str:

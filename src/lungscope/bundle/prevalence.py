@@ -7,7 +7,7 @@ from lungscope.stats.prevalence_shift import ClassScores, class_scores
 
 
 def validation_scores(card: Card) -> ClassScores | None:
-    """Suspicion in each of two classes on validation; None with more classes, or where the card does not keep it."""
+    """p_abnormal in each of two classes on validation; None with more classes, or where the card does not keep it."""
     curve = card.validation.curve if card.validation else None
     if curve is None or len(card.classes) != 2 or not (curve.positives and curve.negatives):
         return None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.errors import ConfigError
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import Goal, OperatingPoint
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import wilson
@@ -23,7 +23,7 @@ SKETCH = 16
 
 @dataclass(frozen=True)
 class Curve:
-    """Sensitivity and specificity on validation when positive means suspicion >= threshold."""
+    """Sensitivity and specificity on validation when positive means p_abnormal >= threshold."""
 
     thresholds: tuple[float, ...]
     """Ascending; the first calls every image positive and the last none."""
@@ -79,12 +79,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Reference:
-    """How suspicion and embeddings are distributed on validation."""
+    """How p_abnormal and embeddings are distributed on validation."""
 
     n: int
-    mean_suspicion: float
+    mean_p_abnormal: float
     shares: tuple[float, ...]
-    """Of suspicion in `BINS` equal bins from 0 to 1."""
+    """Of p_abnormal in `BINS` equal bins from 0 to 1."""
     sketch_mean: tuple[float, ...]
     """(SKETCH,), of the sketches of the embeddings."""
     sketch_deviation: tuple[float, ...]
@@ -97,10 +97,10 @@ class Outcome:
     shares: tuple[float, ...]
     """(K,), of the classes: the prevalence that the probabilities are calibrated for."""
     patients: int
-    auroc: Figure
-    """Of suspicion; without a reference class the mean over the classes."""
-    slope: Figure
-    in_the_large: Figure
+    auroc: Estimate
+    """Of p_abnormal; without a reference class the mean over the classes."""
+    slope: Estimate
+    in_the_large: Estimate
     """Calibration, on the data it was fitted on, hence favourable."""
 
 
@@ -125,7 +125,7 @@ class Validation:
 
 
 def summarise(
-    suspicion: NDArray[np.floating],
+    p_abnormal: NDArray[np.floating],
     embeddings: NDArray[np.float32],
     positive: NDArray[np.bool_] | None,
     patients: Patients | None = None,
@@ -134,7 +134,7 @@ def summarise(
     """Reduce validation images to what is kept of them.
 
     Args:
-        suspicion: (N,), 0..1.
+        p_abnormal: (N,), 0..1.
         embeddings: (N, D).
         positive: (N,), true where diseased; None when no class is a reference.
         patients: (N,), whose each row is; without it every image is its own.
@@ -142,22 +142,22 @@ def summarise(
     """
     sketches = sketch(embeddings)
     reference = Reference(
-        n=len(suspicion),
-        mean_suspicion=float(suspicion.mean()),
-        shares=histogram(suspicion),
+        n=len(p_abnormal),
+        mean_p_abnormal=float(p_abnormal.mean()),
+        shares=histogram(p_abnormal),
         sketch_mean=_rounded(sketches.mean(0)),
         sketch_deviation=_rounded(sketches.std(0)),
     )
     if positive is None:
         return Validation(None, reference, outcome)
     index = np.arange(len(positive)) if patients is None else patient_index(patients)
-    return Validation(_curve(suspicion.astype(np.float32), positive, index), reference, outcome)
+    return Validation(_curve(p_abnormal.astype(np.float32), positive, index), reference, outcome)
 
 
-def histogram(suspicion: NDArray[np.floating]) -> tuple[float, ...]:
+def histogram(p_abnormal: NDArray[np.floating]) -> tuple[float, ...]:
     """Share of images in each of `BINS` equal bins from 0 to 1."""
-    counts, _ = np.histogram(suspicion, bins=BINS, range=(0, 1))
-    return _rounded(counts / max(len(suspicion), 1))
+    counts, _ = np.histogram(p_abnormal, bins=BINS, range=(0, 1))
+    return _rounded(counts / max(len(p_abnormal), 1))
 
 
 def sketch(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -175,12 +175,12 @@ def _projection(dimensions: int) -> NDArray[np.float32]:
     return projection
 
 
-def _curve(suspicion: NDArray[np.float32], positive: NDArray[np.bool_], index: NDArray[np.intp]) -> Curve:
-    distinct = np.unique(suspicion)
+def _curve(p_abnormal: NDArray[np.float32], positive: NDArray[np.bool_], index: NDArray[np.intp]) -> Curve:
+    distinct = np.unique(p_abnormal)
     kept = distinct[np.linspace(0, len(distinct) - 1, min(len(distinct), CURVE_POINTS)).round().astype(int)]
     above = float(np.nextafter(np.float32(1), np.float32(2)))
     thresholds = np.array([0, *kept, above], np.float32)
-    found, alarms = np.sort(suspicion[positive]), np.sort(suspicion[~positive])
+    found, alarms = np.sort(p_abnormal[positive]), np.sort(p_abnormal[~positive])
     return Curve(
         thresholds=tuple(float(value) for value in thresholds),
         sensitivity=_rounded(1 - np.searchsorted(found, thresholds) / max(len(found), 1)),
@@ -192,11 +192,11 @@ def _curve(suspicion: NDArray[np.float32], positive: NDArray[np.bool_], index: N
     )
 
 
-def _share(share: float, n: int) -> Figure:
+def _share(share: float, n: int) -> Estimate:
     if not n:
-        return Figure(None, reason="no such case on validation")
+        return Estimate(None, reason="no such case on validation")
     low, high = wilson(share, n)
-    return Figure(share, float(low), float(high))
+    return Estimate(share, float(low), float(high))
 
 
 def _rounded(values: NDArray[Any]) -> tuple[float, ...]:

@@ -121,9 +121,9 @@ def evaluate(
     prevalence: Annotated[
         float | None, typer.Option(help="Share of diseased where the model will be used.")
     ] = None,
-    far: Annotated[
+    ood: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of other images that the gate should decline; repeatable."),
+        typer.Option(help="Folder of other images that the input check should decline; repeatable."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json and report.html.")] = None,
     no_heat_checks: Annotated[
@@ -150,7 +150,7 @@ def evaluate(
     images = load(data, card.size, classes=card.classes, label_pattern=card.label_pattern)
     done = evaluate_bundle(
         bundle, images, out, split=split, prevalence=prevalence, runtime=runtime, precision=precision,
-        far=far or (), heat_checks=not no_heat_checks, adapt_prior=adapt_prior,
+        ood=ood or (), heat_checks=not no_heat_checks, adapt_prior=adapt_prior,
     )  # fmt: skip
     show.evaluation(done, as_json=as_json)
 

@@ -43,13 +43,13 @@ def compare(
     Example: lungscope compare chest_xray --recipes default,scratch --seeds 3 --out comparison
     """
     from lungscope.cli import show_methods
-    from lungscope.experiments.compare import parse_fractions, run_contest
+    from lungscope.experiments.compare import compare_recipes, parse_fractions
     from lungscope.experiments.compare_runs import check_inputs, compare_runs
 
     *runs, data = inputs
     names = check_inputs(runs, recipes)
     board = (
-        run_contest(
+        compare_recipes(
             data, names, out, overrides=overrides or (), seeds=seeds, folds=folds, weights=weights,
             device=device, force=force, fractions=parse_fractions(fractions),
         )
@@ -105,7 +105,7 @@ def ensemble(
     """
     from lungscope.cli import show
     from lungscope.experiments.ensemble import build_ensemble
-    from lungscope.experiments.weight_average import build_soup
+    from lungscope.experiments.weight_average import average_weights
 
-    build = build_soup if weights else build_ensemble
+    build = average_weights if weights else build_ensemble
     show.evaluation(build(runs, out, force=force))

@@ -8,35 +8,37 @@ import typer
 
 def add_to(app: typer.Typer) -> None:
     """Make the command part of the command line."""
-    app.command()(bundle)
+    app.command()(release)
 
 
-def bundle(
+def release(
     run: Annotated[Path, typer.Argument(help="A run folder, with its images where they were.")],
     out: Annotated[Path, typer.Option(help="Folder for model.onnx and card.md.")],
     statement: Annotated[Path, typer.Option(help="TOML: origin, licence, attribution, limits, in words.")],
     command: Annotated[str, typer.Option(help="The command that made the run, for the card.")],
     hardware: Annotated[str, typer.Option(help="What it was made on, for the card.")],
-    far: Annotated[
+    ood: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of other images that the gate should decline; repeatable."),
+        typer.Option(help="Folder of other images that the input check should decline; repeatable."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a former model in --out.")] = False,
 ) -> None:
     """Make a model to be passed on: one sealed file of 10 MB at most with its origin inside, and its card.
 
-    The model that Lungscope itself brings is made so. What may not be passed on, or lacks a gate, is refused.
+    The model that Lungscope itself brings is made so. What may not be passed on, or lacks an input check, is refused.
 
-    Example: lungscope bundle runs/first --out passed-on --statement statement.toml --command 'lungscope train DATA'
+    Example: lungscope release runs/first --out passed-on --statement statement.toml --command 'lungscope train DATA'
     --hardware '2 cores'
     """
     from lungscope.bundle.provenance import read_statement
-    from lungscope.experiments.release import Making, release
+    from lungscope.experiments.release import Provenance, release_model
 
-    done = release(run, out, read_statement(statement), Making(command, hardware), far=far or (), force=force)
+    done = release_model(
+        run, out, read_statement(statement), Provenance(command, hardware), ood=ood or (), force=force
+    )
     typer.echo(f"{done.bundle.path}: {len(done.bundle.graph):,} bytes, SHA-256 {done.bundle.sha256}")
     typer.echo(
         f"Card: {done.card}; AUROC {done.evaluated.evaluation.auroc} on the {done.evaluated.split} split."
     )
-    if done.unsaid:
-        typer.echo(f"The statement says nothing of: {', '.join(done.unsaid)}.")
+    if done.missing_statements:
+        typer.echo(f"The statement says nothing of: {', '.join(done.missing_statements)}.")

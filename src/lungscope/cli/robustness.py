@@ -10,11 +10,11 @@ from lungscope.cli.options import Data, Device, Force, Json, Overrides, RecipeNa
 
 def add_to(app: typer.Typer) -> None:
     """Make the command part of the command line."""
-    app.command()(stress)
-    app.command()(sites)
+    app.command()(robustness)
+    app.command()(strata)
 
 
-def stress(
+def robustness(
     run: Annotated[Path, typer.Argument(help="A run folder, or a model.onnx with DATA.")],
     data: Annotated[
         Path | None, typer.Argument(help="Its data with splits; by default its manifest.csv.")
@@ -22,7 +22,7 @@ def stress(
     split: Annotated[
         str, typer.Option(help="What the model has not seen: test, validation or all.")
     ] = "test",
-    far: Annotated[Path | None, typer.Option(help="Data of the same classes from elsewhere.")] = None,
+    external: Annotated[Path | None, typer.Option(help="Data of the same classes from elsewhere.")] = None,
     leave_out: Annotated[bool, typer.Option("--leave-out", help="Train again without each part.")] = False,
     weights: Weights = "imagenet",
     device: Device = "auto",
@@ -30,21 +30,23 @@ def stress(
 ) -> None:
     """Measure a model on parts of its data that differ, on corrupted pictures, and where its data end.
 
-    Writes stress.json beside a run's model. No image of another hospital is needed.
+    Writes robustness.json beside a run's model. No image of another hospital is needed.
 
-    Example: lungscope stress runs/first --leave-out
+    Example: lungscope robustness runs/first --leave-out
     """
-    from lungscope.cli import show_robustness as show_robust
-    from lungscope.experiments.robustness import stress as measure
+    from lungscope.cli import show_robustness
+    from lungscope.experiments.robustness import measure_robustness
 
-    found = measure(run, data, split=split, far=far, leave_out=leave_out, weights=weights, device=device)
-    show_robust.stress(found, as_json=as_json)
+    found = measure_robustness(
+        run, data, split=split, external=external, leave_out=leave_out, weights=weights, device=device
+    )
+    show_robustness.robustness(found, as_json=as_json)
 
 
-def sites(
+def strata(
     data: Data,
     out: Annotated[Path, typer.Option(help="The table to write: a CSV for 'lungscope train'.")] = Path(
-        "sites.csv"
+        "strata.csv"
     ),
     recipe: RecipeName = "default",
     overrides: Overrides = None,
@@ -58,15 +60,15 @@ def sites(
     Pictures of another device or ward often hide so in one class.
     The report of a model trained on the table judges them as a part of their own.
 
-    Example: lungscope sites chest_xray/train --out sites.csv && lungscope train sites.csv
+    Example: lungscope strata chest_xray/train --out strata.csv && lungscope train strata.csv
     """
-    from lungscope.cli import show_robustness as show_robust
+    from lungscope.cli import show_robustness
     from lungscope.config.recipe import load_recipe
     from lungscope.data.manifest import write_csv
-    from lungscope.experiments.strata import hidden_sites
+    from lungscope.experiments.strata import hidden_strata
     from lungscope.system.files import check_free
 
     check_free(out, force=force)
-    found = hidden_sites(data, load_recipe(recipe, overrides or []), weights=weights, device=device)
+    found = hidden_strata(data, load_recipe(recipe, overrides or []), weights=weights, device=device)
     write_csv(found.table, out)
-    show_robust.hidden(found, out, as_json=as_json)
+    show_robustness.hidden(found, out, as_json=as_json)

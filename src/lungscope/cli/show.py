@@ -15,15 +15,15 @@ from rich.table import Table
 
 from lungscope.bundle.bundle import load_bundle
 from lungscope.bundle.default_model import CARD as BUNDLED_CARD
-from lungscope.evaluation.usage import again
+from lungscope.evaluation.usage import repeated_evaluation_warning
 from lungscope.inference.batch import write_table
-from lungscope.inference.predictor import Predictor, Reading
-from lungscope.stats.metrics import Figure
+from lungscope.inference.predictor import ImageResult, Predictor
+from lungscope.stats.metrics import Estimate
 from lungscope.system.progress import stderr, track
 
 if TYPE_CHECKING:
     from benchmarks.bench import Benchmark
-    from lungscope.bundle.input_check import Gate
+    from lungscope.bundle.input_check import InputCheck
     from lungscope.config.recipe import Recipe
     from lungscope.evaluation.evaluate import Evaluation
     from lungscope.experiments.evaluate_run import Evaluated
@@ -32,11 +32,11 @@ RESEARCH_USE = "Research use only. Not a medical device."
 NOT_ASSESSED = "not assessed"
 
 
-def readings(rows: Iterable[Reading], predictor: Predictor, total: int, out: Path | None) -> int:
+def readings(rows: Iterable[ImageResult], predictor: Predictor, total: int, out: Path | None) -> int:
     """Print or write one row per file and a summary; returns how many files failed."""
     started, findings = time.perf_counter(), Counter[str]()
 
-    def counted() -> Iterator[Reading]:
+    def counted() -> Iterator[ImageResult]:
         for reading in rows:
             findings[_outcome(reading)] += 1
             yield reading
@@ -51,21 +51,21 @@ def readings(rows: Iterable[Reading], predictor: Predictor, total: int, out: Pat
     _say(
         f"{total} file{'s' * (total != 1)}: {counts} ({rate:.0f} images/s, {predictor.engine}){where}. {RESEARCH_USE}"
     )
-    if predictor.card.gate is None:
+    if predictor.card.input_check is None:
         _say(
-            "This model has no gate: whatever can be read is assessed, also what is no chest radiograph. "
+            "This model has no input check: whatever can be read is assessed, also what is no chest radiograph. "
             "Train it again with this version for one."
         )
     return failures
 
 
-def _outcome(reading: Reading) -> str:
+def _outcome(reading: ImageResult) -> str:
     if reading.decision is None:
         return "failed"
     return NOT_ASSESSED if reading.not_assessed else reading.decision.finding
 
 
-def _print_readings(rows: Iterable[Reading], predictor: Predictor) -> int:
+def _print_readings(rows: Iterable[ImageResult], predictor: Predictor) -> int:
     failures, width = 0, max(len(NOT_ASSESSED), *(len(name) for name in predictor.card.classes))
     # The file stands last: its length is not known beforehand, and rows are printed as they come.
     print(f"{'finding':<{width}}  probability  operating point           file")
@@ -87,7 +87,7 @@ def _print_readings(rows: Iterable[Reading], predictor: Predictor) -> int:
         if reading.prediction_set is not None:
             notes = f"  {{{', '.join(reading.prediction_set)}}}{notes}"
         print(
-            f"{decision.finding:<{width}}  {decision.suspicion:<11.4f}  {point:<24}  {reading.source}{notes}"
+            f"{decision.finding:<{width}}  {decision.p_abnormal:<11.4f}  {point:<24}  {reading.source}{notes}"
         )
     sys.stdout.flush()
     return failures
@@ -105,15 +105,17 @@ def evaluation(done: "Evaluated", *, as_json: bool = False) -> None:
     console.print(f"{found.n} images of {found.patients} patients, {done.split} split. Intervals are 95 %.")
     for name in ("auroc", "accuracy", "brier", "ece"):
         console.print(f"  {name:<10} {getattr(found, name)}")
-    if gate := done.document.get("gate"):
-        share, wanted = gate["assessed"]["value"], gate["coverage"]
-        console.print(f"  assessed   {share:.1%} of these images; the model's gate was set to {wanted:.1%}")
+    if input_check := done.document.get("input_check"):
+        share, wanted = input_check["assessed"]["value"], input_check["coverage"]
+        console.print(
+            f"  assessed   {share:.1%} of these images; the model's input check was set to {wanted:.1%}"
+        )
     if found.operating_points:
         table = plain_table("operating point", "cut-off", "sensitivity", "specificity", "PPV", "NPV")
         for point in found.operating_points:
-            figures = point.figures
-            shown = (figure_cell(figures.sensitivity), figure_cell(figures.specificity))
-            values = (figure_value(figures.ppv), figure_value(figures.npv))
+            estimates = point.estimates
+            shown = (estimate_cell(estimates.sensitivity), estimate_cell(estimates.specificity))
+            values = (estimate_value(estimates.ppv), estimate_value(estimates.npv))
             table.add_row(point.point.name, f"{point.point.threshold:.3f}", *shown, *values)
         console.print(table)
     if len(found.classes) > 2:
@@ -123,7 +125,7 @@ def evaluation(done: "Evaluated", *, as_json: bool = False) -> None:
     for warning in done.topics.warnings if done.topics else ():
         console.print("[yellow]warning[/]: ", end="")
         console.print(warning, markup=False, soft_wrap=True)
-    for line in again(done.times):
+    for line in repeated_evaluation_warning(done.times):
         console.print(line, soft_wrap=True)
     if done.report:
         console.print(f"Report: {done.report}", soft_wrap=True)
@@ -134,8 +136,8 @@ def _by_class(found: "Evaluation") -> Table:
     """Each class against all others, called where it is the likeliest."""
     table = plain_table("class", "images", "AUROC", "precision", "recall", "F1")
     for each in found.per_class:
-        area, recall = figure_cell(each.auroc), figure_cell(each.recall)
-        precision, f1 = figure_value(each.precision), figure_value(each.f1)
+        area, recall = estimate_cell(each.auroc), estimate_cell(each.recall)
+        precision, f1 = estimate_value(each.precision), estimate_value(each.f1)
         table.add_row(each.name, str(each.support), area, precision, recall, f1)
     return table
 
@@ -160,7 +162,7 @@ def bundle(model: Path, *, as_json: bool = False, prevalence: float | None = Non
         f"  data         {', '.join(f'{name} {value}' for name, value in card.data.items())}", soft_wrap=True
     )
     console.print(f"  versions     {', '.join(f'{name} {value}' for name, value in card.versions.items())}")
-    console.print(f"  gate         {_gate(card.gate)}", soft_wrap=True)
+    console.print(f"  input check         {_input_check(card.input_check)}", soft_wrap=True)
     for record in card.parity:
         console.print(
             f"  parity       {record.engine}: largest |Δp| {record.largest_difference:.1e} and {record.flips} "
@@ -181,12 +183,12 @@ def bundle(model: Path, *, as_json: bool = False, prevalence: float | None = Non
     console.print(RESEARCH_USE)
 
 
-def _gate(gate: "Gate | None") -> str:
-    if gate is None:
+def _input_check(input_check: "InputCheck | None") -> str:
+    if input_check is None:
         return "none: whatever can be read is assessed"
     return (
-        f"assesses {gate.coverage:.1%} of images like its {gate.images} validation images "
-        f"(distance up to {gate.limit():.2f}); checks: {', '.join(gate.checks[1:])}"
+        f"assesses {input_check.coverage:.1%} of images like its {input_check.images} validation images "
+        f"(distance up to {input_check.limit():.2f}); checks: {', '.join(input_check.checks[1:])}"
     )
 
 
@@ -259,15 +261,17 @@ def plain_table(*columns: str) -> Table:
     return table
 
 
-def figure_value(figure: Figure) -> str:
+def estimate_value(estimate: Estimate) -> str:
     """A figure without its interval."""
-    return "n/a" if figure.value is None else f"{figure.value:.3f}"
+    return "n/a" if estimate.value is None else f"{estimate.value:.3f}"
 
 
-def figure_cell(figure: Figure) -> str:
+def estimate_cell(estimate: Estimate) -> str:
     """A figure with its interval, short."""
-    interval = "" if figure.low is None or figure.high is None else f" ({figure.low:.2f}–{figure.high:.2f})"
-    return figure_value(figure) + interval
+    interval = (
+        "" if estimate.low is None or estimate.high is None else f" ({estimate.low:.2f}–{estimate.high:.2f})"
+    )
+    return estimate_value(estimate) + interval
 
 
 def _say(text: str) -> None:

@@ -71,14 +71,14 @@ def _probes(found: "Inspection") -> Table:
     for each in found.probes:
         by_target[each.target].append(each)
     for label, split in zip(by_target["label"], by_target["split"], strict=True):
-        table.add_row(label.name, _figure(label), _figure(split))
+        table.add_row(label.name, _estimate(label), _estimate(split))
     reasons = [each.auroc.reason for each in by_target["split"]]
     if len(set(reasons)) == 1 and reasons[0]:
         table.caption = f"split: {reasons[0]}"
     return table
 
 
-def _figure(probe: "Probe") -> str:
+def _estimate(probe: "Probe") -> str:
     found = probe.auroc
     if found.value is None:
         return f"– ({found.reason})" if probe.target == "label" else "–"

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from lungscope.cli.show import RESEARCH_USE, figure_cell, figure_value, plain_table
+from lungscope.cli.show import RESEARCH_USE, estimate_cell, estimate_value, plain_table
 from lungscope.experiments.tune import Study
 from lungscope.reports.leaderboard import Leaderboard, cost, p_value, standing_word, verdicts
 
@@ -46,8 +46,8 @@ def _ranking(board: Leaderboard) -> Table:
     mean = "" if len(board.comparison.classes) == 2 else "mean "
     table = plain_table("method", f"{mean}AUROC", "accuracy", "sens.", "spec.", f"{mean}F1", "seeds")
     for each in board.comparison.standings:
-        shown = (figure_cell(getattr(each, name)) for name in ("auroc", "accuracy"))
-        more = (figure_value(getattr(each, name)) for name in ("sensitivity", "specificity", "f1"))
+        shown = (estimate_cell(getattr(each, name)) for name in ("auroc", "accuracy"))
+        more = (estimate_value(getattr(each, name)) for name in ("sensitivity", "specificity", "f1"))
         seeds = "1" if each.spread is None else f"{len(each.seeds)}, ± {each.spread:.3f}"
         table.add_row(each.name, *shown, *more, seeds)
     return table
@@ -65,7 +65,7 @@ def _tests(board: Leaderboard) -> Table:
     table = plain_table("method", "behind in AUROC", "p", "accuracy", "p", "verdict")
     for each in board.comparison.standings:
         if behind := each.behind:
-            gap, less = figure_cell(behind.auroc_difference), f"{behind.accuracy_difference:.3f}"
+            gap, less = estimate_cell(behind.auroc_difference), f"{behind.accuracy_difference:.3f}"
             word = standing_word(board.comparison, each)
             table.add_row(each.name, gap, p_value(behind.auroc), less, p_value(behind.accuracy), word)
     return table
@@ -75,7 +75,7 @@ def _thresholds(board: Leaderboard) -> Table:
     table = plain_table("method", "threshold", "sensitivity", "specificity", "precision", "F1")
     for each in board.comparison.standings:
         for at in each.thresholds:
-            shown = (figure_cell(at.sensitivity), figure_cell(at.specificity))
-            more = (figure_value(at.ppv), figure_value(at.f1))
+            shown = (estimate_cell(at.sensitivity), estimate_cell(at.specificity))
+            more = (estimate_value(at.ppv), estimate_value(at.f1))
             table.add_row(each.name, f"{at.threshold:g}", *shown, *more)
     return table

@@ -1,4 +1,4 @@
-"""What `lungscope stress` and `lungscope sites` print."""
+"""What `lungscope robustness` and `lungscope strata` print."""
 
 import json
 from collections import Counter
@@ -7,17 +7,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from lungscope.cli.show import RESEARCH_USE, figure_cell, figure_value, plain_table
+from lungscope.cli.show import RESEARCH_USE, estimate_cell, estimate_value, plain_table
 from lungscope.evaluation.strata import Robustness
-from lungscope.experiments.robustness import Stress, stress_json
+from lungscope.experiments.robustness import RobustnessReport, robustness_document
 from lungscope.experiments.strata import Hidden
 
 
-def stress(found: Stress, *, as_json: bool) -> None:
+def robustness(found: RobustnessReport, *, as_json: bool) -> None:
     """Print every part and change of the data, the worst of each table last."""
     console = Console(highlight=False)
     if as_json:
-        console.print_json(json.dumps(stress_json(found)))
+        console.print_json(json.dumps(robustness_document(found)))
         return
     console.print(
         f"Held-out images of the {found.split} split, part by part. A part stands for its whole class; the other class "
@@ -28,8 +28,8 @@ def stress(found: Stress, *, as_json: bool) -> None:
     _worst(console, found.held_out)
     console.print(_table("corrupted pictures", found.corrupted))
     _worst(console, found.corrupted)
-    if found.far:
-        console.print(_table("data from elsewhere", Robustness((found.far,))))
+    if found.external:
+        console.print(_table("data from elsewhere", Robustness((found.external,))))
     if found.left_out:
         console.print(_table("part, never seen in training", found.left_out))
         _worst(console, found.left_out)
@@ -37,10 +37,10 @@ def stress(found: Stress, *, as_json: bool) -> None:
 
 
 def hidden(found: Hidden, out: Path, *, as_json: bool) -> None:
-    """Print the hidden sites, and how the table is split."""
+    """Print the hidden strata, and how the table is split."""
     console, splits = Console(highlight=False), Counter(found.table.splits)
     if as_json:
-        console.print_json(json.dumps({"table": str(out), "splits": splits, "sites": [
+        console.print_json(json.dumps({"table": str(out), "splits": splits, "strata": [
             {
                 "series": site.series, "first": site.first, "last": site.last, "patients": site.patients,
                 "images": len(site.rows), "right": site.right, "elsewhere": site.elsewhere, "p": site.p,
@@ -66,8 +66,8 @@ def hidden(found: Hidden, out: Path, *, as_json: bool) -> None:
 def _table(title: str, found: Robustness) -> Table:
     table = plain_table(title, "images", "AUROC", "ECE", "sens.", "spec.")
     for site in found.sites:
-        more = (figure_value(figure) for figure in (site.sensitivity, site.specificity))
-        table.add_row(site.name, str(site.n), figure_cell(site.auroc), figure_value(site.ece), *more)
+        more = (estimate_value(estimate) for estimate in (site.sensitivity, site.specificity))
+        table.add_row(site.name, str(site.n), estimate_cell(site.auroc), estimate_value(site.ece), *more)
     # On a narrow terminal names go over two lines; figures are never cut.
     table.columns[0].overflow = "fold"
     table.columns[0].no_wrap = False
@@ -81,7 +81,7 @@ def _worst(console: Console, found: Robustness) -> None:
     area, error = found.worst("auroc"), found.worst("ece")
     if area and error:
         console.print(
-            f"Worst AUROC {figure_value(area.auroc)} ({area.name}); largest calibration error "
-            f"{figure_value(error.ece)} ({error.name}).",
+            f"Worst AUROC {estimate_value(area.auroc)} ({area.name}); largest calibration error "
+            f"{estimate_value(error.ece)} ({error.name}).",
             soft_wrap=True,
         )

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from lungscope.cli.show import figure_cell, plain_table
+from lungscope.cli.show import estimate_cell, plain_table
 from lungscope.errors import BundleError
-from lungscope.stats.predictive import predictive_figures
+from lungscope.stats.predictive import predictive_estimates
 from lungscope.system.progress import stderr
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def predictive(card: "Card", operating_point: str | None, prevalence: float) -> 
             "The model has no operating points, so no predictive values. Leave --prevalence out."
         )
     point = card.operating_point(operating_point)
-    ppv, npv = predictive_figures(point.sensitivity, point.specificity, prevalence)
+    ppv, npv = predictive_estimates(point.sensitivity, point.specificity, prevalence)
     stderr.print(
         f"Where {100 * prevalence:.3g}% are diseased, at {point.name} (≥ {point.threshold:.3f}): a flag is right with "
         f"probability {ppv}, an all-clear with {npv}; from validation.",
@@ -38,16 +38,16 @@ def points(console: Console, card: "Card", prevalence: float | None) -> None:
     """The operating points of a model, with predictive values where a prevalence is given."""
     table = plain_table("name", "goal", "cut-off", "sensitivity", "specificity")
     for point in card.operating_points:
-        figures = (figure_cell(point.sensitivity), figure_cell(point.specificity))
-        table.add_row(point.name, point.goal, f"{point.threshold:.3f}", *figures)
+        estimates = (estimate_cell(point.sensitivity), estimate_cell(point.specificity))
+        table.add_row(point.name, point.goal, f"{point.threshold:.3f}", *estimates)
     console.print(table)
     if prevalence is None:
         return
     console.print(f"\nWhere {100 * prevalence:.3g}% are diseased:")
     worth = plain_table("name", "PPV", "NPV")
     for point in card.operating_points:
-        both = predictive_figures(point.sensitivity, point.specificity, prevalence)
-        worth.add_row(point.name, *(figure_cell(each) for each in both))
+        both = predictive_estimates(point.sensitivity, point.specificity, prevalence)
+        worth.add_row(point.name, *(estimate_cell(each) for each in both))
     console.print(worth)
 
 
@@ -62,7 +62,7 @@ def adaptation(console: Console, found: "Adaptation") -> None:
     table = plain_table("", "uncorrected", "corrected")
     if found.corrected:
         for name in ("ece", "brier", "in_the_large"):
-            sides = (found.uncorrected.figure(name), found.corrected.figure(name))
+            sides = (found.uncorrected.estimate(name), found.corrected.estimate(name))
             table.add_row(name.replace("_", " "), *(str(each) for each in sides))
         for name in ("sensitivity", "specificity", "ppv") if found.calls else ():
             table.add_row(name, *(str(getattr(each, name)) for each in found.calls))

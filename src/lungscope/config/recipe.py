@@ -17,9 +17,9 @@ from lungscope.config.settings import (
     Count,
     DataSettings,
     FinetuneSettings,
-    GateSettings,
     HeadSettings,
     ImageSettings,
+    InputCheckSettings,
     LossSettings,
     MixSettings,
     NetworkSettings,
@@ -50,7 +50,7 @@ class Recipe(Settings):
         "class-weights"
     )
     """What is done about classes of unequal size; see `model/imbalance.py`."""
-    misjudged: NotNegative = 0.0
+    hard_examples: NotNegative = 0.0
     """Copies to add of an image that a simple head surely misjudges when it has not seen its patient, fewer
     in proportion; see `model/misjudged.py`."""
     loss: LossSettings = LossSettings()
@@ -62,7 +62,7 @@ class Recipe(Settings):
     head: HeadSettings = HeadSettings()
     finetune: FinetuneSettings = FinetuneSettings()
     calibration: CalibrationSettings = CalibrationSettings()
-    gate: GateSettings = GateSettings()
+    input_check: InputCheckSettings = InputCheckSettings()
     operating_points: dict[str, str] = Field(default_factory=lambda: dict(OPERATING_POINTS))
     """Name → goal, fitted on validation. The first one is used where none is named."""
 
@@ -73,27 +73,27 @@ class Recipe(Settings):
             raise ValueError(
                 "head.epochs and finetune.epochs are both 0: nothing would be learned. Set one of them."
             )
-        if self.imbalance == "smote" and (not head.epochs or not head.views or finetune.epochs):
+        if self.imbalance == "smote" and (not head.epochs or not head.augmented_views or finetune.epochs):
             raise ValueError(
-                f"imbalance = 'smote' and head.epochs = {head.epochs}, head.views = {head.views}, "
+                f"imbalance = 'smote' and head.epochs = {head.epochs}, head.augmented_views = {head.augmented_views}, "
                 f"finetune.epochs = {finetune.epochs}: SMOTE needs the cached features of a frozen backbone. "
-                "Set head.epochs and head.views above 0 and finetune.epochs to 0, or choose another imbalance."
+                "Set head.epochs and head.augmented_views above 0 and finetune.epochs to 0, or imbalance otherwise."
             )
         if self.imbalance == "focal" and self.loss.label_smoothing:
             raise ValueError(
                 f"imbalance = 'focal' and loss.label_smoothing = {self.loss.label_smoothing} are two losses. "
                 "Set one of them back."
             )
-        if head.epochs and head.views != 1 and self.augment.off:
+        if head.epochs and head.augmented_views != 1 and self.augment.off:
             raise ValueError(
-                f"head.views = {head.views} and every setting of augment is 0: all views would be the same. "
-                "Set head.views to 1, or turn an augmentation on."
+                f"head.augmented_views = {head.augmented_views} and every setting of augment is 0: "
+                "all views would be the same. Set head.augmented_views to 1, or turn an augmentation on."
             )
-        if self.misjudged and not (head.epochs and head.views):
+        if self.hard_examples and not (head.epochs and head.augmented_views):
             raise ValueError(
-                f"misjudged = {self.misjudged}, head.epochs = {head.epochs}, head.views = {head.views}: which images "
-                "are misjudged is asked of the cached features of a first phase. Set head.epochs and head.views above "
-                "0, or misjudged to 0."
+                f"hard_examples = {self.hard_examples}, head.epochs = {head.epochs}, "
+                f"head.augmented_views = {head.augmented_views}: hard examples are found on the cached features of a "
+                "first phase. Set head.epochs and head.augmented_views above 0, or hard_examples to 0."
             )
         return self
 

@@ -84,16 +84,16 @@ class AugmentSettings(Settings):
     """Loss by compression; 0.9 is JPEG quality 10."""
     cutout: Fraction = 0.0
     """Side of a grey square, as a part of the image's."""
-    style: Fraction = 0.0
-    """Probability that an image is shown in the style of another training image; see `model/style.py`."""
-    unchanged: Fraction = 0.0
-    """Probability that an image is shown as it is, so that training has seen what the clinic shows; `style`
+    style_transfer: Fraction = 0.0
+    """Probability that an image is shown in the style of another training image."""
+    p_identity: Fraction = 0.0
+    """Probability that an image is shown as it is, so that training has seen what the clinic shows; `style_transfer`
     is drawn apart from it."""
 
     @property
     def off(self) -> bool:
         """Whether no image is changed."""
-        return not any(self.model_dump(exclude={"unchanged"}).values())
+        return not any(self.model_dump(exclude={"p_identity"}).values())
 
 
 class MixSettings(Settings):
@@ -141,7 +141,7 @@ class HeadSettings(PhaseSettings):
     """First phase: the backbone is frozen and only the head learns."""
 
     epochs: Count = 60
-    views: Annotated[int, Field(ge=0, le=64)] = 4
+    augmented_views: Annotated[int, Field(ge=0, le=64)] = 4
     """Copies of every training image whose features are computed once: the plain one and augmented ones.
 
     0: another augmented copy in every epoch, as a loop over images has it.
@@ -163,8 +163,8 @@ class FinetuneSettings(PhaseSettings):
     weight_decay: NotNegative = 1e-4
     batch: AtLeastOne = 32
     patience: AtLeastOne = 3
-    statistics: Literal["batch", "kept"] = "batch"
-    """Of batch normalisation: each batch's, or those the weights came with. Kept ones need no pass over the
+    frozen_batchnorm: bool = False
+    """Whether batch normalisation keeps the statistics its weights came with. Kept ones need no pass over the
     images, and images of a training batch do not change each other's result."""
     average: Literal["none", "ema", "swa"] = "none"
     """Which weights are validated and kept: those of the last step; their exponential mean over steps; or
@@ -191,7 +191,7 @@ class CalibrationSettings(Settings):
     as the best; `platt` is a scale and a shift per class."""
 
 
-class GateSettings(Settings):
+class InputCheckSettings(Settings):
     """Which images the model declines to assess; fitted on training images, its limit on validation ones."""
 
     enabled: bool = True

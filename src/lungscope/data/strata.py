@@ -1,4 +1,4 @@
-"""Pseudo-sites: parts of a data set that may differ as another hospital does, from file names, a column or clusters."""
+"""Strata: parts of a data set that may differ as another hospital does, from file names, a column or clusters."""
 
 import re
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ PARTS = 4
 
 
 @dataclass(frozen=True)
-class Site:
+class Stratum:
     """A part of a data set."""
 
     name: str
@@ -34,7 +34,7 @@ class Site:
     """Indices into the table."""
 
 
-def pseudo_sites(manifest: Manifest) -> tuple[Site, ...]:
+def find_strata(manifest: Manifest) -> tuple[Stratum, ...]:
     """Parts that names and columns tell; none where they tell nothing.
 
     Each series, its patients of the lowest fifth of numbers, and its quarters by number; and the lowest
@@ -48,12 +48,12 @@ def pseudo_sites(manifest: Manifest) -> tuple[Site, ...]:
         rows = np.array([i for i, (series, _) in enumerate(found) if series == name])
         numbers = np.array([found[i][1] for i in rows])
         if len(names) > 1:
-            sites.append(Site(name, "series", rows))
+            sites.append(Stratum(name, "series", rows))
         sites += _by_number(name, rows, numbers)
     lowest = [site.rows for site in sites if site.kind == "lowest numbers"]
     if len(lowest) > 1:
         sites.append(
-            Site("lowest numbers of every series", "lowest numbers", np.sort(np.concatenate(lowest)))
+            Stratum("lowest numbers of every series", "lowest numbers", np.sort(np.concatenate(lowest)))
         )
     return tuple(site for site in sites if _is_enough(manifest, site))
 
@@ -75,7 +75,7 @@ def clusters(
     *,
     k: int = 4,
     seed: int = 0,
-) -> tuple[Site, ...]:
+) -> tuple[Stratum, ...]:
     """Parts of each class whose embeddings (N, D) are alike, by k-means on principal components.
 
     Args:
@@ -98,31 +98,31 @@ def clusters(
         components = min(16, len(rows), own.shape[1])
         reduced = PCA(components, random_state=seed).fit_transform(own)
         which = KMeans(parts, n_init=4, random_state=seed).fit_predict(reduced)
-        sites += [Site(f"{name} cluster {i + 1}", "cluster", rows[which == i]) for i in range(parts)]
+        sites += [Stratum(f"{name} cluster {i + 1}", "cluster", rows[which == i]) for i in range(parts)]
     return tuple(site for site in sites if len(site.rows) >= FEWEST)
 
 
-def _columns(manifest: Manifest) -> list[Site]:
+def _columns(manifest: Manifest) -> list[Stratum]:
     return [
-        Site(f"{column} {value}", column, np.flatnonzero(np.array(manifest.extra[column]) == value))
+        Stratum(f"{column} {value}", column, np.flatnonzero(np.array(manifest.extra[column]) == value))
         for column in COLUMNS
         if column in manifest.extra
         for value in sorted(set(manifest.extra[column]) - {""})
     ]
 
 
-def _by_number(name: str, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> list[Site]:
+def _by_number(name: str, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> list[Stratum]:
     known = np.unique(numbers)
     if len(known) < PARTS * FEWEST:
         return []
     lowest = known[: len(known) // 5]
-    sites = [Site(f"{name}, lowest numbers", "lowest numbers", rows[np.isin(numbers, lowest)])]
+    sites = [Stratum(f"{name}, lowest numbers", "lowest numbers", rows[np.isin(numbers, lowest)])]
     for i, part in enumerate(np.array_split(known, PARTS)):
-        sites.append(Site(f"{name}, quarter {i + 1} by number", "numbers", rows[np.isin(numbers, part)]))
+        sites.append(Stratum(f"{name}, quarter {i + 1} by number", "numbers", rows[np.isin(numbers, part)]))
     return sites
 
 
-def _is_enough(manifest: Manifest, site: Site) -> bool:
+def _is_enough(manifest: Manifest, site: Stratum) -> bool:
     patients = {manifest.patients[row] for row in site.rows}
     fewest = FEWEST_NAMED if site.kind in COLUMNS else FEWEST
     return fewest <= len(patients) and len(site.rows) < len(manifest)

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from lungscope.bundle.bundle import Calibration
 from lungscope.evaluation.cases import Cases, check_cases
-from lungscope.evaluation.evaluate import NO_REFERENCE, figure_json
-from lungscope.evaluation.recalibration import RecalibrationFigures, recalibration_figures
+from lungscope.evaluation.evaluate import NO_REFERENCE, estimate_json
+from lungscope.evaluation.recalibration import RecalibrationEstimates, recalibration_estimates
 from lungscope.reports import summary
 from lungscope.reports.plots import reliability_figure
-from lungscope.reports.section import Chapter, Plot, Table
-from lungscope.stats.bootstrap import RESAMPLES, Metric, figures
+from lungscope.reports.section import Plot, Section, Table
+from lungscope.stats.bootstrap import RESAMPLES, Metric, estimates
 from lungscope.stats.calibration import ReliabilityCurve, reliability_curve
-from lungscope.stats.metrics import Figure, Ratio, Weights
+from lungscope.stats.metrics import Estimate, Ratio, Weights
 from lungscope.stats.patients import Patients
 
 METHODS = {
@@ -35,21 +35,21 @@ ROWS = (
 
 
 @dataclass(frozen=True)
-class CalibrationFigures:
+class CalibrationEstimates:
     """Everything about the probabilities of one kind."""
 
     name: str
-    ece: Figure
-    brier: Figure
-    log_loss: Figure
-    recalibration: RecalibrationFigures
+    ece: Estimate
+    brier: Estimate
+    log_loss: Estimate
+    recalibration: RecalibrationEstimates
     reliability: ReliabilityCurve
-    """Of suspicion; of the class predicted where no class is the reference."""
+    """Of p_abnormal; of the class predicted where no class is the reference."""
 
-    def figure(self, key: str) -> Figure:
+    def estimate(self, key: str) -> Estimate:
         """One of `ROWS`."""
         owner = self if key in ("ece", "brier", "log_loss") else self.recalibration
-        found: Figure = getattr(owner, key)
+        found: Estimate = getattr(owner, key)
         return found
 
 
@@ -58,14 +58,14 @@ class CalibrationEffect:
     """What the calibration of a bundle does on these data."""
 
     calibration: Calibration
-    before: CalibrationFigures
+    before: CalibrationEstimates
     """Of softmax(logits)."""
-    after: CalibrationFigures
+    after: CalibrationEstimates
 
 
 def measure_calibration(
     name: str, cases: Cases, *, referenced: bool = True, resamples: int = RESAMPLES, seed: int = 0
-) -> CalibrationFigures:
+) -> CalibrationEstimates:
     """Measure probabilities against what came true.
 
     Args:
@@ -75,15 +75,15 @@ def measure_calibration(
         resamples: number of draws of patients.
         seed: of the draws.
     """
-    ece, brier = figures([cases.ece(), cases.brier()], cases.patients, resamples=resamples, seed=seed)
-    (loss,) = figures([_log_loss(cases)], cases.patients, resamples=resamples, seed=seed, shares=False)
+    ece, brier = estimates([cases.ece(), cases.brier()], cases.patients, resamples=resamples, seed=seed)
+    (loss,) = estimates([_log_loss(cases)], cases.patients, resamples=resamples, seed=seed, shares=False)
     if referenced:
-        fit = recalibration_figures(cases.diseased, cases.suspicion, cases.patients)
-        curve = reliability_curve(cases.diseased, cases.suspicion)
+        fit = recalibration_estimates(cases.diseased, cases.p_abnormal, cases.patients)
+        curve = reliability_curve(cases.diseased, cases.p_abnormal)
     else:
-        fit = RecalibrationFigures(NO_REFERENCE, NO_REFERENCE, NO_REFERENCE)
+        fit = RecalibrationEstimates(NO_REFERENCE, NO_REFERENCE, NO_REFERENCE)
         curve = reliability_curve(cases.labels, cases.probabilities)
-    return CalibrationFigures(name, ece, brier, loss, fit, curve)
+    return CalibrationEstimates(name, ece, brier, loss, fit, curve)
 
 
 def calibration_effect(
@@ -116,7 +116,7 @@ def calibration_effect(
     return CalibrationEffect(calibration, before, after)
 
 
-def calibration_chapter(effect: CalibrationEffect) -> Chapter:
+def calibration_section(effect: CalibrationEffect) -> Section:
     """The effect as a part of the report."""
     calibration = effect.calibration
     reason = f" Chosen: {calibration.reason}." if calibration.candidates else ""
@@ -125,10 +125,10 @@ def calibration_chapter(effect: CalibrationEffect) -> Chapter:
         f"corrected by {method} (scale {calibration.scale:.3f}{_shifts(calibration)}), fitted on validation"
     )
     done = "left as they are" if calibration.method == "none" else fitted
-    return Chapter(
+    return Section(
         title="Calibration, before and after",
         lead=f"The network's probabilities were {done}.{reason}",
-        tables=(figures_table((effect.before, effect.after)), *_tried(calibration)),
+        tables=(estimates_table((effect.before, effect.after)), *_tried(calibration)),
         plots=tuple(
             Plot(
                 f"Reliability {each.name.lower()}",
@@ -140,13 +140,13 @@ def calibration_chapter(effect: CalibrationEffect) -> Chapter:
     )
 
 
-def figures_table(columns: Sequence[CalibrationFigures], caption: str = "Calibration") -> Table:
+def estimates_table(columns: Sequence[CalibrationEstimates], caption: str = "Calibration") -> Table:
     """Probabilities of several kinds beside each other."""
     return Table(
         caption,
         ("Figure", *(each.name for each in columns)),
         tuple(
-            (name, *(summary.cell(each.figure(key), summary.decimal) for each in columns))
+            (name, *(summary.cell(each.estimate(key), summary.decimal) for each in columns))
             for name, key in ROWS
         ),
         "Errors and losses: lower is better.",
@@ -158,18 +158,18 @@ def calibration_json(effect: CalibrationEffect) -> dict[str, Any]:
     return {
         "calibration": {
             **asdict(effect.calibration),
-            "before": figures_json(effect.before),
-            "after": figures_json(effect.after),
+            "before": estimates_json(effect.before),
+            "after": estimates_json(effect.after),
         }
     }
 
 
-def figures_json(found: CalibrationFigures) -> dict[str, Any]:
+def estimates_json(found: CalibrationEstimates) -> dict[str, Any]:
     """Figures and the reliability diagram's data."""
     curve = found.reliability
     columns = {name: getattr(curve, name) for name in ("predicted", "observed", "low", "high")}
     return {
-        **{key: figure_json(found.figure(key)) for _, key in ROWS},
+        **{key: estimate_json(found.estimate(key)) for _, key in ROWS},
         "reliability": {
             **{name: [round(float(value), 6) for value in values] for name, values in columns.items()},
             "count": curve.count.tolist(),

@@ -7,13 +7,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lungscope.errors import DataError, UndefinedFigure
+from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.evaluation.curves import require_spread
 from lungscope.stats.bootstrap import Metric
 from lungscope.stats.calibration import brier, expected_calibration_error
 from lungscope.stats.columns import class_indices, same_rows
-from lungscope.stats.comparison import auroc_figure
-from lungscope.stats.metrics import Array, Figure, Ranked, Ratio, Weights, count
+from lungscope.stats.comparison import auroc_estimate
+from lungscope.stats.metrics import Array, Estimate, Ranked, Ratio, Weights, count
 from lungscope.stats.operating_points import predictive_values
 from lungscope.stats.patients import Patients
 from lungscope.stats.prior_correction import as_probabilities
@@ -44,18 +44,18 @@ class Cases:
         return self.labels > 0
 
     @property
-    def suspicion(self) -> Array:
+    def p_abnormal(self) -> Array:
         """(N,), probability of not being of the reference class."""
         if len(self.classes) == 2:
             return self.probabilities[:, 1]
         return np.clip(1 - self.probabilities[:, 0], 0.0, 1.0)
 
-    def area(self, k: int) -> Figure:
+    def area(self, k: int) -> Estimate:
         """AUROC of class k against all others, with DeLong's interval."""
         return (self._suspected if len(self.classes) == 2 else self._against_others[k]).area(self.patients)
 
-    def suspicion_area(self) -> Figure:
-        """AUROC of suspicion, disease of any kind against the reference, with DeLong's interval."""
+    def p_abnormal_area(self) -> Estimate:
+        """AUROC of p_abnormal, disease of any kind against the reference, with DeLong's interval."""
         return self._suspected.area(self.patients)
 
     def areas(self) -> list[Metric]:
@@ -84,7 +84,7 @@ class Cases:
         def recall(k: int) -> Metric:
             def value(weights: Weights | None) -> Ratio:
                 if not (self.labels == k).any():
-                    raise UndefinedFigure(f"no case is {self.classes[k]}")
+                    raise UndefinedEstimate(f"no case is {self.classes[k]}")
                 return count(self.labels == k, self.decided == k, weights).sensitivity
 
             return value
@@ -96,9 +96,9 @@ class Cases:
 
         def value(which: int, weights: Weights | None) -> Ratio:
             if self.diseased.all() or not self.diseased.any():
-                raise UndefinedFigure(_one_sided(self.diseased, f"other than {self.classes[0]}"))
+                raise UndefinedEstimate(_one_sided(self.diseased, f"other than {self.classes[0]}"))
             if not (called if which == 0 else ~called).any():
-                raise UndefinedFigure(f"no case was called {('positive', 'negative')[which]}")
+                raise UndefinedEstimate(f"no case was called {('positive', 'negative')[which]}")
             counts = count(self.diseased, called, weights)
             return predictive_values(counts.sensitivity, counts.specificity, prevalence)[which]
 
@@ -110,7 +110,7 @@ class Cases:
     @cached_property
     def _suspected(self) -> "_Ranking":
         name = self.classes[1] if len(self.classes) == 2 else f"other than {self.classes[0]}"
-        return _Ranking(self.diseased, self.suspicion, name)
+        return _Ranking(self.diseased, self.p_abnormal, name)
 
     @cached_property
     def _against_others(self) -> "list[_Ranking]":
@@ -126,12 +126,12 @@ class _Ranking:
     scores: Array
     name: str
 
-    def area(self, patients: NDArray[np.str_]) -> Figure:
+    def area(self, patients: NDArray[np.str_]) -> Estimate:
         try:
             self._refuse()
-        except UndefinedFigure as error:
-            return Figure(None, reason=str(error))
-        return auroc_figure(self.truth, self.scores, patients)
+        except UndefinedEstimate as error:
+            return Estimate(None, reason=str(error))
+        return auroc_estimate(self.truth, self.scores, patients)
 
     @cached_property
     def ranked(self) -> Ranked:
@@ -140,7 +140,7 @@ class _Ranking:
 
     def _refuse(self) -> None:
         if self.truth.all() or not self.truth.any():
-            raise UndefinedFigure(_one_sided(self.truth, self.name))
+            raise UndefinedEstimate(_one_sided(self.truth, self.name))
         require_spread(self.scores)
 
 

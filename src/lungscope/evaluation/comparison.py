@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lungscope.errors import DataError, UndefinedFigure
+from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.evaluation.cases import Cases, check_cases, mean
 from lungscope.evaluation.curves import require_spread
-from lungscope.evaluation.paired import Behind, auroc_metric, correct, hold_against
-from lungscope.stats.bootstrap import RESAMPLES, Metric, figures
-from lungscope.stats.metrics import Array, Counts, Figure, Ratio, Weights, count, roc_curve
+from lungscope.evaluation.paired import PairedDifference, auroc_metric, correct, hold_against
+from lungscope.stats.bootstrap import RESAMPLES, Metric, estimates
+from lungscope.stats.metrics import Array, Counts, Estimate, Ratio, Weights, count, roc_curve
 from lungscope.stats.patients import Patients, patient_index
 
 FEWEST_SEEDS = 3
@@ -36,7 +36,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Candidate:
     """A method with its predictions of the common cases, once per seed."""
 
     name: str
@@ -56,13 +56,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class AtThreshold:
-    """What calling every suspicion of `threshold` or more does; see `CALLS`."""
+    """What calling every p_abnormal of `threshold` or more does; see `CALLS`."""
 
     threshold: float
-    sensitivity: Figure
-    specificity: Figure
-    ppv: Figure
-    f1: Figure
+    sensitivity: Estimate
+    specificity: Estimate
+    ppv: Estimate
+    f1: Estimate
 
 
 @dataclass(frozen=True)
@@ -80,19 +80,19 @@ class Standing:
     name: str
     seeds: tuple[int, ...]
     cost: Cost
-    auroc: Figure
-    accuracy: Figure
+    auroc: Estimate
+    accuracy: Estimate
     """With the likeliest class as the decision."""
-    sensitivity: Figure
-    specificity: Figure
-    """Both of suspicion at 0.5."""
-    f1: Figure
+    sensitivity: Estimate
+    specificity: Estimate
+    """Both of p_abnormal at 0.5."""
+    f1: Estimate
     """At 0.5; with more than two classes the mean over the classes, the likeliest one called."""
     auroc_by_seed: tuple[float, ...]
     thresholds: tuple[AtThreshold, ...]
     roc: MeanRoc | None
-    """Of suspicion."""
-    behind: Behind | None = None
+    """Of p_abnormal."""
+    behind: PairedDifference | None = None
     """None for the leader."""
 
     @property
@@ -119,7 +119,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Entry:
-    contestant: Contestant
+    candidate: Candidate
     cases: tuple[Cases, ...]
 
     @property
@@ -132,7 +132,7 @@ def compare(
     labels: ArrayLike,
     patients: Patients,
     classes: Sequence[str],
-    contestants: Sequence[Contestant],
+    candidates: Sequence[Candidate],
     failures: Sequence[Failure] = (),
     *,
     has_reference: bool = True,
@@ -148,7 +148,7 @@ def compare(
         labels: (N,), class indices.
         patients: (N,), whose each row is.
         classes: K names; the first is the reference.
-        contestants: with predictions of these N cases.
+        candidates: with predictions of these N cases.
         failures: methods that have none.
         has_reference: with more than two classes, whether the first is one that others are told from.
         resamples: number of draws of patients.
@@ -157,7 +157,7 @@ def compare(
     Raises:
         DataError: no contestant, no case, or columns that do not fit.
     """
-    if not contestants:
+    if not candidates:
         raise DataError(
             f"Nothing can be compared: {failures[0].reason}"
             if failures
@@ -165,7 +165,7 @@ def compare(
         )
     entries = [
         _Entry(each, tuple(check_cases(labels, rows, patients, classes) for rows in each.probabilities))
-        for each in contestants
+        for each in candidates
     ]
     referenced = len(classes) == 2 or has_reference
     standings = [_standing(entry, referenced, resamples, seed) for entry in entries]
@@ -185,21 +185,21 @@ def _standing(entry: _Entry, referenced: bool, resamples: int, seed: int) -> Sta
     cases, names = entry.cases, entry.cases[0].patients
     calls = [_calls(cases, threshold, name) for threshold in THRESHOLDS for name in CALLS]
     f1 = mean([_mean_f1(each) for each in cases])
-    found = figures(
+    found = estimates(
         [entry.area, mean([_accuracy(each) for each in cases]), f1, *calls], names,
         resamples=resamples, seed=seed,
     )  # fmt: skip
     area, accuracy, mean_f1, *called = found
     if not referenced:
-        called = [Figure(None, reason=NO_REFERENCE)] * len(called)
+        called = [Estimate(None, reason=NO_REFERENCE)] * len(called)
     at = [
         AtThreshold(threshold, *called[i * len(CALLS) : (i + 1) * len(CALLS)])
         for i, threshold in enumerate(THRESHOLDS)
     ]
     return Standing(
-        name=entry.contestant.name,
-        seeds=entry.contestant.seeds,
-        cost=entry.contestant.cost,
+        name=entry.candidate.name,
+        seeds=entry.candidate.seeds,
+        cost=entry.candidate.cost,
         auroc=area,
         accuracy=accuracy,
         sensitivity=at[0].sensitivity,
@@ -217,11 +217,11 @@ def _accuracy(cases: Cases) -> Metric:
 
 
 def _calls(cases: Sequence[Cases], threshold: float, name: str) -> Metric:
-    """A figure of the calls at a threshold on suspicion, averaged over seeds."""
-    called = [each.suspicion.astype(np.float32) >= np.float32(threshold) for each in cases]
-    figure: Callable[[Counts], Ratio] = lambda counts: getattr(counts, name)  # noqa: E731
+    """A figure of the calls at a threshold on p_abnormal, averaged over seeds."""
+    called = [each.p_abnormal.astype(np.float32) >= np.float32(threshold) for each in cases]
+    estimate: Callable[[Counts], Ratio] = lambda counts: getattr(counts, name)  # noqa: E731
     truth = cases[0].diseased
-    return mean([_of_counts(truth, each, figure, EMPTY[name]) for each in called])
+    return mean([_of_counts(truth, each, estimate, EMPTY[name]) for each in called])
 
 
 EMPTY = {
@@ -231,12 +231,12 @@ EMPTY = {
 
 
 def _of_counts(
-    truth: NDArray[np.bool_], called: NDArray[np.bool_], figure: Callable[[Counts], Ratio], empty: str
+    truth: NDArray[np.bool_], called: NDArray[np.bool_], estimate: Callable[[Counts], Ratio], empty: str
 ) -> Metric:
     def value(weights: Weights | None) -> Ratio:
-        found = figure(count(truth, called, weights))
+        found = estimate(count(truth, called, weights))
         if weights is None and np.isnan(found):
-            raise UndefinedFigure(empty)
+            raise UndefinedEstimate(empty)
         return found
 
     return value
@@ -254,9 +254,9 @@ def _mean_f1(cases: Cases) -> Metric:
 def _roc(cases: Sequence[Cases]) -> MeanRoc | None:
     try:
         for each in cases:
-            require_spread(each.suspicion)
-        curves = [roc_curve(each.diseased, each.suspicion) for each in cases]
-    except UndefinedFigure:
+            require_spread(each.p_abnormal)
+        curves = [roc_curve(each.diseased, each.p_abnormal) for each in cases]
+    except UndefinedEstimate:
         return None
     if len(curves) == 1:
         return MeanRoc(curves[0].false_positive_rate, curves[0].sensitivity)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.errors import UndefinedFigure
+from lungscope.errors import UndefinedEstimate
 from lungscope.stats.bootstrap import RESAMPLES, bootstrap_weights, interval
 from lungscope.stats.calibration import ReliabilityCurve, reliability_curve
 from lungscope.stats.metrics import (
@@ -79,11 +79,11 @@ def trace(
     try:
         require_spread(scores)
         roc, recall = roc_curve(positive, scores), precision_recall_curve(positive, scores)
-    except UndefinedFigure as error:
+    except UndefinedEstimate as error:
         return Curves(None, None, None, reliability, histogram, str(error))
     try:
         band = roc_band(positive, scores, patients, resamples=resamples, seed=seed)
-    except UndefinedFigure:
+    except UndefinedEstimate:
         band = None
     return Curves(roc, band, recall, reliability, histogram)
 
@@ -95,7 +95,7 @@ def require_spread(scores: NDArray[Any]) -> None:
         UndefinedFigure: all scores are equal.
     """
     if scores.min() == scores.max():
-        raise UndefinedFigure("every case has the same score")
+        raise UndefinedEstimate("every case has the same score")
 
 
 def roc_band(
@@ -121,7 +121,7 @@ def roc_band(
         UndefinedFigure: one class is empty, or there are too few patients for an interval.
     """
     if len(np.unique(patient_index(patients))) < FEW_PATIENTS:
-        raise UndefinedFigure(f"fewer than {FEW_PATIENTS} patients")
+        raise UndefinedEstimate(f"fewer than {FEW_PATIENTS} patients")
     rates, ranked = np.linspace(0.0, 1.0, points), Ranked(positive, scores)
     drawn = np.concatenate(
         [

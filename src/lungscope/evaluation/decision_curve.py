@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lungscope.errors import UndefinedFigure
+from lungscope.errors import UndefinedEstimate
 from lungscope.reports import summary
 from lungscope.reports.plots import decision_figure
-from lungscope.reports.section import Chapter, Plot, Table
+from lungscope.reports.section import Plot, Section, Table
 from lungscope.stats.bootstrap import RESAMPLES, bootstrap_weights
 from lungscope.stats.columns import as_binary, numbers, same_rows
-from lungscope.stats.metrics import Array, Figure
+from lungscope.stats.metrics import Array, Estimate
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS
 
@@ -71,7 +71,7 @@ def decision_curve(
     truth, scores = as_binary(positive), numbers(probabilities, "probabilities")
     same_rows(truth, scores)
     if truth.all() or not truth.any():
-        raise UndefinedFigure(f"no {'negative' if truth.any() else 'positive'} case among {len(truth)}")
+        raise UndefinedEstimate(f"no {'negative' if truth.any() else 'positive'} case among {len(truth)}")
     harm = RISKS / (1 - RISKS)
     benefits = np.where(truth[:, None], 1.0, -harm)
     called = scores.astype(np.float32)[:, None] >= RISKS.astype(np.float32)
@@ -85,12 +85,12 @@ def decision_curve(
     return DecisionCurve(RISKS, model, low, high, everybody, gain_low, gain_high)
 
 
-def decision_chapter(curve: DecisionCurve | None, reason: str = "") -> Chapter:
+def decision_section(curve: DecisionCurve | None, reason: str = "") -> Section:
     """The curve as a part of the report, or why there is none."""
     title = "Decision curve"
     if curve is None:
-        return Chapter(title, f"There is no decision curve: {reason}.")
-    return Chapter(
+        return Section(title, f"There is no decision curve: {reason}.")
+    return Section(
         title,
         f"{_verdict(curve)} Net benefit counts hits less false alarms, a false alarm at risk r weighing r / (1 − r) "
         "of a hit; the risk is the probability from which one would act.",
@@ -160,6 +160,6 @@ def _table(curve: DecisionCurve) -> Table:
 def _cell(values: Array, low: Array | None, high: Array | None, i: int) -> summary.Cell:
     if low is None or high is None:
         return summary.cell(
-            Figure(float(values[i]), reason="too few patients for an interval"), summary.decimal
+            Estimate(float(values[i]), reason="too few patients for an interval"), summary.decimal
         )
-    return summary.cell(Figure(float(values[i]), float(low[i]), float(high[i])), summary.decimal)
+    return summary.cell(Estimate(float(values[i]), float(low[i]), float(high[i])), summary.decimal)

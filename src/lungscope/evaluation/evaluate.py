@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from lungscope.evaluation.cases import Cases, check_cases, mean
 from lungscope.evaluation.curves import Curves, trace
-from lungscope.evaluation.recalibration import RecalibrationFigures, recalibration_figures
-from lungscope.stats.bootstrap import RESAMPLES, CountFigures, Metric, count_metrics, figures, with_counts
-from lungscope.stats.metrics import Figure, confusion_matrix
+from lungscope.evaluation.recalibration import RecalibrationEstimates, recalibration_estimates
+from lungscope.stats.bootstrap import RESAMPLES, CountEstimates, Metric, count_metrics, estimates, with_counts
+from lungscope.stats.metrics import Estimate, confusion_matrix
 from lungscope.stats.operating_points import OperatingPoint, predictive_values
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import proportion
@@ -19,10 +19,10 @@ from lungscope.stats.proportion import proportion
 FORMAT = 1
 DECIMALS = 6
 OVERALL = (
-    "prevalence", "auroc", "average_precision", "suspicion_auroc", "accuracy", "balanced_accuracy", "brier", "ece",
+    "prevalence", "auroc", "average_precision", "p_abnormal_auroc", "accuracy", "balanced_accuracy", "brier", "ece",
 )  # fmt: skip
 AT_A_POINT = ("sensitivity", "specificity", "ppv", "npv", "f1", "accuracy", "balanced_accuracy")
-NO_REFERENCE = Figure(None, reason="no class is the reference")
+NO_REFERENCE = Estimate(None, reason="no class is the reference")
 
 Confusion = NDArray[np.int64]
 """(K, K) cases, row the true class, column the one decided for."""
@@ -40,29 +40,29 @@ class ModelReference:
 
 
 @dataclass(frozen=True)
-class PointFigures:
+class PointEstimates:
     """What an operating point does on these data."""
 
     point: OperatingPoint
-    figures: CountFigures
+    estimates: CountEstimates
     """PPV and NPV are at the prevalence of these data."""
-    ppv_expected: Figure | None
-    npv_expected: Figure | None
+    ppv_expected: Estimate | None
+    npv_expected: Estimate | None
     """At the prevalence that was entered; None when none was."""
     confusion: Confusion
 
 
 @dataclass(frozen=True)
-class ClassFigures:
+class ClassEstimates:
     """One class against all others, decided for where it is the likeliest."""
 
     name: str
     support: int
     """Cases of this class."""
-    auroc: Figure
-    precision: Figure
-    recall: Figure
-    f1: Figure
+    auroc: Estimate
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
 
 
 @dataclass(frozen=True)
@@ -70,33 +70,33 @@ class Evaluation:
     """Every figure of one model on one set of labelled images.
 
     With two classes AUROC and average precision are those of the second class; with more they are
-    unweighted means over the classes, each against all others. Suspicion is the probability of not being
+    unweighted means over the classes, each against all others. p_abnormal is the probability of not being
     of the reference class, the first; everything about it is None or undefined when no class is one.
     """
 
     n: int
     patients: int
     classes: tuple[str, ...]
-    prevalence: Figure
+    prevalence: Estimate
     """Share of cases that are not of the reference class."""
     expected_prevalence: float | None
     """Where the model will be used, as entered."""
-    auroc: Figure
-    average_precision: Figure
-    suspicion_auroc: Figure
-    accuracy: Figure
-    balanced_accuracy: Figure
+    auroc: Estimate
+    average_precision: Estimate
+    p_abnormal_auroc: Estimate
+    accuracy: Estimate
+    balanced_accuracy: Estimate
     """Both with the likeliest class as the decision; the second is the mean recall of the classes."""
-    brier: Figure
-    ece: Figure
-    recalibration: RecalibrationFigures
-    """Of suspicion."""
-    operating_points: tuple[PointFigures, ...]
+    brier: Estimate
+    ece: Estimate
+    recalibration: RecalibrationEstimates
+    """Of p_abnormal."""
+    operating_points: tuple[PointEstimates, ...]
     confusion: Confusion
     """With the likeliest class as the decision."""
-    per_class: tuple[ClassFigures, ...]
+    per_class: tuple[ClassEstimates, ...]
     curves: Curves | None
-    """Of suspicion."""
+    """Of p_abnormal."""
 
 
 def evaluate(
@@ -120,7 +120,7 @@ def evaluate(
         probabilities: (N, K), calibrated; rows sum to 1.
         patients: (N,), whose each row is.
         classes: K names; the first is the reference.
-        operating_points: thresholds on suspicion, chosen on other data. With more than two classes none
+        operating_points: thresholds on p_abnormal, chosen on other data. With more than two classes none
             means that no class is the reference.
         prevalence: share of diseased where the model will be used, between 0 and 1.
         resamples: number of draws of patients.
@@ -152,9 +152,9 @@ def evaluation_json(evaluation: Evaluation, model: ModelReference, data_fingerpr
         "n": evaluation.n,
         "classes": list(evaluation.classes),
         "support": {each.name: each.support for each in evaluation.per_class},
-        **{name: figure_json(getattr(evaluation, name)) for name in OVERALL},
+        **{name: estimate_json(getattr(evaluation, name)) for name in OVERALL},
         **{
-            f"calibration_{name}": figure_json(getattr(evaluation.recalibration, name))
+            f"calibration_{name}": estimate_json(getattr(evaluation.recalibration, name))
             for name in ("slope", "intercept", "in_the_large")
         },
         "operating_points": {each.point.name: _point_json(each) for each in evaluation.operating_points},
@@ -163,7 +163,10 @@ def evaluation_json(evaluation: Evaluation, model: ModelReference, data_fingerpr
         "per_class": {
             each.name: {
                 "support": each.support,
-                **{name: figure_json(getattr(each, name)) for name in ("auroc", "precision", "recall", "f1")},
+                **{
+                    name: estimate_json(getattr(each, name))
+                    for name in ("auroc", "precision", "recall", "f1")
+                },
             }
             for each in evaluation.per_class
         },
@@ -176,7 +179,7 @@ def _measure(
     cases: Cases, points: tuple[OperatingPoint, ...], prevalence: float | None, resamples: int, seed: int
 ) -> Evaluation:
     referenced = len(cases.classes) == 2 or bool(points)
-    calls = [point.is_positive(cases.suspicion) for point in points]
+    calls = [point.is_positive(cases.p_abnormal) for point in points]
     found = _drawn(_metrics(cases, calls, prevalence), cases.patients, resamples, seed)
     at_points = [_point(cases, point, calls[i], found, i) for i, point in enumerate(points)]
     return Evaluation(
@@ -187,7 +190,7 @@ def _measure(
         expected_prevalence=prevalence,
         auroc=cases.area(1) if len(cases.classes) == 2 else found["auroc"],
         average_precision=found["average_precision"],
-        suspicion_auroc=cases.suspicion_area() if referenced else NO_REFERENCE,
+        p_abnormal_auroc=cases.p_abnormal_area() if referenced else NO_REFERENCE,
         accuracy=proportion(cases.labels == cases.decided, cases.patients),
         balanced_accuracy=found["balanced_accuracy"],
         brier=found["brier"],
@@ -200,10 +203,10 @@ def _measure(
     )
 
 
-def _drawn(metrics: dict[str, Metric], patients: Patients, resamples: int, seed: int) -> dict[str, Figure]:
+def _drawn(metrics: dict[str, Metric], patients: Patients, resamples: int, seed: int) -> dict[str, Estimate]:
     """All metrics from the same draws, which are made once."""
     return dict(
-        zip(metrics, figures(list(metrics.values()), patients, resamples=resamples, seed=seed), strict=True)
+        zip(metrics, estimates(list(metrics.values()), patients, resamples=resamples, seed=seed), strict=True)
     )
 
 
@@ -228,22 +231,22 @@ def _metrics(cases: Cases, calls: Sequence[NDArray[np.bool_]], prevalence: float
 
 
 def _point(
-    cases: Cases, point: OperatingPoint, called: NDArray[np.bool_], found: dict[str, Figure], i: int
-) -> PointFigures:
+    cases: Cases, point: OperatingPoint, called: NDArray[np.bool_], found: dict[str, Estimate], i: int
+) -> PointEstimates:
     finding = np.where(called, 1 + cases.probabilities[:, 1:].argmax(axis=1), 0)
     drawn = (found[f"f1 at {i}"], found[f"balanced at {i}"])
-    return PointFigures(
+    return PointEstimates(
         point=point,
-        figures=with_counts(cases.diseased, called, cases.patients, *drawn),
+        estimates=with_counts(cases.diseased, called, cases.patients, *drawn),
         ppv_expected=found.get(f"ppv at {i}"),
         npv_expected=found.get(f"npv at {i}"),
         confusion=confusion_matrix(cases.labels, finding, len(cases.classes)),
     )
 
 
-def _class(cases: Cases, k: int, found: dict[str, Figure]) -> ClassFigures:
+def _class(cases: Cases, k: int, found: dict[str, Estimate]) -> ClassEstimates:
     truth, called, names = cases.labels == k, cases.decided == k, cases.patients
-    return ClassFigures(
+    return ClassEstimates(
         cases.classes[k],
         int(truth.sum()),
         cases.area(k),
@@ -253,41 +256,41 @@ def _class(cases: Cases, k: int, found: dict[str, Figure]) -> ClassFigures:
     )
 
 
-def _recalibration(cases: Cases, referenced: bool) -> RecalibrationFigures:
+def _recalibration(cases: Cases, referenced: bool) -> RecalibrationEstimates:
     if not referenced:
-        return RecalibrationFigures(NO_REFERENCE, NO_REFERENCE, NO_REFERENCE)
-    return recalibration_figures(cases.diseased, cases.suspicion, cases.patients)
+        return RecalibrationEstimates(NO_REFERENCE, NO_REFERENCE, NO_REFERENCE)
+    return recalibration_estimates(cases.diseased, cases.p_abnormal, cases.patients)
 
 
 def _curves(cases: Cases, resamples: int, seed: int) -> Curves:
     return trace(
-        cases.diseased, cases.suspicion, cases.labels, cases.patients, len(cases.classes),
+        cases.diseased, cases.p_abnormal, cases.labels, cases.patients, len(cases.classes),
         resamples=resamples, seed=seed,
     )  # fmt: skip
 
 
-def _point_json(each: PointFigures) -> dict[str, Any]:
-    counts, point = each.figures.counts, each.point
+def _point_json(each: PointEstimates) -> dict[str, Any]:
+    counts, point = each.estimates.counts, each.point
     expected = {"ppv_expected": each.ppv_expected, "npv_expected": each.npv_expected}
     return {
         "threshold": point.threshold,
         "goal": point.goal,
         "note": point.note,
-        **{name: figure_json(getattr(each.figures, name)) for name in AT_A_POINT},
-        **{name: figure_json(figure) for name, figure in expected.items() if figure},
+        **{name: estimate_json(getattr(each.estimates, name)) for name in AT_A_POINT},
+        **{name: estimate_json(estimate) for name, estimate in expected.items() if estimate},
         "counts": asdict(counts),
         "confusion_matrix": each.confusion.tolist(),
-        "when_chosen": {name: figure_json(getattr(point, name)) for name in ("sensitivity", "specificity")},
+        "when_chosen": {name: estimate_json(getattr(point, name)) for name in ("sensitivity", "specificity")},
     }
 
 
-def figure_json(figure: Figure) -> dict[str, Any]:
+def estimate_json(estimate: Estimate) -> dict[str, Any]:
     """A figure as it stands in evaluation.json: value, ci95, and the reason where something is missing."""
-    given = figure.low is not None and figure.high is not None
+    given = estimate.low is not None and estimate.high is not None
     return {
-        "value": _rounded(figure.value),
-        "ci95": [_rounded(figure.low), _rounded(figure.high)] if given else None,
-        **({"reason": figure.reason} if figure.reason else {}),
+        "value": _rounded(estimate.value),
+        "ci95": [_rounded(estimate.low), _rounded(estimate.high)] if given else None,
+        **({"reason": estimate.reason} if estimate.reason else {}),
     }
 
 

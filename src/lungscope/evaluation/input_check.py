@@ -1,4 +1,4 @@
-"""How well a model knows what it must not assess: the gate and the prediction sets, measured."""
+"""How well a model knows what it must not assess: the input check and the prediction sets, measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from lungscope.bundle.input_check import look_at_pixels
 from lungscope.data.manifest import Manifest
 from lungscope.evaluation.out_of_distribution import (
-    Strangers,
+    OutOfDistributionImages,
     blank,
-    far,
     misplaced,
     noise,
     other_pictures,
+    out_of_distribution,
     slices,
 )
 from lungscope.inference.predictor import Predictions, Predictor
-from lungscope.reports.section import Chapter, Table
+from lungscope.reports.section import Section, Table
 from lungscope.reports.summary import Cell, cell, percent
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.proportion import proportion
 
 COMMON = 0.95
@@ -39,42 +39,42 @@ class Detection:
 
     kind: str
     images: int
-    declined: Figure
+    declined: Estimate
     """At the model's own coverage, by all checks."""
-    declined_common: Figure
+    declined_common: Estimate
     """At the common coverage, by all checks."""
-    distance_common: Figure
+    distance_common: Estimate
     """At the common coverage, by distance alone."""
 
 
 @dataclass(frozen=True)
-class GateFigures:
-    """The gate on the evaluated images and on pictures that are none of their kind."""
+class InputCheckEstimates:
+    """The input check on the evaluated images and on pictures that are none of their kind."""
 
     coverage: float
     """As chosen on validation."""
-    assessed: Figure
-    assessed_common: Figure
+    assessed: Estimate
+    assessed_common: Estimate
     """Shares of the evaluated images that are assessed."""
-    right_assessed: Figure
-    right_declined: Figure
+    right_assessed: Estimate
+    right_declined: Estimate
     """Accuracy, with the likeliest class as the decision, of images that are assessed and of those that are not."""
     detections: tuple[Detection, ...]
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class SetFigures:
+class SetEstimates:
     """Prediction sets at one error rate."""
 
     error_rate: float
-    missed: tuple[Figure, ...]
+    missed: tuple[Estimate, ...]
     """For each class, share of its images whose set misses it."""
-    single: Figure
+    single: Estimate
     """Share of sets that name one class only."""
 
 
-def measure_gate(
+def measure_input_check(
     predictor: Predictor,
     chosen: Manifest,
     pixels: NDArray[np.uint8],
@@ -82,8 +82,8 @@ def measure_gate(
     others: Sequence[Path] = (),
     *,
     seed: int = 0,
-) -> GateFigures | None:
-    """Hold the gate against the evaluated images and against pictures it should decline.
+) -> InputCheckEstimates | None:
+    """Hold the input check against the evaluated images and against pictures it should decline.
 
     Args:
         predictor: of the model.
@@ -94,13 +94,15 @@ def measure_gate(
         seed: which of the evaluated images are shown turned and inverted.
 
     Returns:
-        None when the model has no gate.
+        None when the model has no input check.
     """
-    gate = predictor.card.gate
-    if gate is None or predictions.distances is None:
+    input_check = predictor.card.input_check
+    if input_check is None or predictions.distances is None:
         return None
     own, common = (
-        np.array([not reason for reason in gate.reasons(predictions.distances, predictions.checks, share)])
+        np.array(
+            [not reason for reason in input_check.reasons(predictions.distances, predictions.checks, share)]
+        )
         for share in (None, COMMON)
     )
     shown = np.array([not look_at_pixels(each) for each in pixels])
@@ -111,11 +113,11 @@ def measure_gate(
     pictures, notes = other_pictures(size)
     kinds = [
         pictures, slices(size), noise(size), blank(size),
-        *misplaced(pixels[some], tuple(patients[some])), *(far(folder, size) for folder in others),
+        *misplaced(pixels[some], tuple(patients[some])), *(out_of_distribution(folder, size) for folder in others),
     ]  # fmt: skip
     assessed = own & shown
-    return GateFigures(
-        coverage=gate.coverage,
+    return InputCheckEstimates(
+        coverage=input_check.coverage,
         assessed=proportion(assessed, patients),
         assessed_common=proportion(common & shown, patients),
         right_assessed=proportion(right[assessed], patients[assessed], empty="no image is assessed"),
@@ -125,7 +127,9 @@ def measure_gate(
     )
 
 
-def measure_sets(predictor: Predictor, chosen: Manifest, predictions: Predictions) -> tuple[SetFigures, ...]:
+def measure_sets(
+    predictor: Predictor, chosen: Manifest, predictions: Predictions
+) -> tuple[SetEstimates, ...]:
     """How often prediction sets miss the true class; nothing for models that have none."""
     conformal = predictor.card.conformal
     if conformal is None:
@@ -138,14 +142,14 @@ def measure_sets(predictor: Predictor, chosen: Manifest, predictions: Prediction
             proportion(missed[labels == k], patients[labels == k], empty=f"no case is {name}")
             for k, name in enumerate(chosen.classes)
         )
-        found.append(SetFigures(rate, each, proportion(sets.sum(1) == 1, patients)))
+        found.append(SetEstimates(rate, each, proportion(sets.sum(1) == 1, patients)))
     return tuple(found)
 
 
-def _detection(predictor: Predictor, strangers: Strangers) -> Detection:
-    images, gate = strangers.radiographs, predictor.card.gate
-    if not images or gate is None:
-        none = Figure(None, reason="no such picture is installed")
+def _detection(predictor: Predictor, strangers: OutOfDistributionImages) -> Detection:
+    images, input_check = strangers.radiographs, predictor.card.input_check
+    if not images or input_check is None:
+        none = Estimate(None, reason="no such picture is installed")
         return Detection(strangers.kind, 0, none, none, none)
     found = predictor.predict(np.stack([each.pixels for each in images]), heatmaps=False)
     patients = strangers.patients or None
@@ -155,62 +159,63 @@ def _detection(predictor: Predictor, strangers: Strangers) -> Detection:
         len(images),
         proportion([bool(reason) for reason in predictor.judge(images, found)], patients),
         proportion([bool(reason) for reason in predictor.judge(images, found, COMMON)], patients),
-        proportion(~(distances <= gate.limit(COMMON)), patients),
+        proportion(~(distances <= input_check.limit(COMMON)), patients),
     )
 
 
-def abstention_json(
-    gate: GateFigures | None, sets: Sequence[SetFigures], classes: Sequence[str]
+def input_check_json(
+    input_check: InputCheckEstimates | None, sets: Sequence[SetEstimates], classes: Sequence[str]
 ) -> dict[str, Any]:
-    """The entries `gate` and `prediction_sets` of `evaluation.json`."""
+    """The entries `input_check` and `prediction_sets` of `evaluation.json`."""
     return {
-        "gate": None if gate is None else _gate_json(gate),
+        "input_check": None if input_check is None else _input_check_json(input_check),
         "prediction_sets": [
             {
                 "error_rate": each.error_rate,
-                "missed": dict(zip(classes, map(_figure, each.missed), strict=True)),
-                "single": _figure(each.single),
+                "missed": dict(zip(classes, map(_estimate, each.missed), strict=True)),
+                "single": _estimate(each.single),
             }
             for each in sets
         ],
     }
 
 
-def abstention_chapter(
-    gate: GateFigures | None, sets: Sequence[SetFigures], classes: Sequence[str]
-) -> Chapter:
+def input_check_section(
+    input_check: InputCheckEstimates | None, sets: Sequence[SetEstimates], classes: Sequence[str]
+) -> Section:
     """The part of a report about images without an answer."""
     tables = [_sets_table(sets, classes)] if sets else []
-    if gate is None:
-        lead = "This model has no gate: whatever can be read is assessed, also what is no chest radiograph."
-        return Chapter("Images that are not assessed", lead, tables=tuple(tables))
+    if input_check is None:
+        lead = "This model has no input check: whatever can be read is assessed, also what is no chest radiograph."
+        return Section("Images that are not assessed", lead, tables=tuple(tables))
     lead = (
-        f"The model declines what is unlike its training images. It was set to assess {gate.coverage:.0%} of such "
-        f"images and assesses {_share(gate.assessed)} of these. Every other figure of this report counts all images."
+        f"The model declines what is unlike its training images. It was set to assess {input_check.coverage:.0%} of "
+        f"such images and assesses {_share(input_check.assessed)} of these. Every other figure of this report counts "
+        "all images."
     )
-    return Chapter(
-        "Images that are not assessed", lead, warnings=_warnings(gate),
-        tables=(_coverage_table(gate), _detection_table(gate), *tables),
+    return Section(
+        "Images that are not assessed", lead, warnings=_warnings(input_check),
+        tables=(_coverage_table(input_check), _detection_table(input_check), *tables),
     )  # fmt: skip
 
 
-def _warnings(gate: GateFigures) -> tuple[str, ...]:
-    found = list(gate.notes)
-    if gate.assessed.high is not None and gate.assessed.high < gate.coverage:
+def _warnings(input_check: InputCheckEstimates) -> tuple[str, ...]:
+    found = list(input_check.notes)
+    if input_check.assessed.high is not None and input_check.assessed.high < input_check.coverage:
         found.insert(
             0,
-            f"Fewer images are assessed than the {gate.coverage:.0%} that were planned: these images differ from those "
-            "the model was trained on. Look at some that were declined before using it here.",
+            f"Fewer images are assessed than the {input_check.coverage:.0%} that were planned: these images differ "
+            "from those the model was trained on. Look at some that were declined before using it here.",
         )
     return tuple(found)
 
 
-def _coverage_table(gate: GateFigures) -> Table:
+def _coverage_table(input_check: InputCheckEstimates) -> Table:
     rows = (
-        (f"assessed, set to {gate.coverage:.0%}", cell(gate.assessed)),
-        (f"assessed, set to {COMMON:.0%}", cell(gate.assessed_common)),
-        ("accuracy of what is assessed", cell(gate.right_assessed)),
-        ("accuracy of what is declined", cell(gate.right_declined)),
+        (f"assessed, set to {input_check.coverage:.0%}", cell(input_check.assessed)),
+        (f"assessed, set to {COMMON:.0%}", cell(input_check.assessed_common)),
+        ("accuracy of what is assessed", cell(input_check.right_assessed)),
+        ("accuracy of what is declined", cell(input_check.right_declined)),
     )
     return Table(
         "Evaluated images", ("", "share (95 % interval)"), rows,
@@ -218,8 +223,8 @@ def _coverage_table(gate: GateFigures) -> Table:
     )  # fmt: skip
 
 
-def _detection_table(gate: GateFigures) -> Table:
-    own, common = f"{gate.coverage:.0%}", f"{COMMON:.0%}"
+def _detection_table(input_check: InputCheckEstimates) -> Table:
+    own, common = f"{input_check.coverage:.0%}", f"{COMMON:.0%}"
     header = ("what", "pictures", f"set to {own}", f"set to {common}", f"distance alone, {common}")
     rows: tuple[tuple[str | Cell, ...], ...] = tuple(
         (
@@ -227,7 +232,7 @@ def _detection_table(gate: GateFigures) -> Table:
             str(each.images),
             *map(cell, (each.declined, each.declined_common, each.distance_common)),
         )
-        for each in gate.detections
+        for each in input_check.detections
     )
     return Table(
         "Pictures the model must not assess: share declined", header, rows,
@@ -235,7 +240,7 @@ def _detection_table(gate: GateFigures) -> Table:
     )  # fmt: skip
 
 
-def _sets_table(sets: Sequence[SetFigures], classes: Sequence[str]) -> Table:
+def _sets_table(sets: Sequence[SetEstimates], classes: Sequence[str]) -> Table:
     header = ("asked for", *(f"{name} missed" for name in classes), "sets of one class")
     rows: tuple[tuple[str | Cell, ...], ...] = tuple(
         (f"{each.error_rate:.0%}", *map(cell, each.missed), cell(each.single)) for each in sets
@@ -246,15 +251,15 @@ def _sets_table(sets: Sequence[SetFigures], classes: Sequence[str]) -> Table:
     )  # fmt: skip
 
 
-def _share(figure: Figure) -> str:
-    return "n/a" if figure.value is None else percent(figure.value)
+def _share(estimate: Estimate) -> str:
+    return "n/a" if estimate.value is None else percent(estimate.value)
 
 
-def _gate_json(gate: GateFigures) -> dict[str, Any]:
+def _input_check_json(input_check: InputCheckEstimates) -> dict[str, Any]:
     return {
-        "coverage": gate.coverage,
+        "coverage": input_check.coverage,
         **{
-            name: _figure(getattr(gate, name))
+            name: _estimate(getattr(input_check, name))
             for name in ("assessed", "assessed_common", "right_assessed", "right_declined")
         },
         "common_coverage": COMMON,
@@ -263,19 +268,19 @@ def _gate_json(gate: GateFigures) -> dict[str, Any]:
                 "kind": each.kind,
                 "images": each.images,
                 **{
-                    name: _figure(getattr(each, name))
+                    name: _estimate(getattr(each, name))
                     for name in ("declined", "declined_common", "distance_common")
                 },
             }
-            for each in gate.detections
+            for each in input_check.detections
         ],
-        "notes": list(gate.notes),
+        "notes": list(input_check.notes),
     }
 
 
-def _figure(figure: Figure) -> dict[str, Any]:
-    if figure.value is None:
-        return {"value": None, "ci95": None, "reason": figure.reason}
-    given = figure.low is not None and figure.high is not None
-    interval = [round(float(end), 6) for end in (figure.low, figure.high) if end is not None]
-    return {"value": round(figure.value, 6), "ci95": interval if given else None}
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    if estimate.value is None:
+        return {"value": None, "ci95": None, "reason": estimate.reason}
+    given = estimate.low is not None and estimate.high is not None
+    interval = [round(float(end), 6) for end in (estimate.low, estimate.high) if end is not None]
+    return {"value": round(estimate.value, 6), "ci95": interval if given else None}

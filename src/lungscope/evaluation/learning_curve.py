@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lungscope.evaluation.cases import check_cases, mean
-from lungscope.evaluation.comparison import Contestant
+from lungscope.evaluation.comparison import Candidate
 from lungscope.evaluation.paired import auroc_metric
 from lungscope.reports import summary
 from lungscope.reports.leaderboard_plots import learning_curve_figure
-from lungscope.reports.section import Chapter, Plot, Table
-from lungscope.stats.bootstrap import RESAMPLES, figure
-from lungscope.stats.metrics import Figure
+from lungscope.reports.section import Plot, Section, Table
+from lungscope.stats.bootstrap import RESAMPLES, estimate
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.patients import Patients
 
 
@@ -28,7 +28,7 @@ class LearningPoint:
     images: int
     patients: int
     """That it learned from; over folds the mean."""
-    auroc: Figure
+    auroc: Estimate
     """Mean over seeds; with more than two classes over the classes too."""
     auroc_by_seed: tuple[float, ...]
 
@@ -39,7 +39,7 @@ class LearningPoint:
 
 
 def learning_point(
-    contestant: Contestant,
+    candidate: Candidate,
     fraction: float,
     learned_from: tuple[int, int],
     labels: ArrayLike,
@@ -51,7 +51,7 @@ def learning_point(
     """Measure one method at one fraction.
 
     Args:
-        contestant: its predictions of the common cases, once per seed.
+        candidate: its predictions of the common cases, once per seed.
         fraction: of the training patients.
         learned_from: images and patients.
         labels: (N,), class indices of the common cases.
@@ -59,13 +59,13 @@ def learning_point(
         classes: K names.
         resamples: number of draws of patients.
     """
-    cases = [check_cases(labels, rows, patients, classes) for rows in contestant.probabilities]
-    area = figure(mean([auroc_metric(each) for each in cases]), cases[0].patients, resamples=resamples)
+    cases = [check_cases(labels, rows, patients, classes) for rows in candidate.probabilities]
+    area = estimate(mean([auroc_metric(each) for each in cases]), cases[0].patients, resamples=resamples)
     seeds = () if area.value is None else tuple(float(auroc_metric(each)(None)) for each in cases)
-    return LearningPoint(contestant.name, fraction, *learned_from, area, seeds)
+    return LearningPoint(candidate.name, fraction, *learned_from, area, seeds)
 
 
-def learning_chapter(points: Sequence[LearningPoint]) -> Chapter:
+def learning_section(points: Sequence[LearningPoint]) -> Section:
     """The curve as a part of the leaderboard page."""
     rows: list[tuple[str | summary.Cell, ...]] = [
         (
@@ -80,7 +80,7 @@ def learning_chapter(points: Sequence[LearningPoint]) -> Chapter:
     ]
     header = ("Method", "Fraction", "Images", "Patients", "AUROC", "Over seeds")
     drawn = [each for each in points if each.auroc.value is not None]
-    return Chapter(
+    return Section(
         title="Learning curve",
         lead=f"{_verdict(points)} Smaller parts lie within larger ones, and all are judged on the same images.",
         tables=(

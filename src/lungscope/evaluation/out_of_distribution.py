@@ -1,4 +1,4 @@
-"""Pictures that are no radiograph of the kind a model was trained on, to see whether its gate declines them."""
+"""Pictures that are no radiograph of the kind a model was trained on, to see whether its input check declines them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MADE = 60
 
 
 @dataclass(frozen=True)
-class Strangers:
+class OutOfDistributionImages:
     """Pictures of one kind."""
 
     kind: str
@@ -28,7 +28,7 @@ class Strangers:
     """Whose they are, where that is known."""
 
 
-def other_pictures(size: int) -> tuple[Strangers, tuple[str, ...]]:
+def other_pictures(size: int) -> tuple[OutOfDistributionImages, tuple[str, ...]]:
     """Photographs, drawings and textures that installed packages bring, and notes on what is missing.
 
     Args:
@@ -43,19 +43,19 @@ def other_pictures(size: int) -> tuple[Strangers, tuple[str, ...]]:
         if _home("skimage")
         else ("Most pictures come with scikit-image, which is not installed: pip install scikit-image.",)
     )
-    return Strangers("photographs and other pictures", tuple(found)), notes
+    return OutOfDistributionImages("photographs and other pictures", tuple(found)), notes
 
 
-def slices(size: int) -> Strangers:
+def slices(size: int) -> OutOfDistributionImages:
     """CT and MR slices that pydicom brings; each picture once, however many files encode it."""
     home = _home("pydicom")
     paths = sorted(home.glob("data/test_files/*.dcm")) if home else []
     found = [each for each in _readable(paths, size) if each.foreign.endswith(SLICES)]
     distinct = {each.pixels.tobytes(): each for each in reversed(found)}
-    return Strangers("CT and MR slices", tuple(reversed(distinct.values())))
+    return OutOfDistributionImages("CT and MR slices", tuple(reversed(distinct.values())))
 
 
-def noise(size: int, seed: int = 0) -> Strangers:
+def noise(size: int, seed: int = 0) -> OutOfDistributionImages:
     """Noise of many strengths and brightnesses, white and with the spectrum of natural images by turns."""
     rng = np.random.default_rng(seed)
     waves = np.hypot(*np.meshgrid(np.fft.fftfreq(size), np.fft.fftfreq(size)))
@@ -67,16 +67,20 @@ def noise(size: int, seed: int = 0) -> Strangers:
             field = np.fft.ifft2(np.fft.fft2(field) * falling).real
         field = (field - field.mean()) / field.std()
         made.append(np.clip(rng.uniform(40, 215) + rng.uniform(10, 70) * field, 0, 255))
-    return Strangers("noise", tuple(as_radiograph(np.rint(each).astype(np.uint8)) for each in made))
+    return OutOfDistributionImages(
+        "noise", tuple(as_radiograph(np.rint(each).astype(np.uint8)) for each in made)
+    )
 
 
-def blank(size: int) -> Strangers:
+def blank(size: int) -> OutOfDistributionImages:
     """One grey level throughout, from black to white."""
     levels = np.arange(0, 256, 15, dtype=np.uint8)
-    return Strangers("blank", tuple(as_radiograph(np.full((size, size), level)) for level in levels))
+    return OutOfDistributionImages(
+        "blank", tuple(as_radiograph(np.full((size, size), level)) for level in levels)
+    )
 
 
-def misplaced(pixels: NDArray[np.uint8], patients: Sequence[str]) -> Iterator[Strangers]:
+def misplaced(pixels: NDArray[np.uint8], patients: Sequence[str]) -> Iterator[OutOfDistributionImages]:
     """Radiographs (N, S, S) upside down, on their side and inverted."""
     ways: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
         "radiographs upside down": lambda each: each[::-1, ::-1],
@@ -85,10 +89,12 @@ def misplaced(pixels: NDArray[np.uint8], patients: Sequence[str]) -> Iterator[St
         "radiographs inverted": lambda each: 255 - each,
     }
     for kind, change in ways.items():
-        yield Strangers(kind, tuple(as_radiograph(change(each)) for each in pixels), tuple(patients))
+        yield OutOfDistributionImages(
+            kind, tuple(as_radiograph(change(each)) for each in pixels), tuple(patients)
+        )
 
 
-def far(folder: Path, size: int) -> Strangers:
+def out_of_distribution(folder: Path, size: int) -> OutOfDistributionImages:
     """Every readable image below a folder, such as the radiographs of another hospital.
 
     Raises:
@@ -96,8 +102,8 @@ def far(folder: Path, size: int) -> Strangers:
     """
     found = tuple(_readable(find_images(folder), size))
     if not found:
-        raise ManifestError(f"--far {folder}: no image there can be read. Name a folder of other images.")
-    return Strangers(f"other data: {folder.name}", found)
+        raise ManifestError(f"--ood {folder}: no image there can be read. Name a folder of other images.")
+    return OutOfDistributionImages(f"other data: {folder.name}", found)
 
 
 def as_radiograph(pixels: NDArray[np.uint8]) -> Radiograph:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import ndtr
 
-from lungscope.errors import UndefinedFigure
+from lungscope.errors import UndefinedEstimate
 from lungscope.evaluation.cases import Cases, mean
-from lungscope.stats.bootstrap import Metric, bootstrap_weights, figures
+from lungscope.stats.bootstrap import Metric, bootstrap_weights, estimates
 from lungscope.stats.comparison import delong, holm, mcnemar, twice_median
-from lungscope.stats.metrics import Array, Figure
+from lungscope.stats.metrics import Array, Estimate
 from lungscope.stats.patients import patient_index
 from lungscope.stats.proportion import FEW_PATIENTS
 
@@ -29,10 +29,10 @@ class Test:
 
 
 @dataclass(frozen=True)
-class Behind:
+class PairedDifference:
     """How a method stands to the leader."""
 
-    auroc_difference: Figure
+    auroc_difference: Estimate
     """Of the leader minus this."""
     accuracy_difference: float
     auroc: Test
@@ -54,7 +54,9 @@ def auroc_metric(cases: Cases) -> Metric:
     return areas[1] if len(areas) == 2 else mean(areas)
 
 
-def hold_against(leader: Sequence[Cases], other: Sequence[Cases], resamples: int, seed: int) -> Behind:
+def hold_against(
+    leader: Sequence[Cases], other: Sequence[Cases], resamples: int, seed: int
+) -> PairedDifference:
     """Test a method against the leader, not yet corrected.
 
     Args:
@@ -65,13 +67,13 @@ def hold_against(leader: Sequence[Cases], other: Sequence[Cases], resamples: int
     """
     names, pairs = leader[0].patients, list(zip(leader, other, strict=False))
     gap = _minus(*(mean([auroc_metric(each) for each in side]) for side in (leader, other)))
-    difference = figures([gap], names, resamples=resamples, seed=seed, shares=False)[0]
+    difference = estimates([gap], names, resamples=resamples, seed=seed, shares=False)[0]
     right = [(a.decided == a.labels, b.decided == b.labels) for a, b in pairs]
     tests = [mcnemar(a, b, names) for a, b in right]
     ahead = difference.value is not None and all(
         float(_minus(auroc_metric(a), auroc_metric(b))(None)) > 0 for a, b in pairs
     )
-    return Behind(
+    return PairedDifference(
         auroc_difference=difference,
         accuracy_difference=float(np.mean([test.difference for test in tests])),
         auroc=_auroc_test(pairs, resamples, seed),
@@ -87,28 +89,28 @@ def _minus(a: Metric, b: Metric) -> Metric:
 def _auroc_test(pairs: Sequence[tuple[Cases, Cases]], resamples: int, seed: int) -> Test:
     try:
         return Test(twice_median([_auroc_p(a, b, resamples, seed) for a, b in pairs]))
-    except UndefinedFigure as error:
+    except UndefinedEstimate as error:
         return Test(None, reason=str(error))
 
 
 def _auroc_p(a: Cases, b: Cases, resamples: int, seed: int) -> float:
     """Two-sided p-value of equal AUROCs; with more than two classes by the spread over draws of patients."""
     if len(a.classes) == 2:
-        return delong(a.diseased, a.suspicion, b.suspicion, a.patients).p_value
+        return delong(a.diseased, a.p_abnormal, b.p_abnormal, a.patients).p_value
     gap = _minus(auroc_metric(a), auroc_metric(b))
     difference = float(gap(None))
     if len(np.unique(patient_index(a.patients))) < FEW_PATIENTS:
-        raise UndefinedFigure(f"fewer than {FEW_PATIENTS} patients")
+        raise UndefinedEstimate(f"fewer than {FEW_PATIENTS} patients")
     draws = bootstrap_weights(a.patients, resamples=resamples, seed=seed)
     error = float(np.nanstd(np.concatenate([np.atleast_1d(gap(weights)) for weights in draws]), ddof=1))
     if error == 0:
         if difference:
-            raise UndefinedFigure("the two AUROCs differ but neither varies over these cases")
+            raise UndefinedEstimate("the two AUROCs differ but neither varies over these cases")
         return 1.0
     return 2 * float(ndtr(-abs(difference) / error))
 
 
-def correct(found: Sequence[Behind]) -> list[Behind]:
+def correct(found: Sequence[PairedDifference]) -> list[PairedDifference]:
     """Holm's correction, for the AUROCs and for the accuracies, of the tests that are defined."""
     auroc, accuracy = ([getattr(each, name) for each in found] for name in ("auroc", "accuracy"))
     return [

@@ -8,16 +8,16 @@ import numpy as np
 from lungscope.bundle.bundle import Card
 from lungscope.bundle.prevalence import validation_scores
 from lungscope.evaluation.calibration import (
-    CalibrationFigures,
-    figures_json,
-    figures_table,
+    CalibrationEstimates,
+    estimates_json,
+    estimates_table,
     measure_calibration,
 )
 from lungscope.evaluation.cases import Cases, check_cases
-from lungscope.evaluation.evaluate import figure_json
+from lungscope.evaluation.evaluate import estimate_json
 from lungscope.reports import summary
-from lungscope.reports.section import Chapter, Table
-from lungscope.stats.metrics import Figure
+from lungscope.reports.section import Section, Table
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 from lungscope.stats.prevalence_shift import LabelShift, examine
 from lungscope.stats.proportion import proportion
@@ -29,10 +29,10 @@ CALLS = ("sensitivity", "specificity", "ppv", "accuracy")
 class Calls:
     """What the default operating point does with probabilities of one kind."""
 
-    sensitivity: Figure
-    specificity: Figure
-    ppv: Figure
-    accuracy: Figure
+    sensitivity: Estimate
+    specificity: Estimate
+    ppv: Estimate
+    accuracy: Estimate
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Adaptation:
     actual: tuple[float, ...]
     """(K,), by the labels of these data, which the estimate does not see."""
     shift: LabelShift
-    uncorrected: CalibrationFigures
-    corrected: CalibrationFigures | None
+    uncorrected: CalibrationEstimates
+    corrected: CalibrationEstimates | None
     """None where there is no estimate."""
     calls: tuple[Calls, ...]
     """Uncorrected and, where there is one, corrected; empty without an operating point."""
@@ -84,14 +84,14 @@ def adapt_to(cases: Cases, card: Card) -> Adaptation:
     )
 
 
-def adaptation_chapter(found: Adaptation) -> Chapter:
+def adaptation_section(found: Adaptation) -> Section:
     """The correction as a part of the report."""
     columns = [each for each in (found.uncorrected, found.corrected) if each]
-    tables = [_shares_table(found), figures_table(columns, "Calibration with and without the correction")]
+    tables = [_shares_table(found), estimates_table(columns, "Calibration with and without the correction")]
     if found.calls:
         tables.append(_calls_table(found.calls))
     refused = found.shift.refused
-    return Chapter(
+    return Section(
         title="Corrected for prevalence",
         lead="The prevalence of these images was estimated from the probabilities alone, without their labels "
         "(expectation maximisation), and the probabilities were corrected for it. All other figures of this report are "
@@ -110,15 +110,15 @@ def adaptation_json(found: Adaptation) -> dict[str, Any]:
         "label_shift": {
             "calibrated_for": dict(zip(found.classes, (round(share, 6) for share in found.prior), strict=True)),
             "estimated": {
-                name: figure_json(share) for name, share in zip(found.classes, found.shift.shares, strict=True)
+                name: estimate_json(share) for name, share in zip(found.classes, found.shift.shares, strict=True)
             },
             "actual": dict(zip(found.classes, (round(share, 6) for share in found.actual), strict=True)),
             "refused": found.shift.refused,
             "fit_p_value": None if fit is None else round(fit.p_value, 6),
             **{
                 name: each and {
-                    **figures_json(each),
-                    **({key: figure_json(getattr(calls[name], key)) for key in CALLS} if name in calls else {}),
+                    **estimates_json(each),
+                    **({key: estimate_json(getattr(calls[name], key)) for key in CALLS} if name in calls else {}),
                 }
                 for name, each in both.items()
             },
@@ -127,7 +127,7 @@ def adaptation_json(found: Adaptation) -> dict[str, Any]:
 
 
 def _calls(cases: Cases, point: OperatingPoint) -> Calls:
-    truth, called, names = cases.diseased, point.is_positive(cases.suspicion), cases.patients
+    truth, called, names = cases.diseased, point.is_positive(cases.p_abnormal), cases.patients
     return Calls(
         sensitivity=proportion(called[truth], names[truth], empty="no positive case"),
         specificity=proportion(~called[~truth], names[~truth], empty="no negative case"),

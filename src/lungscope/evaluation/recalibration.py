@@ -6,25 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, stdtrit
 
-from lungscope.errors import UndefinedFigure
+from lungscope.errors import UndefinedEstimate
 from lungscope.stats.calibration import SATURATED, Recalibration, calibration_slope_intercept
-from lungscope.stats.metrics import Array, Figure
+from lungscope.stats.metrics import Array, Estimate
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS
 
 
 @dataclass(frozen=True)
-class RecalibrationFigures:
+class RecalibrationEstimates:
     """`Recalibration` with 95 % intervals."""
 
-    slope: Figure
-    intercept: Figure
-    in_the_large: Figure
+    slope: Estimate
+    intercept: Estimate
+    in_the_large: Estimate
 
 
-def recalibration_figures(
+def recalibration_estimates(
     positive: NDArray[np.bool_], probabilities: Array, patients: Patients
-) -> RecalibrationFigures:
+) -> RecalibrationEstimates:
     """Slope and intercepts of the outcome on the predicted log-odds.
 
     The intervals are Student's with the variance of clustered scores (Liang & Zeger 1986): one fit instead of
@@ -38,26 +38,26 @@ def recalibration_figures(
     """
     try:
         fit = calibration_slope_intercept(positive, probabilities)
-    except UndefinedFigure as error:
-        missing = Figure(None, reason=str(error))
-        return RecalibrationFigures(missing, missing, missing)
+    except UndefinedEstimate as error:
+        missing = Estimate(None, reason=str(error))
+        return RecalibrationEstimates(missing, missing, missing)
     index = patient_index(patients)
     if len(np.unique(index)) < FEW_PATIENTS:
         reason = f"no interval: fewer than {FEW_PATIENTS} patients"
         values = (fit.slope, fit.intercept, fit.in_the_large)
-        return RecalibrationFigures(*(Figure(value, reason=reason) for value in values))
+        return RecalibrationEstimates(*(Estimate(value, reason=reason) for value in values))
     return _with_intervals(fit, positive.astype(np.float64), _log_odds(probabilities), index)
 
 
 def _with_intervals(
     fit: Recalibration, outcome: Array, odds: Array, index: NDArray[np.intp]
-) -> RecalibrationFigures:
+) -> RecalibrationEstimates:
     ones = np.ones((odds.size, 1))
     both = np.column_stack([ones, odds])
     degrees = min(np.unique(index[outcome == side]).size for side in (0, 1)) - 1
     intercept, slope = _deviations(both, outcome, fit.intercept + fit.slope * odds, index)
     (large,) = _deviations(ones, outcome, fit.in_the_large + odds, index)
-    return RecalibrationFigures(
+    return RecalibrationEstimates(
         *(
             _student(value, error, degrees)
             for value, error in ((fit.slope, slope), (fit.intercept, intercept), (fit.in_the_large, large))
@@ -83,8 +83,8 @@ def _deviations(design: Array, outcome: Array, fitted: Array, index: NDArray[np.
     return np.sqrt(np.diag(variance))
 
 
-def _student(value: float, error: float, degrees: int) -> Figure:
+def _student(value: float, error: float, degrees: int) -> Estimate:
     if degrees < 1:
-        return Figure(value, reason="no interval: a class has one patient only")
+        return Estimate(value, reason="no interval: a class has one patient only")
     half = float(stdtrit(degrees, 0.975)) * float(error)
-    return Figure(value, value - half, value + half)
+    return Estimate(value, value - half, value + half)

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.bundle.validation_summary import BINS, Outcome, Reference, Validation, sketch
-from lungscope.evaluation.evaluate import Evaluation, figure_json
+from lungscope.evaluation.evaluate import Evaluation, estimate_json
 from lungscope.reports import summary
-from lungscope.reports.section import Chapter, Table
+from lungscope.reports.section import Section, Table
 from lungscope.reports.sections.shift import LOOKS, SCORES, Change, tell
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.proportion import wilson
 
-NOT_KEPT = Figure(None, reason="the model does not keep it")
+NOT_KEPT = Estimate(None, reason="the model does not keep it")
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Shift:
     n: int
     """Validation images."""
     changes: tuple[Change, ...]
-    mean_suspicion: tuple[float, float]
+    mean_p_abnormal: tuple[float, float]
     """On validation and here."""
     stability: float
-    """Population stability index of suspicion; 0 is none."""
+    """Population stability index of p_abnormal; 0 is none."""
     embedding: float
     """Root mean square shift of the embeddings' sketch, in deviations of validation; 0 is none."""
     by_chance: float
@@ -38,7 +38,7 @@ class Shift:
 
 def measure_shift(
     evaluation: Evaluation,
-    suspicion: NDArray[np.floating],
+    p_abnormal: NDArray[np.floating],
     embeddings: NDArray[np.float32],
     validation: Validation,
 ) -> Shift:
@@ -46,18 +46,18 @@ def measure_shift(
 
     Args:
         evaluation: of these data.
-        suspicion: (N,), as the reference counts it.
+        p_abnormal: (N,), as the reference counts it.
         embeddings: (N, D).
         validation: of the card.
     """
     reference = validation.reference
     changes = _changes(evaluation, validation)
-    stability, embedding = _stability(suspicion, reference), _embedding_shift(embeddings, reference)
-    by_chance = math.sqrt(1 / len(suspicion) + 1 / reference.n)
+    stability, embedding = _stability(p_abnormal, reference), _embedding_shift(embeddings, reference)
+    by_chance = math.sqrt(1 / len(p_abnormal) + 1 / reference.n)
     return Shift(
         n=reference.n,
         changes=changes,
-        mean_suspicion=(reference.mean_suspicion, float(suspicion.mean())),
+        mean_p_abnormal=(reference.mean_p_abnormal, float(p_abnormal.mean())),
         stability=stability,
         embedding=embedding,
         by_chance=by_chance,
@@ -65,14 +65,14 @@ def measure_shift(
     )
 
 
-def shift_chapter(shift: Shift) -> Chapter:
+def shift_section(shift: Shift) -> Section:
     """The comparison as a part of the report."""
     rows: list[tuple[str | summary.Cell, ...]] = [
         (each.name, summary.cell(each.then, each.form), summary.cell(each.now, each.form))
         for each in shift.changes
     ]
     further: list[tuple[str | summary.Cell, ...]] = [
-        ("Mean probability of disease", *(summary.decimal(value) for value in shift.mean_suspicion)),
+        ("Mean probability of disease", *(summary.decimal(value) for value in shift.mean_p_abnormal)),
         ("Shift of the probabilities (stability index)", "0", summary.decimal(shift.stability)),
         (
             f"Shift of what the network sees (by chance {shift.by_chance:.2f})",
@@ -80,7 +80,7 @@ def shift_chapter(shift: Shift) -> Chapter:
             summary.decimal(shift.embedding),
         ),
     ]
-    return Chapter(
+    return Section(
         title="Compared with validation",
         lead=f"What changed against the {shift.n:,} images that the model was calibrated and its thresholds were "
         f"chosen on.{'' if shift.warnings else ' Nothing stands out.'}",
@@ -102,12 +102,12 @@ def shift_json(shift: Shift) -> dict[str, Any]:
         "shift": {
             "validation_images": shift.n,
             **{
-                each.key: {"validation": figure_json(each.then), "here": figure_json(each.now)}
+                each.key: {"validation": estimate_json(each.then), "here": estimate_json(each.now)}
                 for each in shift.changes
             },
-            "mean_suspicion": {
-                "validation": round(shift.mean_suspicion[0], 6),
-                "here": round(shift.mean_suspicion[1], 6),
+            "mean_p_abnormal": {
+                "validation": round(shift.mean_p_abnormal[0], 6),
+                "here": round(shift.mean_p_abnormal[1], 6),
             },
             "stability_index": round(shift.stability, 6),
             "embedding_shift": round(shift.embedding, 6),
@@ -120,7 +120,7 @@ def shift_json(shift: Shift) -> dict[str, Any]:
 def _changes(evaluation: Evaluation, validation: Validation) -> tuple[Change, ...]:
     then = validation.outcome or _without_outcome(validation)
     here = evaluation.recalibration
-    area = evaluation.suspicion_auroc if validation.curve else evaluation.auroc
+    area = evaluation.p_abnormal_auroc if validation.curve else evaluation.auroc
     found = [Change("AUROC", "auroc", then.auroc, area)]
     if validation.curve:
         n = validation.curve.positives + validation.curve.negatives
@@ -139,17 +139,17 @@ def _without_outcome(validation: Validation) -> Outcome:
         return Outcome((), 0, NOT_KEPT, NOT_KEPT, NOT_KEPT)
     # The area under the points that the card keeps is that of all images to the third digit.
     area = float(np.trapezoid(curve.sensitivity, curve.specificity))
-    known = Figure(area, reason="no interval: the model keeps the curve only")
+    known = Estimate(area, reason="no interval: the model keeps the curve only")
     return Outcome((), 0, known, NOT_KEPT, NOT_KEPT)
 
 
-def _share(share: float, n: int) -> Figure:
+def _share(share: float, n: int) -> Estimate:
     low, high = wilson(share, n)
-    return Figure(share, float(low), float(high))
+    return Estimate(share, float(low), float(high))
 
 
-def _stability(suspicion: NDArray[np.floating], reference: Reference) -> float:
-    counts, _ = np.histogram(suspicion, bins=BINS, range=(0, 1))
+def _stability(p_abnormal: NDArray[np.floating], reference: Reference) -> float:
+    counts, _ = np.histogram(p_abnormal, bins=BINS, range=(0, 1))
     seen = (counts + 0.5) / (counts.sum() + 0.5 * BINS)
     wanted = (np.array(reference.shares) * reference.n + 0.5) / (reference.n + 0.5 * BINS)
     return float(((seen - wanted) * np.log(seen / wanted)).sum())

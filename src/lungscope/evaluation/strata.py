@@ -1,4 +1,4 @@
-"""Figures by pseudo-site: what a model would do if all patients of a class came from one part of the data."""
+"""Figures by stratum: what a model would do if all patients of a class came from one part of the data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from lungscope.bundle.bundle import Card
 from lungscope.data.manifest import Manifest
-from lungscope.data.strata import Site, pseudo_sites
-from lungscope.reports.section import Chapter, Table
+from lungscope.data.strata import Stratum, find_strata
+from lungscope.reports.section import Section, Table
 from lungscope.reports.summary import cell, decimal
-from lungscope.stats.bootstrap import figures
+from lungscope.stats.bootstrap import estimates
 from lungscope.stats.calibration import expected_calibration_error
-from lungscope.stats.metrics import Figure, Weights, auroc
+from lungscope.stats.metrics import Estimate, Weights, auroc
 from lungscope.stats.proportion import proportion
 
 RESAMPLES = 500
@@ -26,7 +26,7 @@ class HeldOut:
 
     positive: NDArray[np.bool_]
     """(N,), whether diseased."""
-    suspicion: NDArray[np.float64]
+    p_abnormal: NDArray[np.float64]
     """(N,), probability of disease, 0..1."""
     patients: Sequence[str]
     threshold: float
@@ -35,38 +35,38 @@ class HeldOut:
     def select(self, rows: NDArray[np.int64]) -> "HeldOut":
         """Some of the rows."""
         patients = tuple(self.patients[row] for row in rows)
-        return HeldOut(self.positive[rows], self.suspicion[rows], patients, self.threshold)
+        return HeldOut(self.positive[rows], self.p_abnormal[rows], patients, self.threshold)
 
 
 @dataclass(frozen=True)
-class SiteFigures:
+class StratumEstimates:
     """One part of the data, or one change of it, in figures."""
 
     name: str
     kind: str
     n: int
     patients: int
-    auroc: Figure
-    ece: Figure
-    sensitivity: Figure
-    specificity: Figure
+    auroc: Estimate
+    ece: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
 
 
 @dataclass(frozen=True)
 class Robustness:
     """All parts, and which is the worst by each figure."""
 
-    sites: tuple[SiteFigures, ...]
+    sites: tuple[StratumEstimates, ...]
 
-    def worst(self, figure: str, kinds: Sequence[str] = ()) -> SiteFigures | None:
+    def worst(self, estimate: str, kinds: Sequence[str] = ()) -> StratumEstimates | None:
         """The part with the lowest AUROC, or the highest ECE; None when it is nowhere defined."""
         defined = [
             site
             for site in self.sites
-            if getattr(site, figure).value is not None and (not kinds or site.kind in kinds)
+            if getattr(site, estimate).value is not None and (not kinds or site.kind in kinds)
         ]
-        sign = -1 if figure == "ece" else 1
-        return min(defined, key=lambda site: sign * float(getattr(site, figure).value), default=None)
+        sign = -1 if estimate == "ece" else 1
+        return min(defined, key=lambda site: sign * float(getattr(site, estimate).value), default=None)
 
 
 def measure(
@@ -76,7 +76,7 @@ def measure(
     rows: NDArray[np.int64] | None = None,
     *,
     diseased: float | None = None,
-) -> SiteFigures:
+) -> StratumEstimates:
     """Figures of one part.
 
     Where a part has one class only, all held-out cases of the other class stand against it, and it stands
@@ -95,21 +95,21 @@ def measure(
     inside[part] = True
     chosen, counts = _beside(cases.positive, inside, cases.positive.mean() if diseased is None else diseased)
     held = cases.select(chosen)
-    both = np.stack((1 - held.suspicion, held.suspicion), axis=1)
+    both = np.stack((1 - held.p_abnormal, held.p_abnormal), axis=1)
     truth = held.positive.astype(np.int64)
 
     def area(weights: Weights | None) -> Any:
-        return auroc(held.positive, held.suspicion, weights)
+        return auroc(held.positive, held.p_abnormal, weights)
 
     def error(weights: Weights | None) -> Any:
         if weights is None:
             return float(np.asarray(expected_calibration_error(truth, both, weights=counts[None]))[0])
         return expected_calibration_error(truth, both, weights=np.asarray(weights) * counts)
 
-    found_area, found_error = figures((area, error), held.patients, resamples=RESAMPLES)
+    found_area, found_error = estimates((area, error), held.patients, resamples=RESAMPLES)
     own = cases.select(np.flatnonzero(inside))
-    called = own.suspicion >= cases.threshold
-    return SiteFigures(
+    called = own.p_abnormal >= cases.threshold
+    return StratumEstimates(
         name, kind, len(part), len(set(own.patients)), found_area, found_error,
         _share(called, own, own.positive, "no diseased patient in it"),
         _share(~called, own, ~own.positive, "no healthy patient in it"),
@@ -129,13 +129,13 @@ def _beside(
     return chosen, np.where(inside[chosen], odds * others.sum() / inside.sum(), 1.0)
 
 
-def by_site(cases: HeldOut, sites: Sequence[Site]) -> Robustness:
+def by_stratum(cases: HeldOut, sites: Sequence[Stratum]) -> Robustness:
     """Figures of the whole and of every part, whose rows are positions in `cases`."""
     found = [measure(site.name, site.kind, cases, site.rows) for site in sites]
     return Robustness((measure("all held-out images", "all", cases), *found))
 
 
-def measure_sites(card: Card, chosen: Manifest, probabilities: NDArray[np.float32]) -> Robustness | None:
+def measure_strata(card: Card, chosen: Manifest, probabilities: NDArray[np.float32]) -> Robustness | None:
     """Figures of the parts that file names or columns tell; None where they tell none, or without a threshold.
 
     Args:
@@ -143,16 +143,16 @@ def measure_sites(card: Card, chosen: Manifest, probabilities: NDArray[np.float3
         chosen: N images.
         probabilities: (N, K), of them.
     """
-    sites = pseudo_sites(chosen) if card.operating_points else ()
-    suspicion = (1 - probabilities[:, 0]).astype(np.float64)
+    sites = find_strata(chosen) if card.operating_points else ()
+    p_abnormal = (1 - probabilities[:, 0]).astype(np.float64)
     if not sites or not 0 < (chosen.labels > 0).sum() < len(chosen):
         return None
-    return by_site(
-        HeldOut(chosen.labels > 0, suspicion, chosen.patients, card.operating_points[0].threshold), sites
+    return by_stratum(
+        HeldOut(chosen.labels > 0, p_abnormal, chosen.patients, card.operating_points[0].threshold), sites
     )
 
 
-def robustness_chapter(found: Robustness, title: str = "Parts of the data as other hospitals") -> Chapter:
+def robustness_section(found: Robustness, title: str = "Parts of the data as other hospitals") -> Section:
     """The table of a report."""
     rows = tuple(
         (
@@ -161,7 +161,7 @@ def robustness_chapter(found: Robustness, title: str = "Parts of the data as oth
         )
         for site in found.sites
     )  # fmt: skip
-    return Chapter(title, sentence(found), tables=(Table(
+    return Section(title, sentence(found), tables=(Table(
         "Each part stands for its whole class; the other class is everything held out",
         ("part", "images", "AUROC", "calibration error", "sensitivity", "specificity"),
         rows,
@@ -185,29 +185,29 @@ def sentence(found: Robustness) -> str:
 
 
 def robustness_json(found: Robustness) -> dict[str, Any]:
-    """For evaluation.json and stress.json."""
+    """For evaluation.json and robustness.json."""
     names = ("auroc", "ece", "sensitivity", "specificity")
     worst = {name: site.name if (site := found.worst(name)) else None for name in ("auroc", "ece")}
     return {
         "worst": worst,
-        "sites": [
+        "strata": [
             {
                 "name": site.name, "kind": site.kind, "n": site.n, "patients": site.patients,
-                **{name: _figure(getattr(site, name)) for name in names},
+                **{name: _estimate(getattr(site, name)) for name in names},
             }
             for site in found.sites
         ],
     }  # fmt: skip
 
 
-def _share(right: NDArray[np.bool_], own: HeldOut, which: NDArray[np.bool_], empty: str) -> Figure:
+def _share(right: NDArray[np.bool_], own: HeldOut, which: NDArray[np.bool_], empty: str) -> Estimate:
     patients = [patient for patient, asked in zip(own.patients, which, strict=True) if asked]
     return proportion(right[which], patients, empty=empty)
 
 
-def _figure(figure: Figure) -> dict[str, Any]:
+def _estimate(estimate: Estimate) -> dict[str, Any]:
     numbers = {
         name: None if value is None else round(value, 6)
-        for name, value in (("value", figure.value), ("low", figure.low), ("high", figure.high))
+        for name, value in (("value", estimate.value), ("low", estimate.low), ("high", estimate.high))
     }
-    return {**numbers, **({"reason": figure.reason} if figure.reason else {})}
+    return {**numbers, **({"reason": estimate.reason} if estimate.reason else {})}

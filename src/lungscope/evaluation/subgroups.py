@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.evaluation.cases import Cases, check_cases
-from lungscope.evaluation.evaluate import NO_REFERENCE, figure_json
+from lungscope.evaluation.evaluate import NO_REFERENCE, estimate_json
 from lungscope.reports import summary
-from lungscope.reports.section import Chapter, Table
+from lungscope.reports.section import Section, Table
 from lungscope.stats.bands import Bands, into_bands
-from lungscope.stats.bootstrap import RESAMPLES, figures
+from lungscope.stats.bootstrap import RESAMPLES, estimates
 from lungscope.stats.comparison import holm
 from lungscope.stats.group_gap import Gap, largest_gap
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 from lungscope.stats.patients import patient_index
 from lungscope.stats.proportion import proportion
@@ -35,12 +35,12 @@ class Subgroup:
     name: str
     n: int
     patients: int
-    prevalence: Figure
-    auroc: Figure
-    sensitivity: Figure
-    specificity: Figure
+    prevalence: Estimate
+    auroc: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
     """Both at the default operating point."""
-    ece: Figure
+    ece: Estimate
     small: bool
     """Whether a class has fewer than `SMALL` patients in it."""
 
@@ -49,7 +49,7 @@ class Subgroup:
 class Difference:
     """The largest gap of one figure between groups that are not small."""
 
-    figure: str
+    estimate: str
     gap: Gap
     higher: str
     lower: str
@@ -97,10 +97,10 @@ def measure_subgroups(
     return Subgroups(_compared(groupings), tuple(refused))
 
 
-def subgroups_chapter(found: Subgroups) -> Chapter:
+def subgroups_section(found: Subgroups) -> Section:
     """The groups as a part of the report."""
     tested = sum(len(each.differences) for each in found.groupings)
-    return Chapter(
+    return Section(
         title="Subgroups",
         lead="Figures by group, at the default operating point. Groups that differ are a reason to look closer; groups "
         "that do not may be too small to show it.",
@@ -134,9 +134,9 @@ def _select(cases: Cases, rows: NDArray[np.bool_]) -> Cases:
 
 def _subgroup(name: str, cases: Cases, point: OperatingPoint | None, seed: int) -> Subgroup:
     index, truth = patient_index(cases.patients), cases.diseased
-    called = point.is_positive(cases.suspicion) if point else truth
+    called = point.is_positive(cases.p_abnormal) if point else truth
     sides = (np.unique(index[side]).size for side in (truth, ~truth))
-    (ece,) = figures([cases.ece()], cases.patients, resamples=RESAMPLES, seed=seed)
+    (ece,) = estimates([cases.ece()], cases.patients, resamples=RESAMPLES, seed=seed)
     at_point = (
         proportion(called[truth], cases.patients[truth], empty="no positive case"),
         proportion(~called[~truth], cases.patients[~truth], empty="no negative case"),
@@ -146,7 +146,7 @@ def _subgroup(name: str, cases: Cases, point: OperatingPoint | None, seed: int) 
         n=truth.size,
         patients=np.unique(index).size,
         prevalence=proportion(truth, cases.patients) if point else NO_REFERENCE,
-        auroc=cases.suspicion_area() if point else NO_REFERENCE,
+        auroc=cases.p_abnormal_area() if point else NO_REFERENCE,
         sensitivity=at_point[0] if point else NO_REFERENCE,
         specificity=at_point[1] if point else NO_REFERENCE,
         ece=ece,
@@ -177,8 +177,8 @@ def _compared(groupings: Sequence[Grouping]) -> tuple[Grouping, ...]:
 
 def _warnings(found: Subgroups) -> list[str]:
     return [
-        f"{WORDS[each.figure]} differs by {grouping.column}: {100 * (each.gap.difference.value or 0):.0f} points lower "
-        f"for {each.lower} than for {each.higher} ({_p(each.corrected)} after correction)."
+        f"{WORDS[each.estimate]} differs by {grouping.column}: {100 * (each.gap.difference.value or 0):.0f} points "
+        f"lower for {each.lower} than for {each.higher} ({_p(each.corrected)} after correction)."
         for grouping in found.groupings
         for each in grouping.differences
         if each.corrected < LEVEL
@@ -211,7 +211,7 @@ def _differences(grouping: Grouping, tested: int) -> tuple[Table, ...]:
         return ()
     rows: tuple[tuple[str | summary.Cell, ...], ...] = tuple(
         (
-            WORDS[each.figure],
+            WORDS[each.estimate],
             f"{each.higher} over {each.lower}",
             summary.cell(each.gap.difference, summary.decimal),
             _p(each.gap.p_value),
@@ -242,15 +242,15 @@ def _grouping_json(grouping: Grouping) -> dict[str, Any]:
                 "n": each.n,
                 "patients": each.patients,
                 "small": each.small,
-                **{name: figure_json(getattr(each, name)) for name in FIGURES},
+                **{name: estimate_json(getattr(each, name)) for name in FIGURES},
             }
             for each in grouping.groups
         },
         "largest_gaps": {
-            each.figure: {
+            each.estimate: {
                 "higher": each.higher,
                 "lower": each.lower,
-                "difference": figure_json(each.gap.difference),
+                "difference": estimate_json(each.gap.difference),
                 "p_value": round(each.gap.p_value, 6),
                 "p_holm": round(each.corrected, 6),
             }

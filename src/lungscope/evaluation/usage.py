@@ -35,7 +35,7 @@ def count_evaluation(bundle: Bundle, split: str, fingerprint: str) -> int:
     return 0
 
 
-def again(times: int) -> tuple[str, ...]:
+def repeated_evaluation_warning(times: int) -> tuple[str, ...]:
     """What to know when the same images were evaluated before; nothing at the first time."""
     if times < 2:
         return ()

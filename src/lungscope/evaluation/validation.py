@@ -5,13 +5,13 @@ from numpy.typing import NDArray
 
 from lungscope.bundle.validation_summary import Outcome
 from lungscope.evaluation.cases import check_cases, mean
-from lungscope.evaluation.recalibration import recalibration_figures
-from lungscope.stats.bootstrap import figure
-from lungscope.stats.comparison import auroc_figure
-from lungscope.stats.metrics import Figure
+from lungscope.evaluation.recalibration import recalibration_estimates
+from lungscope.stats.bootstrap import estimate
+from lungscope.stats.comparison import auroc_estimate
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.patients import Patients, patient_index
 
-UNDEFINED = Figure(None, reason="no class is the reference")
+UNDEFINED = Estimate(None, reason="no class is the reference")
 
 
 def validation_outcome(
@@ -34,11 +34,11 @@ def validation_outcome(
     cases = check_cases(labels, probabilities, patients, classes)
     shares = np.bincount(cases.labels, minlength=len(classes)) / len(cases.labels)
     if referenced:
-        area = auroc_figure(cases.diseased, cases.suspicion, cases.patients)
-        fit = recalibration_figures(cases.diseased, cases.suspicion, cases.patients)
+        area = auroc_estimate(cases.diseased, cases.p_abnormal, cases.patients)
+        fit = recalibration_estimates(cases.diseased, cases.p_abnormal, cases.patients)
         slope, large = fit.slope, fit.in_the_large
     else:
-        area, slope, large = figure(mean(cases.areas()), cases.patients), UNDEFINED, UNDEFINED
+        area, slope, large = estimate(mean(cases.areas()), cases.patients), UNDEFINED, UNDEFINED
     return Outcome(
         shares=tuple(round(float(share), 9) for share in shares),
         patients=len(np.unique(patient_index(cases.patients))),

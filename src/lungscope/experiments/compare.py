@@ -16,12 +16,12 @@ from lungscope.data.manifest import Manifest, write_csv
 from lungscope.data.split import assign_splits, folds
 from lungscope.data.subset import part_of_training
 from lungscope.errors import ConfigError, LungscopeError
-from lungscope.evaluation.comparison import Contestant, Cost, Failure, compare
+from lungscope.evaluation.comparison import Candidate, Cost, Failure, compare
 from lungscope.evaluation.cost import parameters
-from lungscope.evaluation.learning_curve import learning_chapter, learning_csv, learning_point
-from lungscope.experiments.training_run import Cell, held_out, run_cell, weights_for
+from lungscope.evaluation.learning_curve import learning_csv, learning_point, learning_section
+from lungscope.experiments.training_run import TrainingRun, held_out, run_cell, weights_for
 from lungscope.reports.leaderboard import Leaderboard, write_leaderboard
-from lungscope.reports.section import Chapter
+from lungscope.reports.section import Section
 from lungscope.runtime.engine import usable_cores
 from lungscope.system.files import claim_folder, write_atomically
 from lungscope.system.progress import stderr
@@ -30,7 +30,7 @@ MARKER = "contest.json"
 
 
 @dataclass(frozen=True)
-class Rules:
+class Protocol:
     """What is the same for every recipe of a contest."""
 
     data: DataSettings
@@ -43,7 +43,7 @@ class Rules:
     """Of the training patients, ascending; methods are compared at the last."""
 
 
-def run_contest(
+def compare_recipes(
     source: Path,
     recipes: Sequence[str],
     out: Path,
@@ -79,7 +79,7 @@ def run_contest(
         DataError: the data cannot be split, or every recipe failed.
     """
     methods = {_name(recipe): load_recipe(recipe, overrides) for recipe in recipes}
-    rules = Rules(_data_settings(overrides), seeds, folds, weights, device, tuple(sorted(set(fractions))))
+    rules = Protocol(_data_settings(overrides), seeds, folds, weights, device, tuple(sorted(set(fractions))))
     _check(rules, recipes, methods)
     data = prepare(
         source, rules.data, next(iter(methods.values())).image.size, 0,
@@ -90,10 +90,10 @@ def run_contest(
     _write_splits(out, splits, rules)
     common = data.manifest.select(np.flatnonzero(np.any([_tested(each) for each in splits], axis=0)))
     found, failures = _train_all(methods, rules, out, common)
-    contestants = [by_fraction[rules.fractions[-1]] for by_fraction in found]
+    candidates = [by_fraction[rules.fractions[-1]] for by_fraction in found]
     board = Leaderboard(
         compare(
-            common.labels, common.patients, common.classes, contestants, failures,
+            common.labels, common.patients, common.classes, candidates, failures,
             has_reference=common.has_reference,
         ),
         _protocol(rules, splits), common.fingerprint(), machine(), data.notes,
@@ -119,14 +119,14 @@ def parse_fractions(text: str) -> tuple[float, ...]:
 
 
 def _train_all(
-    methods: dict[str, Recipe], rules: Rules, out: Path, common: Manifest
-) -> tuple[list[dict[float, Contestant]], list[Failure]]:
+    methods: dict[str, Recipe], rules: Protocol, out: Path, common: Manifest
+) -> tuple[list[dict[float, Candidate]], list[Failure]]:
     """Every method at every fraction; one that fails at any has a reason instead."""
     found, failures = [], []
     for name, recipe in methods.items():
         try:
             found.append(
-                {each: _contestant(name, recipe, rules, out, common, each) for each in rules.fractions}
+                {each: _candidate(name, recipe, rules, out, common, each) for each in rules.fractions}
             )
         except (LungscopeError, RuntimeError, MemoryError) as error:  # PyTorch's own are RuntimeErrors
             stderr.print(f"{name} failed: {error}", highlight=False, soft_wrap=True, markup=False)
@@ -135,21 +135,21 @@ def _train_all(
 
 
 def _learning(
-    found: Sequence[dict[float, Contestant]],
-    rules: Rules,
+    found: Sequence[dict[float, Candidate]],
+    rules: Protocol,
     splits: Sequence[Manifest],
     common: Manifest,
     out: Path,
-) -> tuple[Chapter, ...]:
+) -> tuple[Section, ...]:
     """The learning curve, and its table beside the leaderboard."""
     sizes = {each: _learned_from(splits, each) for each in rules.fractions}
     points = [
-        learning_point(contestant, each, sizes[each], common.labels, common.patients, common.classes)
+        learning_point(candidate, each, sizes[each], common.labels, common.patients, common.classes)
         for by_fraction in found
-        for each, contestant in by_fraction.items()
+        for each, candidate in by_fraction.items()
     ]
     write_atomically(out / "learning.csv", learning_csv(points))
-    return (learning_chapter(points),) if points else ()
+    return (learning_section(points),) if points else ()
 
 
 def _learned_from(splits: Sequence[Manifest], fraction: float) -> tuple[int, int]:
@@ -159,13 +159,13 @@ def _learned_from(splits: Sequence[Manifest], fraction: float) -> tuple[int, int
     return round(float(np.mean(images))), round(float(np.mean(patients)))
 
 
-def _write_splits(out: Path, splits: Sequence[Manifest], rules: Rules) -> None:
+def _write_splits(out: Path, splits: Sequence[Manifest], rules: Protocol) -> None:
     for i, manifest in enumerate(splits):
         for fraction in rules.fractions:
             write_csv(part_of_training(manifest, fraction), _split_path(out, i, fraction))
 
 
-def claim(out: Path, rules: Rules, manifest: Manifest, *, force: bool) -> None:
+def claim(out: Path, rules: Protocol, manifest: Manifest, *, force: bool) -> None:
     """Take a folder for a contest, or go on in it when it holds this very one.
 
     Raises:
@@ -198,7 +198,7 @@ def _data_settings(overrides: Sequence[str]) -> DataSettings:
     return load_recipe("default", ours).data
 
 
-def _check(rules: Rules, recipes: Sequence[str], methods: dict[str, Recipe]) -> None:
+def _check(rules: Protocol, recipes: Sequence[str], methods: dict[str, Recipe]) -> None:
     if len(methods) < len(recipes):
         raise ConfigError("Two recipes have the same name. Give their files different names.")
     if rules.seeds < 1:
@@ -209,7 +209,7 @@ def _check(rules: Rules, recipes: Sequence[str], methods: dict[str, Recipe]) -> 
         )
 
 
-def _splits(manifest: Manifest, rules: Rules) -> list[Manifest]:
+def _splits(manifest: Manifest, rules: Protocol) -> list[Manifest]:
     """The whole table once per fold, or once, with its splits assigned."""
     if not rules.folds:
         return [manifest]
@@ -235,9 +235,9 @@ def _split_path(out: Path, i: int, fraction: float) -> Path:
     return out / "splits" / (f"{i + 1}.csv" if fraction == 1 else f"{i + 1}-{fraction:g}.csv")
 
 
-def _contestant(
-    name: str, recipe: Recipe, rules: Rules, out: Path, common: Manifest, fraction: float
-) -> Contestant:
+def _candidate(
+    name: str, recipe: Recipe, rules: Protocol, out: Path, common: Manifest, fraction: float
+) -> Candidate:
     row = {path: i for i, path in enumerate(common.paths)}
     results, probabilities = [], []
     for seed in _seeds(recipe, rules):
@@ -254,26 +254,28 @@ def _contestant(
         images_per_s=float(np.median([each.images_per_s for each in results])),
         milliseconds=float(np.median([each.milliseconds for each in results])),
     )
-    return Contestant(name, tuple(_seeds(recipe, rules)), tuple(probabilities), cost)
+    return Candidate(name, tuple(_seeds(recipe, rules)), tuple(probabilities), cost)
 
 
-def _seeds(recipe: Recipe, rules: Rules) -> range:
+def _seeds(recipe: Recipe, rules: Protocol) -> range:
     return range(recipe.seed, recipe.seed + rules.seeds)
 
 
-def _cells(name: str, recipe: Recipe, seed: int, rules: Rules, out: Path, fraction: float) -> Iterator[Cell]:
+def _cells(
+    name: str, recipe: Recipe, seed: int, rules: Protocol, out: Path, fraction: float
+) -> Iterator[TrainingRun]:
     data = rules.data.model_copy(update={"split": "predefined"})
     once = recipe.model_copy(update={"seed": seed, "data": data})
     place = out / name if fraction == 1 else out / name / f"fraction-{fraction:g}"
     folder = place / f"seed-{seed}"
     for i in range(max(1, rules.folds)):
-        yield Cell(
+        yield TrainingRun(
             once, _split_path(out, i, fraction), folder / f"fold-{i + 1}" if rules.folds else folder,
             weights_for(once.network.backbone, rules.weights), rules.device,
         )  # fmt: skip
 
 
-def _protocol(rules: Rules, splits: Sequence[Manifest]) -> str:
+def _protocol(rules: Protocol, splits: Sequence[Manifest]) -> str:
     seeds = f"{rules.seeds} seed{'s' if rules.seeds > 1 else ''} per recipe"
     if rules.folds:
         return (

@@ -12,9 +12,9 @@ from lungscope.data.dataset import Dataset, load
 from lungscope.data.manifest import Manifest, read_manifest
 from lungscope.data.pack import pack
 from lungscope.errors import ConfigError, LeakageError, ManifestError
-from lungscope.evaluation.comparison import Contestant, Cost, compare
+from lungscope.evaluation.comparison import Candidate, Cost, compare
 from lungscope.evaluation.cost import epochs_s, parameters, score
-from lungscope.evaluation.usage import again
+from lungscope.evaluation.usage import repeated_evaluation_warning
 from lungscope.experiments.compare import machine
 from lungscope.experiments.evaluate_run import known_split
 from lungscope.reports.leaderboard import Leaderboard, write_leaderboard
@@ -60,21 +60,21 @@ def compare_runs(runs: Sequence[Path], source: Path, out: Path, *, split: str = 
                 f"{run} tells {', '.join(bundle.card.classes)} apart, and {runs[0]} {', '.join(classes)}. "
                 "Compare models of the same classes."
             )
-    contestants, notes = [], []
+    candidates, notes = [], []
     for name, bundle in zip(_names(runs), bundles, strict=True):
         card = bundle.card
         data = load(source, card.size, classes=card.classes, label_pattern=card.label_pattern)
         split = known_split(data, split)
         notes += _refuse_seen(name, bundle, data, split)
         found = score(bundle, data, split)
-        notes += (f"{name}: {line}" for line in again(found.evaluations))
+        notes += (f"{name}: {line}" for line in repeated_evaluation_warning(found.evaluations))
         run = bundle.path.parent
         cost = Cost(parameters(run), epochs_s(run), found.images_per_s, found.milliseconds)
-        contestants.append(Contestant(name, (0,), (found.probabilities,), cost))
+        candidates.append(Candidate(name, (0,), (found.probabilities,), cost))
     chosen = data.manifest.select(data.rows(split))
     board = Leaderboard(
         compare(
-            chosen.labels, chosen.patients, classes, contestants, has_reference=chosen.has_reference,
+            chosen.labels, chosen.patients, classes, candidates, has_reference=chosen.has_reference,
         ),
         f"Models that existed already, on {'all images' if split == 'all' else f'the {split} split'}. Each stands "
         "for itself, with one training run; training time is that of its epochs.",

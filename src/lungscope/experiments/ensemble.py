@@ -10,8 +10,8 @@ import numpy as np
 import tomli_w
 from numpy.typing import NDArray
 
-from lungscope.bundle.bundle import Bundle, Calibration, Card, Parity, load_bundle, seal_bundle
-from lungscope.bundle.input_check import Gate, calibrate_gate
+from lungscope.bundle.bundle import Bundle, Calibration, Card, Parity, bundle_bytes, load_bundle
+from lungscope.bundle.input_check import InputCheck, calibrate_input_check
 from lungscope.bundle.validation_summary import summarise
 from lungscope.data.dataset import Dataset, load
 from lungscope.data.manifest import write_csv
@@ -23,7 +23,7 @@ from lungscope.experiments.train_run import (
     apply,
     calibrate,
     choose_operating_points,
-    suspicion,
+    p_abnormal,
 )
 from lungscope.experiments.training_run import held_out
 from lungscope.inference.predictor import Predictions, Predictor
@@ -59,7 +59,7 @@ def build_ensemble(runs: Sequence[Path], out: Path, *, force: bool = False) -> E
     settings = tomllib.loads(bundles[0].card.recipe)
     probabilities = apply(calibration, logits)
     points = choose_operating_points(probabilities, validation, settings.get("operating_points", {}))
-    gate = _gate(bundles, members, validation.patients)
+    input_check = _input_check(bundles, members, validation.patients)
     graph, parity = _merge(
         bundles, calibration, members, logits, data, points[0].threshold if points else 0.5
     )
@@ -75,7 +75,7 @@ def build_ensemble(runs: Sequence[Path], out: Path, *, force: bool = False) -> E
         data=bundles[0].card.data,
         parity=(parity,),
         validation=summarise(
-            suspicion(probabilities) if points else probabilities.max(1),
+            p_abnormal(probabilities) if points else probabilities.max(1),
             np.concatenate([_embeddings(each) for each in members], axis=1),
             validation.labels > 0 if points else None,
             validation.patients,
@@ -87,12 +87,12 @@ def build_ensemble(runs: Sequence[Path], out: Path, *, force: bool = False) -> E
                 referenced=bool(points),
             ),
         ),
-        gate=gate,
+        input_check=input_check,
         conformal=fit_conformal(validation.labels, probabilities),
     )
     write_atomically(out / "recipe.toml", recipe)
     write_csv(data.manifest, out / "manifest.csv")
-    write_atomically(out / "model.onnx", seal_bundle(graph, card))
+    write_atomically(out / "model.onnx", bundle_bytes(graph, card))
     return evaluate_bundle(load_bundle(out), data, out, split=held_out(data.manifest))
 
 
@@ -176,20 +176,22 @@ def _merge(
             f"{warmth:.2g} in heat (accepted: {TOLERANCE:.0e}, {10 * TOLERANCE:.0e}). Nothing was written; report it."
         )
     flips = int(
-        ((suspicion(found.astype(np.float64)) >= threshold) != (suspicion(wanted) >= threshold)).sum()
+        ((p_abnormal(found.astype(np.float64)) >= threshold) != (p_abnormal(wanted) >= threshold)).sum()
     )
     return graph, Parity(str(engine), n, difference, flips)
 
 
 def _limits(bundles: Sequence[Bundle]) -> list[float]:
-    """Largest distances that the members accept; none unless all have a gate."""
-    gates = [each.card.gate for each in bundles if each.card.gate]
-    return [gate.limit() for gate in gates] if len(gates) == len(bundles) else []
+    """Largest distances that the members accept; none unless all have an input check."""
+    gates = [each.card.input_check for each in bundles if each.card.input_check]
+    return [input_check.limit() for input_check in gates] if len(gates) == len(bundles) else []
 
 
-def _gate(bundles: Sequence[Bundle], members: Sequence[Predictions], patients: Sequence[str]) -> Gate | None:
-    """The ensemble's own gate on the validation images, over what its graph will compute of them."""
-    limits, first = _limits(bundles), bundles[0].card.gate
+def _input_check(
+    bundles: Sequence[Bundle], members: Sequence[Predictions], patients: Sequence[str]
+) -> InputCheck | None:
+    """The ensemble's own input check on the validation images, over what its graph will compute of them."""
+    limits, first = _limits(bundles), bundles[0].card.input_check
     if not limits or first is None:
         return None
     distances = [
@@ -198,7 +200,9 @@ def _gate(bundles: Sequence[Bundle], members: Sequence[Predictions], patients: S
         if each.distances is not None
     ]
     checks = [each.checks for each in members if each.checks is not None]
-    return calibrate_gate(np.mean(distances, 0), np.mean(checks, 0), first.checks, patients, first.coverage)
+    return calibrate_input_check(
+        np.mean(distances, 0), np.mean(checks, 0), first.checks, patients, first.coverage
+    )
 
 
 def _embeddings(found: Predictions) -> NDArray[np.float32]:

@@ -17,16 +17,21 @@ from lungscope.data.manifest import Manifest
 from lungscope.errors import ManifestError
 from lungscope.evaluation.evaluate import Evaluation, ModelReference, evaluate, evaluation_json
 from lungscope.evaluation.heatmaps.checks import check_heat, heat_json
-from lungscope.evaluation.input_check import abstention_chapter, abstention_json, measure_gate, measure_sets
-from lungscope.evaluation.strata import measure_sites, robustness_chapter, robustness_json
-from lungscope.evaluation.usage import again, count_evaluation
+from lungscope.evaluation.input_check import (
+    input_check_json,
+    input_check_section,
+    measure_input_check,
+    measure_sets,
+)
+from lungscope.evaluation.strata import measure_strata, robustness_json, robustness_section
+from lungscope.evaluation.usage import count_evaluation, repeated_evaluation_warning
 from lungscope.experiments.measure_all import Topics, study
 from lungscope.inference.predictor import Predictions, Predictor
 from lungscope.reports.facts import Origin
 from lungscope.reports.history import TrainingEpoch, parse_history
 from lungscope.reports.html import GalleryCase, Report, write_report
-from lungscope.reports.report_files import linked, write_companions
-from lungscope.reports.sections.heatmaps import heat_chapter
+from lungscope.reports.report_files import linked, write_report_files
+from lungscope.reports.sections.heatmaps import heatmap_section
 from lungscope.system.files import write_atomically
 
 GALLERY = 12
@@ -45,7 +50,7 @@ class Evaluated:
     times: int = 0
     """How often this model was evaluated on these images, this time included; 0 when that is not counted."""
     topics: Topics | None = None
-    """The further chapters: calibration, decisions, change against validation, subgroups."""
+    """The further sections: calibration, decisions, change against validation, subgroups."""
     shown: Report | None = None
     """What the report says; None where none was written."""
 
@@ -59,7 +64,7 @@ def evaluate_bundle(
     prevalence: float | None = None,
     runtime: str = "auto",
     precision: str = "auto",
-    far: Sequence[Path] = (),
+    ood: Sequence[Path] = (),
     heat_checks: bool = True,
     adapt_prior: bool = False,
 ) -> Evaluated:
@@ -73,12 +78,12 @@ def evaluate_bundle(
         prevalence: share of diseased where the model will be used, between 0 and 1.
         runtime: see `choose_engine`.
         precision: see `choose_engine`.
-        far: folders of images of another kind, which the gate should decline.
+        ood: folders of images of another kind, which the input check should decline.
         heat_checks: whether the heat maps are checked for the report.
         adapt_prior: whether to correct for the prevalence that the images suggest, beside the uncorrected.
 
     Raises:
-        ManifestError: no image in that split, or none in a folder of `far`.
+        ManifestError: no image in that split, or none in a folder of `ood`.
     """
     split = known_split(data, split)
     rows = data.rows(split)
@@ -93,13 +98,13 @@ def evaluate_bundle(
     engine = predictor.engine
     model = ModelReference(bundle.sha256, card.recipe_name, engine.runtime, engine.precision)
     fingerprint = chosen.fingerprint()
-    gate = measure_gate(predictor, chosen, pixels, predictions, far)
+    input_check = measure_input_check(predictor, chosen, pixels, predictions, ood)
     sets = measure_sets(predictor, chosen, predictions)
     topics = study(found, chosen, predictions, card, split=split, adapt_prior=adapt_prior)
     document = evaluation_json(found, model, fingerprint) | topics.document
-    document |= abstention_json(gate, sets, card.classes)
-    if parts := measure_sites(card, chosen, predictions.probabilities):
-        document |= {"sites": robustness_json(parts)}
+    document |= input_check_json(input_check, sets, card.classes)
+    if parts := measure_strata(card, chosen, predictions.probabilities):
+        document |= {"strata": robustness_json(parts)}
     times = count_evaluation(bundle, split, fingerprint)
     if out is None:
         return Evaluated(found, document, split, None, times, topics)
@@ -116,16 +121,16 @@ def evaluate_bundle(
         audit=data.audit,
         history=_history(bundle),
         gallery=_worst(chosen, predictions),
-        notes=(*data.notes, *again(times)),
-        chapters=(
-            *topics.chapters,
-            abstention_chapter(gate, sets, card.classes),
-            *([heat_chapter(heat)] if heat else []),
-            *([robustness_chapter(parts)] if parts else []),
+        notes=(*data.notes, *repeated_evaluation_warning(times)),
+        sections=(
+            *topics.sections,
+            input_check_section(input_check, sets, card.classes),
+            *([heatmap_section(heat)] if heat else []),
+            *([robustness_section(parts)] if parts else []),
         ),
     )
     write_atomically(out / "predictions.csv", _predictions_csv(chosen, predictions))
-    write_companions(out, report, card, document, _origin(card, data, split))
+    write_report_files(out, report, card, document, _origin(card, data, split))
     write_report(out / "report.html", replace(report, files=linked(report)))
     return Evaluated(found, document, split, out / "report.html", times, topics, report)
 

@@ -1,4 +1,4 @@
-"""The statistical chapters of a report, with their data for `evaluation.json` and what a terminal should say."""
+"""The statistical sections of a report, with their data for `evaluation.json` and what a terminal should say."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,23 +8,23 @@ from numpy.typing import NDArray
 
 from lungscope.bundle.bundle import Card
 from lungscope.data.manifest import Manifest
-from lungscope.errors import UndefinedFigure
-from lungscope.evaluation.calibration import calibration_chapter, calibration_effect, calibration_json
+from lungscope.errors import UndefinedEstimate
+from lungscope.evaluation.calibration import calibration_effect, calibration_json, calibration_section
 from lungscope.evaluation.cases import Cases, check_cases
-from lungscope.evaluation.decision_curve import decision_chapter, decision_curve, decision_json
+from lungscope.evaluation.decision_curve import decision_curve, decision_json, decision_section
 from lungscope.evaluation.evaluate import Evaluation
-from lungscope.evaluation.prevalence import Adaptation, adapt_to, adaptation_chapter, adaptation_json
-from lungscope.evaluation.shift import measure_shift, shift_chapter, shift_json
-from lungscope.evaluation.subgroups import measure_subgroups, subgroups_chapter, subgroups_json
+from lungscope.evaluation.prevalence import Adaptation, adapt_to, adaptation_json, adaptation_section
+from lungscope.evaluation.shift import measure_shift, shift_json, shift_section
+from lungscope.evaluation.subgroups import measure_subgroups, subgroups_json, subgroups_section
 from lungscope.inference.predictor import Predictions
-from lungscope.reports.section import Chapter
+from lungscope.reports.section import Section
 
 
 @dataclass(frozen=True)
 class Topics:
-    """Chapters, the further keys of `evaluation.json`, and warnings."""
+    """Sections, the further keys of `evaluation.json`, and warnings."""
 
-    chapters: tuple[Chapter, ...]
+    sections: tuple[Section, ...]
     document: dict[str, Any]
     warnings: tuple[str, ...]
     """Of a shift against validation, for the terminal."""
@@ -55,46 +55,46 @@ def study(
     """
     cases = check_cases(chosen.labels, predictions.probabilities, chosen.patients, card.classes)
     referenced = len(card.classes) == 2 or bool(card.operating_points)
-    chapters: list[Chapter] = []
+    sections: list[Section] = []
     document: dict[str, Any] = {}
     warnings: tuple[str, ...] = ()
     if card.validation and split != "validation" and predictions.embeddings is not None:
-        shift = measure_shift(evaluation, _suspicion(cases, card), predictions.embeddings, card.validation)
-        chapters.append(shift_chapter(shift))
+        shift = measure_shift(evaluation, _p_abnormal(cases, card), predictions.embeddings, card.validation)
+        sections.append(shift_section(shift))
         document |= shift_json(shift)
         warnings = shift.warnings
     effect = calibration_effect(
         chosen.labels, predictions.logits, predictions.probabilities, chosen.patients, card.classes, card.calibration,
         referenced=referenced,
     )  # fmt: skip
-    chapters.append(calibration_chapter(effect))
+    sections.append(calibration_section(effect))
     document |= calibration_json(effect)
     if referenced:
-        chapter, found = _decisions(cases)
-        chapters.append(chapter)
+        section, found = _decisions(cases)
+        sections.append(section)
         document |= found
     if chosen.extra:
         groups = measure_subgroups(
             cases, chosen.extra, card.operating_points[0] if card.operating_points else None
         )
-        chapters.append(subgroups_chapter(groups))
+        sections.append(subgroups_section(groups))
         document |= subgroups_json(groups)
     adaptation = adapt_to(cases, card) if adapt_prior else None
     if adaptation:
-        chapters.append(adaptation_chapter(adaptation))
+        sections.append(adaptation_section(adaptation))
         document |= adaptation_json(adaptation)
-    return Topics(tuple(chapters), document, warnings, adaptation)
+    return Topics(tuple(sections), document, warnings, adaptation)
 
 
-def _decisions(cases: Cases) -> tuple[Chapter, dict[str, Any]]:
+def _decisions(cases: Cases) -> tuple[Section, dict[str, Any]]:
     try:
-        curve = decision_curve(cases.diseased, cases.suspicion, cases.patients)
-    except UndefinedFigure as error:
-        return decision_chapter(None, str(error)), decision_json(None, str(error))
-    return decision_chapter(curve), decision_json(curve)
+        curve = decision_curve(cases.diseased, cases.p_abnormal, cases.patients)
+    except UndefinedEstimate as error:
+        return decision_section(None, str(error)), decision_json(None, str(error))
+    return decision_section(curve), decision_json(curve)
 
 
-def _suspicion(cases: Cases, card: Card) -> NDArray[np.float64]:
+def _p_abnormal(cases: Cases, card: Card) -> NDArray[np.float64]:
     """As the card's reference counts it."""
     likeliest: NDArray[np.float64] = cases.probabilities.max(axis=1)
-    return cases.suspicion if card.operating_points else likeliest
+    return cases.p_abnormal if card.operating_points else likeliest

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lungscope.bundle.bundle import Bundle, Card, load_bundle, reseal
+from lungscope.bundle.bundle import Bundle, Card, load_bundle, replace_card
 from lungscope.bundle.default_model import CARD, MODEL
 from lungscope.bundle.provenance import TOPICS, Statement
 from lungscope.data.dataset import Dataset, load
@@ -18,7 +18,7 @@ from lungscope.evaluation.usage import evaluations
 from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle
 from lungscope.experiments.training_run import held_out
 from lungscope.reports.facts import Origin
-from lungscope.reports.model_card import ModelCard, Section, card_markdown, model_card
+from lungscope.reports.model_card import CardSection, ModelCard, card_markdown, model_card
 from lungscope.system.files import check_free, write_atomically
 
 LARGEST = 10_000_000
@@ -28,7 +28,7 @@ TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Making:
+class Provenance:
     """How the run came about, which its folder does not tell."""
 
     command: str
@@ -52,17 +52,17 @@ class Released:
     bundle: Bundle
     card: Path
     evaluated: Evaluated
-    unsaid: tuple[str, ...]
+    missing_statements: tuple[str, ...]
     """Topics of which the statement says nothing; the card asks for them."""
 
 
-def release(
+def release_model(
     run: Path,
     out: Path,
     statement: Statement,
-    making: Making,
+    making: Provenance,
     *,
-    far: Sequence[Path] = (),
+    ood: Sequence[Path] = (),
     force: bool = False,
 ) -> Released:
     """Seal a statement into a run's model, measure that very file on the run's held-out images, and write its card.
@@ -72,7 +72,7 @@ def release(
         out: folder for model.onnx and card.md.
         statement: what a person says of the model.
         making: how the run came about.
-        far: folders of images that the gate should decline; the card tells how many it does.
+        ood: folders of images that the input check should decline; the card tells how many it does.
         force: replace what a former release left in `out`.
 
     Raises:
@@ -84,24 +84,24 @@ def release(
         check_free(out / name, force=force)
     bundle = load_bundle(run)
     check_fit(bundle, run)
-    content = reseal(bundle, replace(bundle.card, statement=statement))
+    content = replace_card(bundle, replace(bundle.card, statement=statement))
     if len(content) > LARGEST:
         raise BundleError(
             f"{run}: the model has {len(content):,} bytes, and a bundled one {LARGEST:,} at most. Train a smaller "
-            "network, or set gate.directions lower."
+            "network, or set input_check.directions lower."
         )
     data = _own_images(bundle)
     with TemporaryDirectory() as folder:
         sealed = _stage(content, bundle, Path(folder))
         done = evaluate_bundle(
             sealed, data, Path(folder) / "evaluation", split=held_out(data.manifest),
-            runtime="onnxruntime", precision="fp32", far=far,
+            runtime="onnxruntime", precision="fp32", ood=ood,
         )  # fmt: skip
     _check_figures(bundle, done)
     write_atomically(out / CARD, card_markdown(_card(bundle, sealed, done, making)))
     write_atomically(out / MODEL, content)
-    unsaid = tuple(topic for topic in TOPICS if not getattr(statement, topic))
-    return Released(load_bundle(out / MODEL), out / CARD, done, unsaid)
+    missing_statements = tuple(topic for topic in TOPICS if not getattr(statement, topic))
+    return Released(load_bundle(out / MODEL), out / CARD, done, missing_statements)
 
 
 def check_fit(bundle: Bundle, run: Path) -> None:
@@ -141,7 +141,7 @@ def _lacks(card: Card) -> list[tuple[str, str]]:
     parts = {
         "calibration": (calibrated, "Train it with --set calibration.method=auto."),
         "operating points": (card.operating_points, "Name its reference class 'normal', and train it again."),
-        "gate": (card.gate, "Train it with --set gate.enabled=true."),
+        "input_check": (card.input_check, "Train it with --set input_check.enabled=true."),
     }
     return [(part, remedy) for part, (there, remedy) in parts.items() if not there]
 
@@ -188,12 +188,12 @@ def _again(bundle: Bundle, done: Evaluated) -> str:
     return f"Run: lungscope evaluate {run / 'manifest.csv'} --model {run} --split {done.split} --out {run}"
 
 
-def _card(bundle: Bundle, sealed: Bundle, done: Evaluated, making: Making) -> ModelCard:
+def _card(bundle: Bundle, sealed: Bundle, done: Evaluated, making: Provenance) -> ModelCard:
     assert done.shown is not None  # an evaluation that was written
     origin: Origin = "test" if done.split == "test" else "validation"
     card = model_card(done.shown, sealed.card, origin, alone=True)
     times = evaluations(bundle.path.parent, done.document["data"]["fingerprint"])
-    made = Section(
+    made = CardSection(
         "How it was made",
         (
             f"`{making.command}`",

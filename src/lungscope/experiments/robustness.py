@@ -14,9 +14,16 @@ from lungscope.bundle.default_model import is_bundled
 from lungscope.config.recipe import Recipe, load_recipe
 from lungscope.data.corruption import CORRUPTIONS, corrupt
 from lungscope.data.dataset import Dataset, load
-from lungscope.data.strata import Site, clusters, pseudo_sites
+from lungscope.data.strata import Stratum, clusters, find_strata
 from lungscope.errors import ConfigError, ManifestError
-from lungscope.evaluation.strata import HeldOut, Robustness, SiteFigures, by_site, measure, robustness_json
+from lungscope.evaluation.strata import (
+    HeldOut,
+    Robustness,
+    StratumEstimates,
+    by_stratum,
+    measure,
+    robustness_json,
+)
 from lungscope.experiments.evaluate_run import known_split
 from lungscope.inference.predictor import Predictor
 from lungscope.system.files import write_atomically
@@ -25,39 +32,39 @@ from lungscope.system.progress import Bar
 if TYPE_CHECKING:
     from lungscope.training.leave_out import Features
 
-FILE = "stress.json"
+FILE = "robustness.json"
 
 
 @dataclass(frozen=True)
-class Stress:
+class RobustnessReport:
     """What was found about one model."""
 
     held_out: Robustness
     """Its own held-out predictions, part by part."""
     corrupted: Robustness
-    far: SiteFigures | None
+    external: StratumEstimates | None
     left_out: Robustness | None
     """Every part, by heads that were trained without it."""
     split: str
 
 
-def stress(
+def measure_robustness(
     run: Path,
     source: Path | None = None,
     *,
     split: str = "test",
-    far: Path | None = None,
+    external: Path | None = None,
     leave_out: bool = False,
     weights: str = "imagenet",
     device: str = "auto",
-) -> Stress:
-    """Measure a run where its data differ most, and write stress.json beside its model, but never into the package.
+) -> RobustnessReport:
+    """Measure a run where its data differ most, and write robustness.json beside its model, but never into the package.
 
     Args:
         run: a run folder.
         source: the data as the run split them; its own manifest.csv when not given.
         split: the part that the model has not seen.
-        far: another data set of the same classes, from elsewhere.
+        external: another data set of the same classes, from elsewhere.
         leave_out: train again without each part, and measure it then; for frozen backbones.
         weights: of the backbone, for `leave_out`.
         device: for `leave_out`.
@@ -80,23 +87,23 @@ def stress(
     found = predictor.predict(pixels, heatmaps=False, embeddings=True)
     held = data.manifest.select(rows)
     assert found.embeddings is not None  # asked for
-    sites = (*pseudo_sites(held), *clusters(found.embeddings, held.labels, card.classes))
+    sites = (*find_strata(held), *clusters(found.embeddings, held.labels, card.classes))
     threshold = card.operating_points[0].threshold
 
     def cases(probabilities: NDArray[np.float32]) -> HeldOut:
-        return HeldOut(held.labels > 0, _suspicion(probabilities), held.patients, threshold)
+        return HeldOut(held.labels > 0, _p_abnormal(probabilities), held.patients, threshold)
 
-    result = Stress(
-        by_site(cases(found.probabilities), sites),
+    result = RobustnessReport(
+        by_stratum(cases(found.probabilities), sites),
         Robustness(tuple(_corrupted(predictor, pixels, cases(found.probabilities)))),
-        _far(predictor, far, threshold) if far else None,
+        _external(predictor, external, threshold) if external else None,
         _left_out(data, load_recipe(bundle.path.with_name("recipe.toml")), weights, device)
         if leave_out
         else None,
         split,
     )
     if not is_bundled(bundle.path):
-        text = json.dumps(stress_json(result), indent=2, allow_nan=False)
+        text = json.dumps(robustness_document(result), indent=2, allow_nan=False)
         write_atomically(bundle.path.with_name(FILE), text + "\n")
     return result
 
@@ -106,40 +113,40 @@ def _own_table(bundle: Bundle) -> Path:
     if not table.is_file():
         raise ManifestError(
             f"{bundle.path}: the run's manifest.csv is not beside it, so its data are not known. "
-            "Name them after the model: lungscope stress RUN DATA."
+            "Name them after the model: lungscope robustness RUN DATA."
         )
     return table
 
 
-def stress_json(found: Stress) -> dict[str, Any]:
-    """For stress.json."""
+def robustness_document(found: RobustnessReport) -> dict[str, Any]:
+    """For robustness.json."""
     return {
         "split": found.split,
         "held_out": robustness_json(found.held_out),
         "corrupted": robustness_json(found.corrupted),
-        "far": robustness_json(Robustness((found.far,))) if found.far else None,
+        "external": robustness_json(Robustness((found.external,))) if found.external else None,
         "left_out": robustness_json(found.left_out) if found.left_out else None,
     }
 
 
-def _corrupted(predictor: Predictor, pixels: NDArray[np.uint8], plain: HeldOut) -> Iterator[SiteFigures]:
+def _corrupted(predictor: Predictor, pixels: NDArray[np.uint8], plain: HeldOut) -> Iterator[StratumEstimates]:
     with Bar("Corruptions", len(CORRUPTIONS), "kinds") as bar:
         for corruption in CORRUPTIONS:
             found = predictor.predict(corrupt(pixels, corruption), heatmaps=False)
             changed = HeldOut(
-                plain.positive, _suspicion(found.probabilities), plain.patients, plain.threshold
+                plain.positive, _p_abnormal(found.probabilities), plain.patients, plain.threshold
             )
             yield measure(f"{corruption.name} ({corruption.severity})", "corruption", changed)
             bar.advance()
 
 
-def _far(predictor: Predictor, source: Path, threshold: float) -> SiteFigures:
+def _external(predictor: Predictor, source: Path, threshold: float) -> StratumEstimates:
     data = load(source, predictor.card.size, classes=predictor.card.classes)
     found = predictor.predict(np.ascontiguousarray(data.pixels), heatmaps=False)
     cases = HeldOut(
-        data.manifest.labels > 0, _suspicion(found.probabilities), data.manifest.patients, threshold
+        data.manifest.labels > 0, _p_abnormal(found.probabilities), data.manifest.patients, threshold
     )
-    return measure("the far data set", "far", cases)
+    return measure("the external data set", "external", cases)
 
 
 def _left_out(data: Dataset, recipe: Recipe, weights: str, device: str) -> Robustness:
@@ -149,8 +156,8 @@ def _left_out(data: Dataset, recipe: Recipe, weights: str, device: str) -> Robus
     manifest = data.manifest
     images = LabelledImages.of(data, data.rows("all"))
     features = compute_features(images, len(manifest.classes), recipe, weights=weights, device=device)
-    sites = (*pseudo_sites(manifest), *clusters(features.views[0], manifest.labels, manifest.classes))
-    found: list[SiteFigures] = []
+    sites = (*find_strata(manifest), *clusters(features.views[0], manifest.labels, manifest.classes))
+    found: list[StratumEstimates] = []
     with Bar("Parts left out", len(sites), "parts") as bar:
         for site in sites:
             found += leave_out(features, data, site)
@@ -158,7 +165,7 @@ def _left_out(data: Dataset, recipe: Recipe, weights: str, device: str) -> Robus
     return Robustness(tuple(found))
 
 
-def leave_out(features: "Features", data: Dataset, site: Site) -> Sequence[SiteFigures]:
+def leave_out(features: "Features", data: Dataset, site: Stratum) -> Sequence[StratumEstimates]:
     """Figures of one part by a head trained without its patients; none where too little is left.
 
     Against it stand the images of the other class that are held out by the run's own split.
@@ -188,7 +195,7 @@ def leave_out(features: "Features", data: Dataset, site: Site) -> Sequence[SiteF
     ].threshold
     judged = np.flatnonzero(held | inside)
     cases = HeldOut(
-        manifest.labels[judged] > 0, _suspicion(probabilities[judged]),
+        manifest.labels[judged] > 0, _p_abnormal(probabilities[judged]),
         tuple(manifest.patients[row] for row in judged), threshold,
     )  # fmt: skip
     share = float((manifest.labels[held] > 0).mean())
@@ -200,6 +207,6 @@ def _without_test(data: Dataset) -> NDArray[np.int64]:
     return data.rows("validation") if not len(data.rows("test")) else np.array([], np.int64)
 
 
-def _suspicion(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+def _p_abnormal(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     """Probability (N,) of not being of the first class."""
     return (1 - probabilities[:, 0]).astype(np.float64)

@@ -55,14 +55,14 @@ def search_space(recipe: Recipe, overrides: Sequence[str] = ()) -> Space:
                 Range(f"{name}.learning_rate", rate / 10, rate * 10, log=True),
                 Range(f"{name}.weight_decay", 1e-5, 0.3, log=True),
             ]
-    if head.epochs and head.views:
-        space.append(Choice("head.views", ("1", "2", "4", "8")))
+    if head.epochs and head.augmented_views:
+        space.append(Choice("head.augmented_views", ("1", "2", "4", "8")))
     if head.epochs:
         # Dropout after hidden layers needs one.
         none = () if network.hidden_dropout else ("[]",)
         space.append(Choice("network.hidden", (*none, "[128]", "[256]", "[512]")))
     given = {each.partition("=")[0].strip() for each in overrides}
-    if not recipe.finetune.epochs and head.views == 1 and "head.views" in given:
+    if not recipe.finetune.epochs and head.augmented_views == 1 and "head.augmented_views" in given:
         space = [each for each in space if not each.name.startswith("augment.")]  # no image is augmented
     left = tuple(each for each in space if each.name not in given)
     if not left:

@@ -1,4 +1,4 @@
-"""Hidden sites: runs of patient numbers that a model misjudges unless it has seen them, held out as a test.
+"""Hidden strata: runs of patient numbers that a model misjudges unless it has seen them, held out as a test.
 
 Where pictures of one class come from one device and those of the other from another, a held-out part drawn
 at random has the same mixture as the training part and shows nothing. A few pictures usually break the rule,
@@ -25,7 +25,7 @@ DEPTH = 1.0
 
 
 @dataclass(frozen=True)
-class HiddenSite:
+class HiddenStratum:
     """Consecutive numbers of a series that are judged otherwise than the rest of it."""
 
     series: str
@@ -44,17 +44,17 @@ class HiddenSite:
 
 @dataclass(frozen=True)
 class Hidden:
-    """A table whose hidden sites are held out, and what they are."""
+    """A table whose hidden strata are held out, and what they are."""
 
-    sites: tuple[HiddenSite, ...]
+    sites: tuple[HiddenStratum, ...]
     table: Manifest
     """With splits; its column `site` names the hidden ones."""
 
 
-def hidden_sites(source: Path, recipe: Recipe, *, weights: str = "imagenet", device: str = "auto") -> Hidden:
-    """Find hidden sites of a data set, and split it so that they and other patients are the test part.
+def hidden_strata(source: Path, recipe: Recipe, *, weights: str = "imagenet", device: str = "auto") -> Hidden:
+    """Find hidden strata of a data set, and split it so that they and other patients are the test part.
 
-    All patients of a hidden site are held out; the others are dealt by patient as the recipe says.
+    All patients of a hidden stratum are held out; the others are dealt by patient as the recipe says.
 
     Args:
         source: class folders, or a CSV, whose file names tell series and number of each patient.
@@ -97,21 +97,21 @@ def _margins(data: Dataset, recipe: Recipe, weights: str, device: str) -> NDArra
 
 def _of_series(
     name: str, known: list[tuple[str, int]], margins: NDArray[np.float64], seed: int
-) -> list[HiddenSite]:
+) -> list[HiddenStratum]:
     rows = np.array([row for row, (series, _) in enumerate(known) if series == name])
     numbers, patient = np.unique([known[row][1] for row in rows], return_inverse=True)
     values = np.bincount(patient, margins[rows]) / np.bincount(patient)
-    sites: list[HiddenSite] = []
+    sites: list[HiddenStratum] = []
     for run in low_runs(values, depth=DEPTH, seed=seed):
         inside, right = np.isin(patient, run.cases), margins[rows] > 0
-        sites.append(HiddenSite(
+        sites.append(HiddenStratum(
             name, int(numbers[run.cases[0]]), int(numbers[run.cases[-1]]), len(run.cases), rows[inside],
             float(right[inside].mean()), float(right[~inside].mean()), run.p,
         ))  # fmt: skip
     return sites
 
 
-def _held_out(manifest: Manifest, sites: tuple[HiddenSite, ...], recipe: Recipe) -> Manifest:
+def _held_out(manifest: Manifest, sites: tuple[HiddenStratum, ...], recipe: Recipe) -> Manifest:
     site = np.full(len(manifest), "", dtype=object)
     for found in sites:
         site[found.rows] = f"{found.series} hidden"

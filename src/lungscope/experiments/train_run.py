@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.bundle.bundle import Bundle, Calibration, Card, load_bundle, seal_bundle
-from lungscope.bundle.input_check import GATE_OUTPUTS, Gate, calibrate_gate
+from lungscope.bundle.bundle import Bundle, Calibration, Card, bundle_bytes, load_bundle
+from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS, InputCheck, calibrate_input_check
 from lungscope.bundle.validation_summary import summarise
 from lungscope.config.recipe import Recipe, differences, dump_recipe, load_recipe
 from lungscope.data.dataset import Dataset, load, prepare
 from lungscope.data.manifest import Manifest, read_manifest, write_csv
-from lungscope.errors import ConfigError, DataError, UndefinedFigure
+from lungscope.errors import ConfigError, DataError, UndefinedEstimate
 from lungscope.evaluation.validation import validation_outcome
 from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle
 from lungscope.runtime.engine import choose_engine, open_session
@@ -24,7 +24,7 @@ from lungscope.system.files import claim_folder, write_atomically
 from lungscope.system.progress import stderr
 
 if TYPE_CHECKING:
-    from lungscope.training.input_check import GateWeights
+    from lungscope.training.input_check import InputCheckWeights
     from lungscope.training.train import Trained
 
 PARITY_IMAGES = 64
@@ -127,7 +127,7 @@ def train_and_evaluate(source: Path, recipe: Recipe, out: Path, **options: Any) 
 
 
 def write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) -> Bundle:
-    """Calibrate a trained network, choose its operating points, fit its gate, and seal it into `out`.
+    """Calibrate a trained network, choose its operating points, fit its input check, and seal it into `out`.
 
     Args:
         out: the run folder.
@@ -145,17 +145,19 @@ def write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) -
     from lungscope.training.history import history_csv
 
     network, rows = trained.network, data.rows("validation")
-    weights = _fit_gate(trained, data, recipe)
+    weights = _fit_input_check(trained, data, recipe)
     pixels = np.ascontiguousarray(data.pixels[rows])
     validation = data.manifest.select(rows)
-    found = _run(build_graph(network, trained.backbone, Calibration(), weights), pixels, gate=bool(weights))
+    found = _run(
+        build_graph(network, trained.backbone, Calibration(), weights), pixels, input_check=bool(weights)
+    )
     logits = found["logits"]
     calibration = calibrate(logits, validation, recipe.calibration.method)
     probabilities = apply(calibration, logits)
     points = choose_operating_points(probabilities, validation, recipe.operating_points)
     graph = build_graph(network, trained.backbone, calibration, weights)
     threshold = points[0].threshold if points else 0.5
-    parity = check_parity(graph, network, calibration, pixels[:PARITY_IMAGES], threshold, gate=weights)
+    parity = check_parity(graph, network, calibration, pixels[:PARITY_IMAGES], threshold, input_check=weights)
     card = Card(
         classes=data.manifest.classes,
         size=recipe.image.size,
@@ -170,7 +172,7 @@ def write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) -
         },
         parity=(parity,),
         validation=summarise(
-            suspicion(probabilities) if points else probabilities.max(1),
+            p_abnormal(probabilities) if points else probabilities.max(1),
             found["embedding"],
             validation.labels > 0 if points else None,
             validation.patients,
@@ -182,13 +184,13 @@ def write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) -
                 referenced=bool(points),
             ),
         ),
-        gate=_calibrate_gate(found, validation, recipe) if weights else None,
+        input_check=_calibrate_input_check(found, validation, recipe) if weights else None,
         conformal=fit_conformal(validation.labels, probabilities),
     )
     if trained.history:
         write_atomically(out / "history.csv", history_csv(trained.history))
     write_atomically(out / "weights.safetensors", save(network.state_dict()))
-    write_atomically(out / "model.onnx", seal_bundle(graph, card))
+    write_atomically(out / "model.onnx", bundle_bytes(graph, card))
     return load_bundle(out)
 
 
@@ -235,45 +237,49 @@ def choose_operating_points(
             choose(
                 parse_goal(goal),
                 validation.labels > 0,
-                suspicion(probabilities),
+                p_abnormal(probabilities),
                 name=name,
                 patients=validation.patients,
             )
             for name, goal in goals.items()
         )
-    except UndefinedFigure as error:
+    except UndefinedEstimate as error:
         raise DataError(
             f"No operating point can be chosen on validation: {error} Add validation images."
         ) from None
 
 
-def suspicion(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+def p_abnormal(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probability (N,) of not being of the reference class, which is the first."""
     return probabilities[:, 1] if probabilities.shape[1] == 2 else 1 - probabilities[:, 0]
 
 
-def _fit_gate(trained: "Trained", data: Dataset, recipe: Recipe) -> "GateWeights | None":
-    if not recipe.gate.enabled:
+def _fit_input_check(trained: "Trained", data: Dataset, recipe: Recipe) -> "InputCheckWeights | None":
+    if not recipe.input_check.enabled:
         return None
     from lungscope.training.features import graph_embedder
-    from lungscope.training.input_check import fit_gate
+    from lungscope.training.input_check import fit_input_check
     from lungscope.training.labelled_images import LabelledImages
 
     images = LabelledImages.of(data, data.rows("train"))
-    return fit_gate(images, graph_embedder(trained.backbone), recipe.gate, recipe.seed, trained.embeddings)
-
-
-def _calibrate_gate(found: dict[str, NDArray[np.float32]], validation: Manifest, recipe: Recipe) -> Gate:
-    from lungscope.training.input_check import CHECKS
-
-    return calibrate_gate(
-        found["distance"], found["checks"], CHECKS, validation.patients, recipe.gate.coverage
+    return fit_input_check(
+        images, graph_embedder(trained.backbone), recipe.input_check, recipe.seed, trained.embeddings
     )
 
 
-def _run(graph: bytes, pixels: NDArray[np.uint8], *, gate: bool) -> dict[str, NDArray[np.float32]]:
+def _calibrate_input_check(
+    found: dict[str, NDArray[np.float32]], validation: Manifest, recipe: Recipe
+) -> InputCheck:
+    from lungscope.training.input_check import CHECKS
+
+    return calibrate_input_check(
+        found["distance"], found["checks"], CHECKS, validation.patients, recipe.input_check.coverage
+    )
+
+
+def _run(graph: bytes, pixels: NDArray[np.uint8], *, input_check: bool) -> dict[str, NDArray[np.float32]]:
     session = open_session(graph, choose_engine(), threads=1)
-    wanted = ("logits", "embedding", *(GATE_OUTPUTS if gate else ()))
+    wanted = ("logits", "embedding", *(INPUT_CHECK_OUTPUTS if input_check else ()))
     parts = [session.run([pixels[i : i + 16]], wanted) for i in range(0, len(pixels), 16)]
     columns = (np.concatenate(column) for column in zip(*parts, strict=True))
     return dict(zip(wanted, columns, strict=True))

@@ -22,7 +22,7 @@ FILE = "scores.json"
 
 
 @dataclass(frozen=True)
-class Cell:
+class TrainingRun:
     """What is trained, on which split, and where."""
 
     recipe: Recipe
@@ -50,7 +50,7 @@ class Result:
     milliseconds: float
 
 
-def run_cell(cell: Cell) -> Result:
+def run_cell(cell: TrainingRun) -> Result:
     """Train and score a cell, or read its result when it is finished; a killed one goes on.
 
     Raises:
@@ -102,7 +102,7 @@ def weights_for(backbone: str, weights: str) -> str:
     return str(found[0])
 
 
-def _finished(cell: Cell) -> Result:
+def _finished(cell: TrainingRun) -> Result:
     path = cell.folder / FILE
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
@@ -121,7 +121,7 @@ def _finished(cell: Cell) -> Result:
     return result
 
 
-def _result(cell: Cell, found: Scores, seconds: float | None) -> Result:
+def _result(cell: TrainingRun, found: Scores, seconds: float | None) -> Result:
     return Result(
         recipe=dump_recipe(cell.recipe),
         weights=cell.weights,

@@ -14,7 +14,7 @@ from lungscope.experiments.training_run import held_out
 from lungscope.system.files import claim_folder, write_atomically
 
 
-def build_soup(runs: Sequence[Path], out: Path, *, force: bool = False) -> Evaluated:
+def average_weights(runs: Sequence[Path], out: Path, *, force: bool = False) -> Evaluated:
     """Average the weights of trainings that differ in their seed, calibrate the result, and evaluate it.
 
     The result is as large and as fast as one member, and a run folder like any other. It needs networks
@@ -61,10 +61,10 @@ def common_recipe(runs: Sequence[Path], recipes: Sequence[Recipe]) -> Recipe:
                     f"{runs[0]} and {run} differ in {name} ({ours!r} and {theirs!r}), so their weights have no "
                     "meaningful mean. Average their logits instead: lungscope ensemble without --weights."
                 )
-    if first.finetune.epochs and first.finetune.statistics != "kept":
+    if first.finetune.epochs and not first.finetune.frozen_batchnorm:
         raise ConfigError(
-            f"{runs[0]} was trained with finetune.statistics = {first.finetune.statistics!r}: the statistics of an "
-            "average of weights are not the average of statistics. Train with --set finetune.statistics=kept, or "
+            f"{runs[0]} was trained with finetune.frozen_batchnorm = false: the batch statistics of an "
+            "average of weights are not the average of statistics. Train with --set finetune.frozen_batchnorm=true, or "
             "average logits: lungscope ensemble without --weights."
         )
     return first.model_copy(update={"description": f"Mean of the weights of {len(runs)} trainings."})

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
-from lungscope.bundle.bundle import Card, card_json, load_bundle, seal_bundle
+from lungscope.bundle.bundle import Card, bundle_bytes, card_json, load_bundle
 from lungscope.bundle.export_record import Format
-from lungscope.bundle.folder import CARD, SEAL, WEIGHTS, is_sealed, seal
+from lungscope.bundle.folder import CARD, SEAL, WEIGHTS, has_checksums, seal
 from lungscope.errors import BundleError, OutputError
 from lungscope.export.artefact import Artefact
 from lungscope.system.files import cannot_write, check_free
@@ -57,7 +57,7 @@ def unfinished(out: Path) -> Iterator[Path]:
 def write(artefact: Artefact, card: Card, path: Path) -> None:
     """Write a sealed export at `path`: one file for ONNX, a folder for the others."""
     if card.export is None or card.export.format == "onnx":
-        path.write_bytes(seal_bundle(artefact.graph, card))
+        path.write_bytes(bundle_bytes(artefact.graph, card))
         return
     if card.export.format == "openvino":
         from lungscope.export.openvino import with_card
@@ -74,7 +74,7 @@ def write(artefact: Artefact, card: Card, path: Path) -> None:
 
 def _is_export(out: Path) -> bool:
     if out.is_dir():
-        return is_sealed(out)
+        return has_checksums(out)
     try:
         return load_bundle(out).card.export is not None
     except BundleError:

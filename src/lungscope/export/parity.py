@@ -1,4 +1,4 @@
-"""The gate that every export passes: held against the original on validation images, each in its own runtime."""
+"""The input check that every export passes: held against the original on validation images, each in its own runtime."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from lungscope.bundle.bundle import Card
 from lungscope.bundle.export_record import Agreement, Flips, OutputDifference
-from lungscope.bundle.input_check import GATE_OUTPUTS, Gate
-from lungscope.errors import BundleError, ManifestError, UndefinedFigure
+from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS, InputCheck
+from lungscope.errors import BundleError, ManifestError, UndefinedEstimate
 from lungscope.inference.predictor import BATCH
 from lungscope.runtime.engine import Precision, Session
 from lungscope.stats.metrics import auroc
@@ -132,15 +132,15 @@ def failures(found: Agreement, precision: Precision) -> tuple[str, ...]:
 
 
 def _areas(labels: NDArray[np.int64], probabilities: NDArray[np.float32], card: Card) -> NDArray[np.float64]:
-    """AUROC of suspicion where a class is a reference, and of several classes each against all others."""
-    questions = [(labels > 0, _suspicion(probabilities))] if card.operating_points else []
+    """AUROC of p_abnormal where a class is a reference, and of several classes each against all others."""
+    questions = [(labels > 0, _p_abnormal(probabilities))] if card.operating_points else []
     if len(card.classes) > 2 or not questions:
         questions += [(labels == k, probabilities[:, k]) for k in range(len(card.classes))]
     found = []
     for positive, scores in questions:
         try:
             found.append(float(auroc(positive, scores)))
-        except UndefinedFigure:
+        except UndefinedEstimate:
             continue
     if not found:
         raise ManifestError(
@@ -150,7 +150,7 @@ def _areas(labels: NDArray[np.int64], probabilities: NDArray[np.float32], card: 
 
 
 def _flips(original: Reference, exported: Reference, card: Card) -> tuple[Flips, ...]:
-    before, after = (_suspicion(each.of("probabilities")) for each in (original, exported))
+    before, after = (_p_abnormal(each.of("probabilities")) for each in (original, exported))
     found = [
         Flips(point.name, int(((before >= point.threshold) != (after >= point.threshold)).sum()))
         for point in card.operating_points
@@ -158,20 +158,20 @@ def _flips(original: Reference, exported: Reference, card: Card) -> tuple[Flips,
     if not found:
         likeliest = [each.of("probabilities").argmax(1) for each in (original, exported)]
         found = [Flips("likeliest class", int((likeliest[0] != likeliest[1]).sum()))]
-    if card.gate and set(GATE_OUTPUTS) <= set(original.names):
-        kept = [_assessed(each, card.gate) for each in (original, exported)]
+    if card.input_check and set(INPUT_CHECK_OUTPUTS) <= set(original.names):
+        kept = [_assessed(each, card.input_check) for each in (original, exported)]
         found.append(Flips(ASSESSED, int((kept[0] != kept[1]).sum())))
     return tuple(found)
 
 
-def _assessed(found: Reference, gate: Gate) -> NDArray[np.bool_]:
-    distances, checks = (found.of(name) for name in GATE_OUTPUTS)
-    reasons = gate.reasons(distances, checks)
+def _assessed(found: Reference, input_check: InputCheck) -> NDArray[np.bool_]:
+    distances, checks = (found.of(name) for name in INPUT_CHECK_OUTPUTS)
+    reasons = input_check.reasons(distances, checks)
     return np.array([not reason for reason in reasons])
 
 
-def _suspicion(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    # Exactly as a door decides: with two classes the second's own probability.
+def _p_abnormal(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    # Exactly as a entry point decides: with two classes the second's own probability.
     return probabilities[:, 1] if probabilities.shape[1] == 2 else 1 - probabilities[:, 0]
 
 

@@ -68,14 +68,14 @@ def parse_order(format: str, precision: str, opset: int | None = None) -> Order:
     kind = next((each for each in FORMATS if each == format), None)
     if kind is None:
         raise ConfigError(f"--format {format!r} is unknown. Choose {', '.join(FORMATS)}.")
-    figures = next((each for each in PRECISIONS[kind] if each == precision), None)
-    if figures is None:
+    estimates = next((each for each in PRECISIONS[kind] if each == precision), None)
+    if estimates is None:
         raise ConfigError(
             f"--precision {precision!r} is not for {kind}. Choose {', '.join(PRECISIONS[kind])}."
         )
-    if opset is not None and (kind, figures) != ("onnx", "fp32"):
+    if opset is not None and (kind, estimates) != ("onnx", "fp32"):
         raise ConfigError("--opset is for --format onnx in fp32. Leave it out.")
-    return Order(kind, figures, opset)
+    return Order(kind, estimates, opset)
 
 
 def export_model(

@@ -18,7 +18,7 @@ from lungscope.bundle.bundle import Card
 from lungscope.data.images.radiograph import find_images, read_radiograph
 from lungscope.errors import ConfigError, DataError, ManifestError, OutputError
 from lungscope.inference.overlay import overlay
-from lungscope.inference.predictor import Reading
+from lungscope.inference.predictor import ImageResult
 from lungscope.system.files import cannot_write, discard, write_atomically
 
 FORMATS = (".csv", ".jsonl")
@@ -54,7 +54,7 @@ def find_sources(inputs: Sequence[Path]) -> list[Source]:
     return sources
 
 
-def row(reading: Reading, card: Card) -> dict[str, Any]:
+def row(reading: ImageResult, card: Card) -> dict[str, Any]:
     """One reading as named columns; the columns are the same for every reading of a model.
 
     What is not assessed has no finding; its probability stays, beside the reason in `not_assessed`.
@@ -64,7 +64,7 @@ def row(reading: Reading, card: Card) -> dict[str, Any]:
     return {
         "file": str(reading.source),
         "finding": decision.finding if decision and not reading.not_assessed else None,
-        "probability": round(decision.suspicion, 6) if decision else None,
+        "probability": round(decision.p_abnormal, 6) if decision else None,
         "operating_point": decision.operating_point if decision else None,
         "threshold": decision.threshold if decision else None,
         **{
@@ -79,7 +79,7 @@ def row(reading: Reading, card: Card) -> dict[str, Any]:
     }
 
 
-def write_table(readings: Iterable[Reading], path: Path, card: Card) -> int:
+def write_table(readings: Iterable[ImageResult], path: Path, card: Card) -> int:
     """Write readings to a CSV or JSONL file, which appears whole when all are written.
 
     Returns:
@@ -108,7 +108,9 @@ def check_table(path: Path) -> None:
         raise ConfigError(f"--out {path}: this kind of file cannot be written. Use {' or '.join(FORMATS)}.")
 
 
-def write_overlays(readings: Iterable[Reading], sources: Sequence[Source], folder: Path) -> Iterator[Reading]:
+def write_overlays(
+    readings: Iterable[ImageResult], sources: Sequence[Source], folder: Path
+) -> Iterator[ImageResult]:
     """Draw over each radiograph what speaks for disease, or for its class where none is healthy; pass readings on.
 
     Nothing is drawn over what is not assessed.
@@ -116,13 +118,13 @@ def write_overlays(readings: Iterable[Reading], sources: Sequence[Source], folde
     A picture is named after its file and the folders above it, so that no two of them meet.
     """
     for reading, source in zip(readings, sources, strict=True):
-        if (heat := reading.evidence) is not None and not reading.not_assessed:
+        if (heat := reading.abnormality_heatmap) is not None and not reading.not_assessed:
             below = source.path.relative_to(source.root)
             reading = _draw(reading, heat, folder / below.with_name(below.name + ".png"))
         yield reading
 
 
-def _draw(reading: Reading, heat: NDArray[np.float32], path: Path) -> Reading:
+def _draw(reading: ImageResult, heat: NDArray[np.float32], path: Path) -> ImageResult:
     try:
         radiograph = read_radiograph(reading.source)
     except DataError as error:  # it vanished or changed since it was read; its probabilities stand
@@ -147,9 +149,9 @@ def _open_whole(path: Path) -> Iterator[TextIO]:
         discard(part)
 
 
-def _writer(file: TextIO, suffix: str, card: Card) -> Callable[[Reading], object]:
+def _writer(file: TextIO, suffix: str, card: Card) -> Callable[[ImageResult], object]:
     if suffix == ".jsonl":
         return lambda reading: file.write(json.dumps(row(reading, card)) + "\n")
-    columns = csv.DictWriter(file, list(row(Reading(Path()), card)), lineterminator="\n")
+    columns = csv.DictWriter(file, list(row(ImageResult(Path()), card)), lineterminator="\n")
     columns.writeheader()
     return lambda reading: columns.writerow(row(reading, card))

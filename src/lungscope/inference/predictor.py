@@ -1,4 +1,4 @@
-"""The door to a model: radiographs in, calibrated predictions out. Every other door goes through it."""
+"""The entry point to a model: radiographs in, calibrated predictions out. Every other entry point goes through it."""
 
 import itertools
 import threading
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lungscope.bundle.bundle import Bundle, Card
 from lungscope.bundle.export_record import export_engine
-from lungscope.bundle.input_check import GATE_OUTPUTS, look
+from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS, look
 from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.errors import DataError
 from lungscope.runtime.engine import Engine, Session, choose_engine, open_session, usable_cores
@@ -34,9 +34,9 @@ class Predictions:
     embeddings: NDArray[np.float32] | None = None
     """(N, D), pooled features."""
     distances: NDArray[np.float32] | None = None
-    """(N,), squared Mahalanobis distance per dimension from the training images; None without a gate."""
+    """(N,), squared Mahalanobis distance per dimension from the training images; None without an input check."""
     checks: NDArray[np.float32] | None = None
-    """(N, C), probabilities of how the image lies, named in the card's gate."""
+    """(N, C), probabilities of how the image lies, named in the card's input check."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Decision:
     """Probabilities held against an operating point."""
 
     finding: str
-    suspicion: float
+    p_abnormal: float
     """Probability that the image is not of the reference class, or of the likeliest class without one."""
     operating_point: str = ""
     threshold: float | None = None
 
 
 @dataclass(frozen=True)
-class Reading:
+class ImageResult:
     """One file: its decision, or the reason why there is none.
 
     What is not assessed keeps its decision for programs, which must look at `not_assessed` first.
@@ -64,7 +64,7 @@ class Reading:
     """What was done to the image before the model saw it."""
     error: str = ""
     not_assessed: str = ""
-    """Why the gate declines the image, in plain words; empty when it does not."""
+    """Why the input check declines the image, in plain words; empty when it does not."""
     distance: float | None = None
     prediction_set: tuple[str, ...] | None = None
     """Classes that cannot be ruled out at the error rate asked for; None when none was."""
@@ -72,7 +72,7 @@ class Reading:
     """(K, h, w)."""
 
     @property
-    def evidence(self) -> NDArray[np.float32] | None:
+    def abnormality_heatmap(self) -> NDArray[np.float32] | None:
         """(h, w), what speaks for disease, whichever way the decision went; else for the likeliest class.
 
         The second holds where no class is a reference, which shows in a decision without a threshold.
@@ -109,7 +109,7 @@ class Predictor:
         self.bundle, self.card = bundle, bundle.card
         self.engine = _engine(bundle.card, runtime, precision)
         self.threads = threads or usable_cores()
-        self._gate_outputs = GATE_OUTPUTS if bundle.card.gate else ()
+        self._input_check_outputs = INPUT_CHECK_OUTPUTS if bundle.card.input_check else ()
         self._sessions: dict[int, Session] = {}
         self._lock = threading.Lock()
 
@@ -131,7 +131,7 @@ class Predictor:
         """
         cores = cores or self.threads
         wanted = ["probabilities", "logits", *["heatmap"] * heatmaps, *["embedding"] * embeddings]
-        names = [*wanted, *self._gate_outputs]
+        names = [*wanted, *self._input_check_outputs]
         if len(pixels) <= cores or (cores == 1 and len(pixels) <= BATCH):
             columns = self._session(cores).run([pixels], names)
         else:
@@ -155,7 +155,7 @@ class Predictor:
         operating_point: str | None = None,
         heatmaps: bool = False,
         error_rate: float | None = None,
-    ) -> Iterator[Reading]:
+    ) -> Iterator[ImageResult]:
         """Decode and predict files, in their order, with bounded memory; a bad file is a reading with an error.
 
         Every core decodes and predicts batches of its own, so that none waits for another.
@@ -171,7 +171,7 @@ class Predictor:
             yield from self._read_batch(first, asked, self.threads)
             return
         batches = iter(lambda: list(itertools.islice(paths, BATCH)), [])
-        waiting: deque[Future[list[Reading]]] = deque()
+        waiting: deque[Future[list[ImageResult]]] = deque()
         with ThreadPoolExecutor(self.threads) as workers:
             for batch in itertools.chain([first], batches):
                 waiting.append(workers.submit(self._read_batch, batch, asked, 1))
@@ -189,41 +189,43 @@ class Predictor:
         if not self.card.operating_points:
             return Decision(classes[likeliest], float(probabilities[likeliest]))
         point = self.card.operating_point(name)
-        suspicion = float(probabilities[1] if len(classes) == 2 else 1 - probabilities[0])
+        p_abnormal = float(probabilities[1] if len(classes) == 2 else 1 - probabilities[0])
         abnormal = 1 + int(np.argmax(probabilities[1:]))
-        finding = classes[abnormal] if point.is_positive(suspicion) else classes[0]
-        return Decision(finding, suspicion, point.name, point.threshold)
+        finding = classes[abnormal] if point.is_positive(p_abnormal) else classes[0]
+        return Decision(finding, p_abnormal, point.name, point.threshold)
 
     def judge(
         self, images: Sequence[Radiograph], found: Predictions, coverage: float | None = None
     ) -> tuple[str, ...]:
         """Why each image is not to be assessed, in plain words; empty where it is.
 
-        A model without a gate assesses whatever can be read.
+        A model without an input check assesses whatever can be read.
 
         Args:
             images: N of them, as read.
             found: what `predict` said of them.
-            coverage: one of the gate's levels; by default its own.
+            coverage: one of the input check's levels; by default its own.
         """
-        gate = self.card.gate
-        if gate is None or found.distances is None:
+        input_check = self.card.input_check
+        if input_check is None or found.distances is None:
             return ("",) * len(images)
-        reasons = gate.reasons(found.distances, found.checks, coverage)
+        reasons = input_check.reasons(found.distances, found.checks, coverage)
         return tuple(
             look(image, self.card.size) or reason for image, reason in zip(images, reasons, strict=True)
         )
 
-    def _read_batch(self, sources: Sequence[Path], asked: "_Asked", threads: int) -> list[Reading]:
+    def _read_batch(self, sources: Sequence[Path], asked: "_Asked", threads: int) -> list[ImageResult]:
         images = [self._open(source) for source in sources]
         good = [image for image in images if isinstance(image, Radiograph)]
         if not good:
-            return [Reading(source, error=str(image)) for source, image in zip(sources, images, strict=True)]
+            return [
+                ImageResult(source, error=str(image)) for source, image in zip(sources, images, strict=True)
+            ]
         pixels = np.stack([image.pixels for image in good])
         found = self.predict(pixels, heatmaps=asked.heatmaps, cores=threads)
         rows = iter(zip(range(len(good)), self.judge(good, found), strict=True))
         return [
-            Reading(source, error=image)
+            ImageResult(source, error=image)
             if isinstance(image, str)
             else self._reading(source, image, found, *next(rows), asked)
             for source, image in zip(sources, images, strict=True)
@@ -231,13 +233,13 @@ class Predictor:
 
     def _reading(
         self, source: Path, image: Radiograph, found: Predictions, i: int, reason: str, asked: "_Asked"
-    ) -> Reading:
+    ) -> ImageResult:
         probabilities, classes = found.probabilities[i], self.card.classes
         kept = None
         if asked.error_rate is not None:
             mask = self.card.prediction_sets.sets(probabilities[None], asked.error_rate)[0]
             kept = tuple(name for name, inside in zip(classes, mask, strict=True) if inside)
-        return Reading(
+        return ImageResult(
             source,
             tuple(float(p) for p in probabilities),
             self.decide(probabilities, asked.operating_point),

@@ -108,8 +108,8 @@ def _fold(network: nn.Module, probe: Tensor) -> list[tuple[str, nn.Module]]:
         for path, module in originals:
             network.set_submodule(path, module)
         raise ConfigError(
-            "finetune.statistics = 'kept' does not suit this backbone: its layers do not run in the order in which "
-            "they are registered. Set finetune.statistics = 'batch'."
+            "finetune.frozen_batchnorm = true does not suit this backbone: its layers do not run in the order in which "
+            "they are registered. Set finetune.frozen_batchnorm = false."
         )
     return originals
 

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch.nn import functional
 
 from lungscope.bundle.bundle import Calibration
-from lungscope.bundle.input_check import GATE_OUTPUTS
+from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS
 from lungscope.errors import BundleError
 from lungscope.networks.onnx_graph import OUTPUTS
 
@@ -30,14 +30,14 @@ def merge_graphs(
     Its `logits` are the mean of the members' calibrated ones, so that all speak on one scale, and its
     `probabilities` their softmax after the ensemble's `own` calibration. Its `heatmap` is the mean of the
     members' maps, each divided by its largest value of the image and brought to the largest grid; its
-    `embedding` is theirs end to end. Where all have a gate, its `distance` is the mean of theirs, each divided
+    `embedding` is theirs end to end. Where all have an input check, its `distance` is the mean of theirs, each divided
     by what the member accepts, and its `checks` the mean of theirs.
 
     Args:
         graphs: what the bundles hold, all of one input size and the same classes.
         calibrations: of the members.
         own: of the ensemble.
-        limits: largest distances the members accept; empty when one has no gate.
+        limits: largest distances the members accept; empty when one has no input check.
 
     Raises:
         BundleError: the members were exported by versions that do not fit together.
@@ -51,7 +51,7 @@ def merge_graphs(
     grid = np.max([_shape(each, "heatmap")[2:] for each in members], axis=0)
     nodes, constants = _average(members, calibrations, own, grid, limits)
     inputs = [_copy(members[0].graph.input[0], "image")]
-    names = (*OUTPUTS, *(GATE_OUTPUTS if limits else ()))
+    names = (*OUTPUTS, *(INPUT_CHECK_OUTPUTS if limits else ()))
     graph = helper.make_graph(
         [*_tagged(members), *nodes], "ensemble", inputs, _outputs(members, grid, names),
         [*(tensor for each in members for tensor in each.graph.initializer), *constants],

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lungscope.bundle.bundle import Calibration, Parity
-from lungscope.bundle.input_check import GATE_OUTPUTS
+from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS
 from lungscope.errors import BundleError
 from lungscope.networks.network import Head, Network, grad_cam, pool
 from lungscope.runtime.engine import choose_engine, open_session
-from lungscope.training.input_check import GateTail, GateWeights
+from lungscope.training.input_check import InputCheckTail, InputCheckWeights
 
 OPSET = 20
 TOLERANCE = 1e-4
@@ -44,21 +44,23 @@ class Backbone(nn.Module):
 
 
 class Tail(nn.Module):
-    """Feature map and embedding → calibrated probabilities, logits and heat map, and what the gate needs."""
+    """Feature map and embedding → calibrated probabilities, logits and heat map, and what the input check needs."""
 
-    def __init__(self, head: Head, calibration: Calibration, gate: GateWeights | None = None) -> None:
+    def __init__(
+        self, head: Head, calibration: Calibration, input_check: InputCheckWeights | None = None
+    ) -> None:
         super().__init__()
         self.head = head
-        self.gate = GateTail(gate) if gate else None
+        self.input_check = InputCheckTail(input_check) if input_check else None
         self.scale = calibration.scale
         self.register_buffer("shift", torch.tensor(calibration.shift or (0.0,)))
 
     def forward(self, feature_map: Tensor, embedding: Tensor) -> tuple[Tensor, ...]:
-        """(N, C, h, w), (N, C) → (N, K), (N, K), (N, K, h, w), and `GATE_OUTPUTS` where there is a gate."""
+        """(N, C, h, w), (N, C) → (N, K), (N, K), (N, K, h, w), and `INPUT_CHECK_OUTPUTS` if it has any."""
         logits = self.head(embedding)
         probabilities = torch.softmax(self.scale * logits + cast(Tensor, self.shift), dim=1)
         heat = grad_cam(feature_map, self.head.gradient(embedding))
-        return probabilities, logits, heat, *(self.gate(embedding) if self.gate else ())
+        return probabilities, logits, heat, *(self.input_check(embedding) if self.input_check else ())
 
 
 def export_backbone(network: Network, size: int) -> bytes:
@@ -71,19 +73,22 @@ def export_tail(
     head: Head,
     calibration: Calibration,
     feature_shape: tuple[int, int, int],
-    gate: GateWeights | None = None,
+    input_check: InputCheckWeights | None = None,
 ) -> bytes:
     """ONNX of the tail for feature maps of shape (C, h, w)."""
     example = (torch.zeros(2, *feature_shape), torch.zeros(2, feature_shape[0]))
-    outputs = [*OUTPUTS[:3], *(GATE_OUTPUTS if gate else ())]
-    return _export(Tail(head, calibration, gate), example, ["features", "pooled"], outputs)
+    outputs = [*OUTPUTS[:3], *(INPUT_CHECK_OUTPUTS if input_check else ())]
+    return _export(Tail(head, calibration, input_check), example, ["features", "pooled"], outputs)
 
 
 def join(backbone: bytes, tail: bytes) -> bytes:
-    """Connect both parts into the graph of a bundle: `image` → `OUTPUTS`, then the gate's."""
+    """Connect both parts into the graph of a bundle: `image` → `OUTPUTS`, then the input check's."""
     first, second = onnx.load_from_string(backbone), onnx.load_from_string(tail)
     second = onnx.compose.add_prefix(second, "tail/", rename_inputs=False, rename_outputs=False)
-    wanted = [*OUTPUTS, *(output.name for output in second.graph.output if output.name in GATE_OUTPUTS)]
+    wanted = [
+        *OUTPUTS,
+        *(output.name for output in second.graph.output if output.name in INPUT_CHECK_OUTPUTS),
+    ]
     joined = onnx.compose.merge_models(
         first, second, io_map=[("feature_map", "features"), ("embedding", "pooled")], outputs=wanted
     )
@@ -96,10 +101,10 @@ def join(backbone: bytes, tail: bytes) -> bytes:
 
 
 def build_graph(
-    network: Network, backbone: bytes, calibration: Calibration, gate: GateWeights | None = None
+    network: Network, backbone: bytes, calibration: Calibration, input_check: InputCheckWeights | None = None
 ) -> bytes:
-    """The graph of a bundle from an exported backbone, the network's head and, where there is one, a gate."""
-    return join(backbone, export_tail(network.head, calibration, _feature_shape(backbone), gate))
+    """The graph of a bundle from an exported backbone, the network's head and, where there is one, an input check."""
+    return join(backbone, export_tail(network.head, calibration, _feature_shape(backbone), input_check))
 
 
 def check_parity(
@@ -109,7 +114,7 @@ def check_parity(
     images: NDArray[np.uint8],
     threshold: float,
     *,
-    gate: GateWeights | None = None,
+    input_check: InputCheckWeights | None = None,
     tolerance: float = TOLERANCE,
 ) -> Parity:
     """Hold the graph in this machine's runtime against PyTorch.
@@ -120,7 +125,7 @@ def check_parity(
         calibration: the same calibration.
         images: (N, H, W), validation images.
         threshold: default operating point, to count decisions that flip.
-        gate: the same gate.
+        input_check: the same input check.
         tolerance: largest difference of a probability that is accepted.
 
     Raises:
@@ -129,10 +134,10 @@ def check_parity(
     engine = choose_engine()
     with torch.inference_mode():
         feature_map, embedding = Backbone(network.eval())(torch.from_numpy(images))
-        tail = Tail(network.head.eval(), calibration, gate)
+        tail = Tail(network.head.eval(), calibration, input_check)
         wanted, _, heat, *judged = tail(feature_map, embedding)
     session = open_session(graph, engine, threads=1)
-    names = ["probabilities", "heatmap", *(GATE_OUTPUTS if gate else ())]
+    names = ["probabilities", "heatmap", *(INPUT_CHECK_OUTPUTS if input_check else ())]
     found, found_heat, *found_judged = session.run([images], names)
     difference = float(np.abs(found - wanted.numpy()).max())
     heat_difference = float(np.abs(found_heat - heat.numpy()).max() / max(float(heat.max()), 1e-12))
@@ -141,20 +146,22 @@ def check_parity(
             f"The exported graph differs from PyTorch by {difference:.2g} in probability and {heat_difference:.2g} "
             f"in heat (accepted: {tolerance:.0e}, {10 * tolerance:.0e}). Nothing was written; report this network."
         )
-    _check_gate(found_judged, judged, 100 * tolerance)
+    _check_input_check(found_judged, judged, 100 * tolerance)
     flips = int(((found[:, 1:].sum(1) >= threshold) != (wanted.numpy()[:, 1:].sum(1) >= threshold)).sum())
     return Parity(str(engine), len(images), difference, flips)
 
 
-def _check_gate(found: Sequence[NDArray[np.float32]], wanted: Sequence[Tensor], tolerance: float) -> None:
+def _check_input_check(
+    found: Sequence[NDArray[np.float32]], wanted: Sequence[Tensor], tolerance: float
+) -> None:
     """Directions of little variance magnify rounding: by 0.13 % of the distance in a network from scratch."""
-    for name, ours, theirs in zip(GATE_OUTPUTS, found, wanted, strict=False):
+    for name, ours, theirs in zip(INPUT_CHECK_OUTPUTS, found, wanted, strict=False):
         reference = theirs.numpy()
         difference = float((np.abs(ours - reference) / np.maximum(reference, 1)).max())
         if not difference <= tolerance:
             raise BundleError(
                 f"The exported graph differs from PyTorch by {difference:.2g} in {name} (accepted: {tolerance:.0e}). "
-                "Nothing was written; report this network, or leave the gate out: --set gate.enabled=false."
+                "Nothing was written; report this network, or use --set input_check.enabled=false."
             )
 
 

@@ -16,7 +16,7 @@ from lungscope.data.audit.inspection import ClassStatistics, Inspection, Spread,
 from lungscope.data.audit.near_duplicates import NearPair
 from lungscope.data.audit.shortcuts import Probe
 from lungscope.reports import summary
-from lungscope.reports.section import Chapter, Picture, Plot, Table
+from lungscope.reports.section import Picture, Plot, Section, Table
 from lungscope.reports.svg import (
     ACCENT,
     MUTED,
@@ -57,7 +57,7 @@ def render_inspection(found: Inspection) -> str:
     )  # fmt: skip
     return environment.get_template("audit.html").render(
         report=found.report, verdict=verdict(found), remarks=[*_remarks(found.report.findings)],
-        fingerprint=found.manifest.fingerprint(), chapters=_chapters(found), version=__version__,
+        fingerprint=found.manifest.fingerprint(), sections=_sections(found), version=__version__,
     )  # fmt: skip
 
 
@@ -92,12 +92,12 @@ def _remarks(findings: Sequence[Finding]) -> Iterator[tuple[Finding, str]]:
         yield each, message
 
 
-def _chapters(found: Inspection) -> tuple[Chapter, ...]:
-    chapters = (_statistics(found), _shortcuts(found), _patients(found), _identical(found), _near(found))
-    return tuple(chapter for chapter in chapters if chapter is not None)
+def _sections(found: Inspection) -> tuple[Section, ...]:
+    sections = (_statistics(found), _shortcuts(found), _patients(found), _identical(found), _near(found))
+    return tuple(section for section in sections if section is not None)
 
 
-def _statistics(found: Inspection) -> Chapter:
+def _statistics(found: Inspection) -> Section:
     report = found.report
     columns = tuple(split or "no split" for split in report.splits)
     counts = Table(
@@ -115,7 +115,7 @@ def _statistics(found: Inspection) -> Chapter:
         "Median, and the smallest and largest.",
     )
     lead = f"{report.n:,} files of {report.n_patients:,} patients; {report.unreadable:,} cannot be read."
-    return Chapter("Classes", lead, tables=(counts, sizes))
+    return Section("Classes", lead, tables=(counts, sizes))
 
 
 def _counted(images: int, patients: int) -> summary.Cell:
@@ -134,7 +134,7 @@ def _spread(spread: Spread | None, unit: float) -> summary.Cell:
     return summary.Cell(median, f"{least} to {most}", "")
 
 
-def _shortcuts(found: Inspection) -> Chapter:
+def _shortcuts(found: Inspection) -> Section:
     tables = tuple(_probe_table(found.probes, target) for target in ("label", "split"))
     shown = [each for each in found.probes if each.target == "label" and each.auroc.value is not None]
     plots: tuple[Plot, ...] = ()
@@ -145,7 +145,7 @@ def _shortcuts(found: Inspection) -> Chapter:
         "Can the label, or the split, be told from properties that know nothing of anatomy? Each "
         "is given to a small decision tree, several together to many trees, and tested on patients left out."
     )
-    return Chapter("Shortcuts", lead, tables=tables, plots=plots)
+    return Section("Shortcuts", lead, tables=tables, plots=plots)
 
 
 def _probe_table(probes: Sequence[Probe], target: str) -> Table:
@@ -190,7 +190,7 @@ def _probe_figure(probes: Sequence[Probe]) -> Markup:
     return render(figure, Caption("probes", "AUROC of each property for the label", f"{told}."))
 
 
-def _patients(found: Inspection) -> Chapter:
+def _patients(found: Inspection) -> Section:
     pairs = [(overlap.one, overlap.other) for overlap in found.readings[0].overlaps]
     header = ("Who is one patient", "Patients", *(f"In {one} and {other}" for one, other in pairs))
     rows: tuple[tuple[str | summary.Cell, ...], ...] = tuple(
@@ -210,10 +210,10 @@ def _patients(found: Inspection) -> Chapter:
     reading = (
         "Each column counts patients with images in both splits." if pairs else "No two splits are assigned."
     )
-    return Chapter("Patients", lead, tables=(Table("Patients under each reading", header, rows, reading),))
+    return Section("Patients", lead, tables=(Table("Patients under each reading", header, rows, reading),))
 
 
-def _identical(found: Inspection) -> Chapter | None:
+def _identical(found: Inspection) -> Section | None:
     index = found.pack.identical()
     if not index:
         return None
@@ -224,16 +224,16 @@ def _identical(found: Inspection) -> Chapter | None:
     lead = (
         f"{len(index):,} pictures stand in several files, pixel by pixel. {_shown(len(index), 'duplicates')}"
     )
-    return Chapter("Identical pictures", lead, pictures=pictures)
+    return Section("Identical pictures", lead, pictures=pictures)
 
 
-def _near(found: Inspection) -> Chapter:
+def _near(found: Inspection) -> Section:
     if not found.near:
         lead = (
             "No two pictures are nearly the same. Copies that were saved again, resized, brightened, mirrored or cut "
             "by up to 5% at each edge would have been found, turned ones not."
         )
-        return Chapter("Near-identical pictures", lead)
+        return Section("Near-identical pictures", lead)
     numbered = sorted(enumerate(found.near, start=1), key=lambda each: not _grave(found, each[1]))
     pictures = tuple(
         Picture(_pair(found, pair), _told(found, number, pair)) for number, pair in numbered[:MOST_PICTURES]
@@ -242,7 +242,7 @@ def _near(found: Inspection) -> Chapter:
         f"{len(found.near):,} pairs show the same exposure, though not pixel by pixel. Look at each: "
         f"ribs and vessels of two exposures never lie alike. {_shown(len(found.near), 'near_duplicates')}"
     )
-    return Chapter("Near-identical pictures", lead, pictures=pictures)
+    return Section("Near-identical pictures", lead, pictures=pictures)
 
 
 def _shown(n: int, key: str) -> str:

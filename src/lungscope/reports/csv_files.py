@@ -12,7 +12,7 @@ from lungscope.evaluation.curves import Curves
 HEADER = ("name", "value", "low", "high", "reason")
 
 
-def figures_csv(document: dict[str, Any]) -> str:
+def estimates_csv(document: dict[str, Any]) -> str:
     """Every number of an evaluation, one a line, named by its place in evaluation.json.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from lungscope.bundle.bundle import Card
 from lungscope.reports import recipe_facts, summary
 from lungscope.reports.html import Report
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Facts:
     calibrated: str
     explained: str
     by_group: str
-    gate: str
+    input_check: str
     further: str
-    """The report's further chapters."""
+    """The report's further sections."""
 
 
 Origin = Literal["test", "validation", "trained on", "other"]
@@ -107,14 +107,14 @@ def gather(report: Report, card: Card, origin: Origin) -> Facts:
         external=f"{_evaluated(report, origin)} {_performance(report)}" if origin == "other" else "",
         at_points=_at_points(report),
         calibrated=_calibrated(card),
-        explained=_chapter(report, "Heat maps", "Grad-CAM heat maps, checked"),
-        by_group=_chapter(report, "Subgroups", "Figures by group"),
-        gate=_gate(report, card),
+        explained=_section(report, "Heat maps", "Grad-CAM heat maps, checked"),
+        by_group=_section(report, "Subgroups", "Figures by group"),
+        input_check=_input_check(report, card),
         further=_further(report),
     )
 
 
-def told(figure: Figure, form: summary.Format = summary.percent) -> str:
+def format_estimate(figure: Estimate, form: summary.Format = summary.percent) -> str:
     """A figure with its interval, or why there is none, in a line."""
     shown = summary.cell(figure, form)
     if figure.value is None:
@@ -158,7 +158,7 @@ def _counts(card: Card) -> str:
 
 def _evaluated(report: Report, origin: Origin) -> str:
     found = report.evaluation
-    share = f"; {told(found.prevalence)} diseased" if found.prevalence.value is not None else ""
+    share = f"; {format_estimate(found.prevalence)} diseased" if found.prevalence.value is not None else ""
     return (
         f"{found.n:,} radiographs of {found.patients:,} patients ({report.split}), {WHENCE[origin]}{share}."
     )
@@ -178,8 +178,9 @@ def _imbalance(recipe: dict[str, Any], report: Report) -> str:
 def _calibration(card: Card, report: Report) -> str:
     found = report.evaluation
     return (
-        f"{_calibrated(card)} Here: calibration error {told(found.ece, summary.decimal)}, Brier score "
-        f"{told(found.brier, summary.decimal)}, slope {told(found.recalibration.slope, summary.decimal)}."
+        f"{_calibrated(card)} Here: calibration error {format_estimate(found.ece, summary.decimal)}, Brier score "
+        f"{format_estimate(found.brier, summary.decimal)}, slope "
+        f"{format_estimate(found.recalibration.slope, summary.decimal)}."
     )
 
 
@@ -204,15 +205,15 @@ def _parity(card: Card) -> str:
 
 def _performance(report: Report) -> str:
     found = report.evaluation
-    parts = [f"AUROC {told(found.auroc, summary.decimal)}"]
+    parts = [f"AUROC {format_estimate(found.auroc, summary.decimal)}"]
     if found.operating_points:
         point = found.operating_points[0]
         parts += [
-            f"at {point.point.name} sensitivity {told(point.figures.sensitivity)}",
-            f"specificity {told(point.figures.specificity)}",
+            f"at {point.point.name} sensitivity {format_estimate(point.estimates.sensitivity)}",
+            f"specificity {format_estimate(point.estimates.specificity)}",
         ]
     else:
-        parts.append(f"accuracy {told(found.accuracy)}")
+        parts.append(f"accuracy {format_estimate(found.accuracy)}")
     return f"{', '.join(parts)}."
 
 
@@ -235,22 +236,22 @@ def _metrics(report: Report) -> str:
 
 def _at_points(report: Report) -> str:
     return " ".join(
-        f"At {each.point.name} ({each.point.threshold:.3f}): sensitivity {told(each.figures.sensitivity)}, "
-        f"specificity {told(each.figures.specificity)}."
+        f"At {each.point.name} ({each.point.threshold:.3f}): sensitivity "
+        f"{format_estimate(each.estimates.sensitivity)}, specificity {format_estimate(each.estimates.specificity)}."
         for each in report.evaluation.operating_points
     )
 
 
-def _chapter(report: Report, title: str, words: str) -> str:
-    return f"{words}: chapter “{title}” of the report." if _has(report, title) else ""
+def _section(report: Report, title: str, words: str) -> str:
+    return f"{words}: section “{title}” of the report." if _has(report, title) else ""
 
 
 def _has(report: Report, title: str) -> bool:
-    return any(each.title == title for each in report.chapters)
+    return any(each.title == title for each in report.sections)
 
 
-def _gate(report: Report, card: Card) -> str:
-    if card.gate is None:
+def _input_check(report: Report, card: Card) -> str:
+    if card.input_check is None:
         return ""
     measured = (
         " How often it does so is in the report." if _has(report, "Images that are not assessed") else ""
@@ -261,5 +262,5 @@ def _gate(report: Report, card: Card) -> str:
 
 
 def _further(report: Report) -> str:
-    titles = [each.title for each in report.chapters if each.title != "Heat maps"]
-    return f"Chapters of the report: {', '.join(titles)}." if titles else ""
+    titles = [each.title for each in report.sections if each.title != "Heat maps"]
+    return f"Sections of the report: {', '.join(titles)}." if titles else ""

@@ -16,7 +16,7 @@ from lungscope.inference.overlay import colour_ramp, overlay
 from lungscope.reports import plots as figures
 from lungscope.reports import summary
 from lungscope.reports.history import TrainingEpoch
-from lungscope.reports.section import Chapter, Plot, data_uri
+from lungscope.reports.section import Plot, Section, data_uri
 from lungscope.system.files import write_atomically
 
 LARGEST_PICTURE = 360
@@ -59,7 +59,7 @@ class Report:
     """The worst errors first."""
     notes: tuple[str, ...] = ()
     """What was decided about the data, in plain words."""
-    chapters: tuple[Chapter, ...] = ()
+    sections: tuple[Section, ...] = ()
     """Further topics, after the figures that every report has."""
     files: Mapping[str, str] = field(default_factory=dict)
     """What lies beside the page, by its relative path, with words for it."""

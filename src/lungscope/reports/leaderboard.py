@@ -11,8 +11,8 @@ from lungscope import __version__
 from lungscope.evaluation.comparison import FEWEST_SEEDS, Comparison, Standing
 from lungscope.evaluation.paired import LEVEL, Test
 from lungscope.reports import leaderboard_plots, summary
-from lungscope.reports.section import Chapter
-from lungscope.stats.metrics import Figure
+from lungscope.reports.section import Section
+from lungscope.stats.metrics import Estimate
 from lungscope.system.files import write_atomically
 
 FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "f1")
@@ -31,7 +31,7 @@ class Leaderboard:
     """Where the speed was measured."""
     notes: tuple[str, ...] = ()
     """What to know about data and models, in plain words."""
-    chapters: tuple[Chapter, ...] = ()
+    sections: tuple[Section, ...] = ()
     """Further topics, such as the learning curve."""
 
 
@@ -161,7 +161,7 @@ def _columns() -> list[str]:
 def _row(standing: Standing) -> dict[str, object]:
     row: dict[str, object] = {"method": standing.name, "seeds": " ".join(map(str, standing.seeds))}
     for name in FIGURES:
-        figure: Figure = getattr(standing, name)
+        figure: Estimate = getattr(standing, name)
         row |= {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
     for at in standing.thresholds[1:]:
         row |= {

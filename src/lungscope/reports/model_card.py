@@ -7,14 +7,14 @@ from lungscope.data.audit.checks import AuditReport
 from lungscope.evaluation.evaluate import Evaluation
 from lungscope.reports.facts import Facts, Origin, gather
 from lungscope.reports.html import Report
-from lungscope.reports.section import Chapter, Table
+from lungscope.reports.section import Section, Table
 from lungscope.reports.summary import Cell, cell, decimal, sentences
 
 PERSON = "A person must supply this"
 
 
 @dataclass(frozen=True)
-class Section:
+class CardSection:
     """One topic of a card."""
 
     title: str
@@ -35,7 +35,7 @@ class ModelCard:
     """A card, ready to be written as text or as a page."""
 
     title: str
-    sections: tuple[Section, ...]
+    sections: tuple[CardSection, ...]
 
 
 def model_card(report: Report, card: Card, origin: Origin, *, alone: bool = False) -> ModelCard:
@@ -56,8 +56,8 @@ def model_card(report: Report, card: Card, origin: Origin, *, alone: bool = Fals
             _data(facts, report, card),
             _training(facts, card),
             _figures(facts, report.evaluation),
-            Section("Calibration and decisions", _given(facts.calibration, facts.operating_points)),
-            *(_chapter(each, alone) for each in report.chapters),
+            CardSection("Calibration and decisions", _given(facts.calibration, facts.operating_points)),
+            *(_report_section(each, alone) for each in report.sections),
             _limits(card, origin),
             _origin(facts, card),
         ),
@@ -115,14 +115,14 @@ def _section(
     card: Card,
     asked: dict[str, str],
     tables: tuple[Table, ...] = (),
-) -> Section:
+) -> CardSection:
     """A section with what a person said of some topics, and what is still `asked` of one."""
     said = {topic: getattr(card.statement, topic, "") for topic in asked}
     missing = tuple(text for topic, text in asked.items() if not said[topic])
-    return Section(title, (*paragraphs, *_given(*said.values())), tables=tables, missing=missing)
+    return CardSection(title, (*paragraphs, *_given(*said.values())), tables=tables, missing=missing)
 
 
-def _what(facts: Facts, card: Card) -> Section:
+def _what(facts: Facts, card: Card) -> CardSection:
     return _section(
         "What it is",
         _given(facts.task, facts.model, facts.preprocessing, facts.parity),
@@ -134,7 +134,7 @@ def _what(facts: Facts, card: Card) -> Section:
     )
 
 
-def _use(card: Card) -> Section:
+def _use(card: Card) -> CardSection:
     return _section(
         "Use",
         (
@@ -151,7 +151,7 @@ def _use(card: Card) -> Section:
     )
 
 
-def _data(facts: Facts, report: Report, card: Card) -> Section:
+def _data(facts: Facts, report: Report, card: Card) -> CardSection:
     tables = () if report.audit is None else (_by_class(report.audit),)
     return _section(
         "Data",
@@ -184,7 +184,7 @@ def _by_class(audit: AuditReport) -> Table:
     )
 
 
-def _training(facts: Facts, card: Card) -> Section:
+def _training(facts: Facts, card: Card) -> CardSection:
     return _section(
         "Training",
         _given(
@@ -199,7 +199,7 @@ def _training(facts: Facts, card: Card) -> Section:
     )
 
 
-def _figures(facts: Facts, found: Evaluation) -> Section:
+def _figures(facts: Facts, found: Evaluation) -> CardSection:
     rows = [
         ("AUROC", cell(found.auroc, decimal)),
         ("Average precision", cell(found.average_precision, decimal)),
@@ -209,7 +209,7 @@ def _figures(facts: Facts, found: Evaluation) -> Section:
     tables = [Table("Overall", ("Figure", "Value (95 % interval)"), tuple(rows), facts.uncertainty)]
     if found.operating_points:
         tables.append(_points(found))
-    return Section("Figures", sentences(found), tables=tuple(tables))
+    return CardSection("Figures", sentences(found), tables=tuple(tables))
 
 
 def _points(found: Evaluation) -> Table:
@@ -218,8 +218,8 @@ def _points(found: Evaluation) -> Table:
         ("Name", "Threshold", "Sensitivity", "Specificity", "PPV here", "NPV here"),
         tuple(
             (
-                each.point.name, f"{each.point.threshold:.3f}", cell(each.figures.sensitivity),
-                cell(each.figures.specificity), cell(each.figures.ppv), cell(each.figures.npv),
+                each.point.name, f"{each.point.threshold:.3f}", cell(each.estimates.sensitivity),
+                cell(each.estimates.specificity), cell(each.estimates.ppv), cell(each.estimates.npv),
             )
             for each in found.operating_points
         ),
@@ -227,19 +227,19 @@ def _points(found: Evaluation) -> Table:
     )  # fmt: skip
 
 
-def _chapter(chapter: Chapter, alone: bool) -> Section:
-    """The chapter without its drawings; of its tables the first, which is the main one, unless there is no report."""
+def _report_section(section: Section, alone: bool) -> CardSection:
+    """The section without its drawings; of its tables the first, which is the main one, unless there is no report."""
     if alone:
-        return Section(chapter.title, (chapter.lead,), chapter.warnings, chapter.tables)
+        return CardSection(section.title, (section.lead,), section.warnings, section.tables)
     more = (
-        (f"More in report.html, chapter “{chapter.title}”.",)
-        if len(chapter.tables) > 1 or chapter.plots
+        (f"More in report.html, section “{section.title}”.",)
+        if len(section.tables) > 1 or section.plots
         else ()
     )
-    return Section(chapter.title, (chapter.lead, *more), chapter.warnings, chapter.tables[:1])
+    return CardSection(section.title, (section.lead, *more), section.warnings, section.tables[:1])
 
 
-def _limits(card: Card, origin: Origin) -> Section:
+def _limits(card: Card, origin: Origin) -> CardSection:
     whence = (
         "All figures come from images of the same source as the training images. Elsewhere they can be far worse: "
         "evaluate on images of the hospital in question before believing any of them."
@@ -251,7 +251,7 @@ def _limits(card: Card, origin: Origin) -> Section:
         whence,
         "A heat map shows where evidence for a class is found, not why, and is no proof of a finding.",
     ]
-    if card.gate is None:
+    if card.input_check is None:
         paragraphs.append("It judges every picture that can be read, also one that is no chest radiograph.")
     return _section(
         "Limits",
@@ -264,7 +264,7 @@ def _limits(card: Card, origin: Origin) -> Section:
     )
 
 
-def _origin(facts: Facts, card: Card) -> Section:
+def _origin(facts: Facts, card: Card) -> CardSection:
     licence = "Made with Lungscope, which is under the Apache License 2.0"
     if not (card.statement and card.statement.licence):
         licence += "; that licence does not cover the model"

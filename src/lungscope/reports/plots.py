@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy.optimize import linear_sum_assignment
 
 from lungscope.evaluation.curves import Histogram, RocBand
-from lungscope.evaluation.evaluate import PointFigures
+from lungscope.evaluation.evaluate import PointEstimates
 from lungscope.reports.history import TrainingEpoch
 from lungscope.reports.svg import (
     ACCENT,
@@ -40,7 +40,7 @@ TICKS = np.linspace(0, 1, 6)
 Place = tuple[float | None, float | None]
 
 
-def roc_figure(curve: RocCurve, band: RocBand | None, points: Sequence[PointFigures]) -> Markup:
+def roc_figure(curve: RocCurve, band: RocBand | None, points: Sequence[PointEstimates]) -> Markup:
     """ROC curve with its pointwise interval and the operating points."""
     figure, axes = new_axes(WIDTH, HEIGHT)
     if band:
@@ -51,7 +51,7 @@ def roc_figure(curve: RocCurve, band: RocBand | None, points: Sequence[PointFigu
     axes.plot(curve.false_positive_rate, curve.sensitivity, color=ACCENT, linewidth=LINE, clip_on=False)
     places = [
         (None if each.specificity.value is None else 1 - each.specificity.value, each.sensitivity.value)
-        for each in (point.figures for point in points)
+        for each in (point.estimates for point in points)
     ]
     _mark(axes, points, places, curve.false_positive_rate, curve.sensitivity)
     _unit_square(axes)
@@ -67,7 +67,7 @@ def roc_figure(curve: RocCurve, band: RocBand | None, points: Sequence[PointFigu
 
 
 def precision_recall_figure(
-    curve: PrecisionRecallCurve, prevalence: float, points: Sequence[PointFigures]
+    curve: PrecisionRecallCurve, prevalence: float, points: Sequence[PointEstimates]
 ) -> Markup:
     """Precision against recall, the prevalence as the floor, and the operating points."""
     figure, axes = new_axes(WIDTH, HEIGHT)
@@ -77,7 +77,7 @@ def precision_recall_figure(
         size=SMALL, color=MUTED, bbox=BACKGROUND,
     )  # fmt: skip
     axes.step(curve.recall, curve.precision, where="pre", color=ACCENT, linewidth=LINE, clip_on=False)
-    places = [(each.figures.sensitivity.value, each.figures.ppv.value) for each in points]
+    places = [(each.estimates.sensitivity.value, each.estimates.ppv.value) for each in points]
     _mark(axes, points, places, curve.recall, curve.precision)
     _unit_square(axes)
     label(axes, "Recall (sensitivity)", "Precision (PPV)")
@@ -137,8 +137,8 @@ def decision_figure(
     return render(figure, Caption("decision", "Decision curve", f"Net benefit: {told}; nobody has 0."))
 
 
-def scores_figure(histogram: Histogram, classes: Sequence[str], points: Sequence[PointFigures]) -> Markup:
-    """Distribution of suspicion, one row per class, the default threshold across them."""
+def scores_figure(histogram: Histogram, classes: Sequence[str], points: Sequence[PointEstimates]) -> Markup:
+    """Distribution of p_abnormal, one row per class, the default threshold across them."""
     figure = new_figure(WIDTH, max(HEIGHT, 60.0 + 70.0 * len(classes)))
     rows = figure.subplots(len(classes), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, name, counts, k in zip(rows, classes, histogram.counts, range(len(classes)), strict=True):
@@ -207,7 +207,7 @@ def learning_figure(epochs: Sequence[TrainingEpoch]) -> Markup:
     return render(figure, Caption("learning", "Validation AUROC by epoch", told))
 
 
-def _mark(axes: Axes, points: Sequence[PointFigures], places: Sequence[Place], x: Array, y: Array) -> None:
+def _mark(axes: Axes, points: Sequence[PointEstimates], places: Sequence[Place], x: Array, y: Array) -> None:
     """Operating points of a curve (x, y), named in a column where it leaves room: they lie close together."""
     shown = [
         (each.point.name, place) for each, place in zip(points, places, strict=True) if None not in place
@@ -277,11 +277,12 @@ def _marker(epochs: Sequence[TrainingEpoch]) -> str:
     return "o" if len(epochs) < 4 else ""
 
 
-def _told(points: Sequence[PointFigures], first: str, second: str) -> str:
+def _told(points: Sequence[PointEstimates], first: str, second: str) -> str:
     told = [
-        f"{each.point.name} has {first} {getattr(each.figures, first).value:.3f} and "
-        f"{second} {getattr(each.figures, second).value:.3f}"
+        f"{each.point.name} has {first} {getattr(each.estimates, first).value:.3f} and "
+        f"{second} {getattr(each.estimates, second).value:.3f}"
         for each in points
-        if getattr(each.figures, first).value is not None and getattr(each.figures, second).value is not None
+        if getattr(each.estimates, first).value is not None
+        and getattr(each.estimates, second).value is not None
     ]
     return f": {'; '.join(told)}." if told else "."

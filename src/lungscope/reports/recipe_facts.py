@@ -9,8 +9,8 @@ AUGMENTATIONS = {
     "flip": "left-right flip of {:.0%}", "brightness": "brightness up to {:.0%}", "contrast": "contrast up to {:.0%}",
     "gamma": "gamma up to {:.0%}", "aspect": "aspect up to {:.0%}", "equalise": "histogram equalisation of {:.0%}",
     "blur": "blur up to {:g} px", "noise": "noise up to {:.0%}", "jpeg": "JPEG loss up to {:.0%}",
-    "cutout": "cutout of {:.0%}", "style": "{:.0%} of the images in the style of another one",
-    "unchanged": "{:.0%} of the images as they are",
+    "cutout": "cutout of {:.0%}", "style_transfer": "{:.0%} of the images in the style of another one",
+    "p_identity": "{:.0%} of the images as they are",
 }  # fmt: skip
 SETTINGS = {
     "epochs": "at most {} epochs", "optimizer": "{}", "learning_rate": "learning rate {:g}", "schedule": "schedule {}",
@@ -72,7 +72,7 @@ def augmentation(recipe: dict[str, Any]) -> str:
     mixed = [f"{name} {value:g}" for name, value in recipe.get("mix", {}).items() if value]
     changes = ", ".join(found + mixed) or ("none" if "augment" in recipe else "")
     told = f"Random changes of training images: {changes}." if changes else ""
-    if times := recipe.get("misjudged"):
+    if times := recipe.get("hard_examples"):
         told += (
             " Images that a simple head misjudges when it has not seen their patients are shown up to "
             f"{times:g} times more often."

@@ -18,7 +18,7 @@ from lungscope.reports.checklists import (
     standing,
     wanted,
 )
-from lungscope.reports.csv_files import curve_csvs, figures_csv
+from lungscope.reports.csv_files import curve_csvs, estimates_csv
 from lungscope.reports.facts import Origin, gather
 from lungscope.reports.html import Report
 from lungscope.reports.model_card import ModelCard, card_markdown, model_card
@@ -30,7 +30,7 @@ FILES = {
     "checklists.md": "CLAIM and TRIPOD+AI as text",
     "checklists.csv": "the same as a table",
     "evaluation.json": "every figure",
-    "figures.csv": "every figure as a table",
+    "estimates.csv": "every figure as a table",
     "predictions.csv": "every image",
 }
 """What a report links to, with words for it."""
@@ -44,7 +44,7 @@ def linked(report: Report) -> dict[str, str]:
     return FILES | curves
 
 
-def write_companions(
+def write_report_files(
     out: Path, report: Report, card: Card, document: Mapping[str, Any], origin: Origin
 ) -> None:
     """Write everything beside a report but its predictions.
@@ -66,7 +66,7 @@ def write_companions(
         "model_card.md": card_markdown(filled),
         "checklists.md": checklists_markdown(lists),
         "checklists.csv": checklists_csv(lists),
-        "figures.csv": figures_csv(dict(document)),
+        "estimates.csv": estimates_csv(dict(document)),
         **{f"{CURVES}/{name}": content for name, content in curves.items()},
         "evaluation.json": json.dumps(document, indent=2, allow_nan=False) + "\n",
     }

@@ -49,7 +49,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Chapter:
+class Section:
     """One topic of a report, such as the subgroups."""
 
     title: str

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lungscope.evaluation.evaluate import Evaluation, PointFigures
-from lungscope.stats.metrics import Figure
+from lungscope.evaluation.evaluate import Evaluation, PointEstimates
+from lungscope.stats.metrics import Estimate
 
 Format = Callable[[float], str]
 
@@ -56,7 +56,7 @@ def decimal(value: float) -> str:
     return f"{value:.3f}".replace("-", "−")
 
 
-def cell(figure: Figure, form: Format = percent) -> Cell:
+def cell(figure: Estimate, form: Format = percent) -> Cell:
     """A figure, its interval, and why one of them is missing."""
     interval = ""
     if figure.low is not None and figure.high is not None:
@@ -95,7 +95,7 @@ def dots(evaluation: Evaluation) -> tuple[Dots, ...]:
     """A hundred diseased and a hundred healthy, as the default operating point sees them."""
     if not evaluation.operating_points:
         return ()
-    found = evaluation.operating_points[0].figures
+    found = evaluation.operating_points[0].estimates
     shares = (
         found.sensitivity.value,
         None if found.specificity.value is None else 1 - found.specificity.value,
@@ -152,7 +152,7 @@ def point_rows(evaluation: Evaluation) -> tuple[Row, ...]:
     """Every figure at every operating point."""
     points, here = evaluation.operating_points, cell(evaluation.prevalence).value
     rows = [
-        Row(name, tuple(cell(getattr(each.figures, key)) for each in points))
+        Row(name, tuple(cell(getattr(each.estimates, key)) for each in points))
         for name, key in (
             ("Sensitivity", "sensitivity"), ("Specificity", "specificity"),
             (f"PPV at {here}", "ppv"), (f"NPV at {here}", "npv"),
@@ -161,14 +161,14 @@ def point_rows(evaluation: Evaluation) -> tuple[Row, ...]:
     if evaluation.expected_prevalence is not None:
         there = f"at {100 * evaluation.expected_prevalence:.3g}%"
         rows += (
-            Row(f"{name} {there}", tuple(cell(getattr(each, key) or Figure(None)) for each in points))
+            Row(f"{name} {there}", tuple(cell(getattr(each, key) or Estimate(None)) for each in points))
             for name, key in (("PPV", "ppv_expected"), ("NPV", "npv_expected"))
         )
     return (
         *rows,
-        Row("F1", tuple(cell(each.figures.f1, decimal) for each in points)),
-        Row("Accuracy", tuple(cell(each.figures.accuracy) for each in points)),
-        Row("Balanced accuracy", tuple(cell(each.figures.balanced_accuracy) for each in points)),
+        Row("F1", tuple(cell(each.estimates.f1, decimal) for each in points)),
+        Row("Accuracy", tuple(cell(each.estimates.accuracy) for each in points)),
+        Row("Balanced accuracy", tuple(cell(each.estimates.balanced_accuracy) for each in points)),
     )
 
 
@@ -200,21 +200,21 @@ def _without_point(evaluation: Evaluation) -> tuple[str, ...]:
     )
 
 
-def _flags(evaluation: Evaluation, point: PointFigures) -> str:
-    found, cleared = point.figures.sensitivity, point.figures.specificity
+def _flags(evaluation: Evaluation, point: PointEstimates) -> str:
+    found, cleared = point.estimates.sensitivity, point.estimates.specificity
     told = []
     if found.value is not None:
         flagged = f"{per_hundred(found.value)}{_span(found)}"
         told.append(f"Of 100 radiographs labelled {disease(evaluation)} this model flags {flagged}.")
     if cleared.value is not None:
         flagged = per_hundred(1 - cleared.value)
-        alarms = _span(Figure(1 - cleared.value, *_mirrored(cleared)))
+        alarms = _span(Estimate(1 - cleared.value, *_mirrored(cleared)))
         told.append(f"Of 100 labelled {evaluation.classes[0]} it flags {flagged} in error{alarms}.")
     return " ".join(told)
 
 
-def _meaning_here(evaluation: Evaluation, point: PointFigures) -> str:
-    ppv, npv, share = point.figures.ppv.value, point.figures.npv.value, evaluation.prevalence.value
+def _meaning_here(evaluation: Evaluation, point: PointEstimates) -> str:
+    ppv, npv, share = point.estimates.ppv.value, point.estimates.npv.value, evaluation.prevalence.value
     if ppv is None or npv is None or share is None:
         return ""
     return (
@@ -223,9 +223,9 @@ def _meaning_here(evaluation: Evaluation, point: PointFigures) -> str:
     )
 
 
-def _meaning_there(evaluation: Evaluation, point: PointFigures) -> str:
+def _meaning_there(evaluation: Evaluation, point: PointEstimates) -> str:
     share = evaluation.expected_prevalence
-    found, cleared = point.figures.sensitivity.value, point.figures.specificity.value
+    found, cleared = point.estimates.sensitivity.value, point.estimates.specificity.value
     if share is None or found is None or cleared is None or point.ppv_expected is None:
         return ""
     total = _crowd(share)
@@ -260,21 +260,23 @@ def _point_headlines(evaluation: Evaluation) -> tuple[Headline, ...]:
     at = f"at {point.point.name}, from a probability of {point.point.threshold:.3f} on"
     return (
         Headline(
-            "Sensitivity", cell(point.figures.sensitivity), f"Share of the diseased that is flagged {at}."
+            "Sensitivity", cell(point.estimates.sensitivity), f"Share of the diseased that is flagged {at}."
         ),
         Headline(
-            "Specificity", cell(point.figures.specificity), "Share of the healthy that is not flagged there."
+            "Specificity",
+            cell(point.estimates.specificity),
+            "Share of the healthy that is not flagged there.",
         ),
     )
 
 
-def _mirrored(figure: Figure) -> tuple[float | None, float | None]:
+def _mirrored(figure: Estimate) -> tuple[float | None, float | None]:
     if figure.low is None or figure.high is None:
         return None, None
     return 1 - figure.high, 1 - figure.low
 
 
-def _span(figure: Figure) -> str:
+def _span(figure: Estimate) -> str:
     if figure.low is None or figure.high is None:
         return ""
     return f" ({round(100 * figure.low)}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{round(100 * figure.high)})"

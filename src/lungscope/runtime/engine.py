@@ -1,4 +1,4 @@
-"""Running a graph: ONNX Runtime or OpenVINO, one choice of runtime and precision for every door of a machine."""
+"""Running a graph: ONNX Runtime or OpenVINO, one choice of runtime and precision for every entry point of a machine."""
 
 import os
 import threading

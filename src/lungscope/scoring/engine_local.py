@@ -100,7 +100,7 @@ class Scorer:
             path=one.fetched.item.name,
             probabilities=tuple(probabilities.tolist()),
             finding=None if reasons[i] else decision.finding,
-            probability=decision.suspicion,
+            probability=decision.p_abnormal,
             not_assessed=reasons[i] or None,
             distance=None if found.distances is None else float(found.distances[i]),
             notes="; ".join(image.notes) or None,

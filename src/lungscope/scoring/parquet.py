@@ -33,7 +33,7 @@ class Row:
     probabilities: tuple[float, ...] = ()
     finding: str | None = None
     probability: float | None = None
-    """Suspicion, as `Decision` has it."""
+    """p_abnormal, as `Decision` has it."""
     not_assessed: str | None = None
     distance: float | None = None
     notes: str | None = None

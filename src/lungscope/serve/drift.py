@@ -20,9 +20,9 @@ class DaySummary:
     assessed: int
     not_assessed_share: float
     positive_share: float | None
-    mean_suspicion: float | None
+    mean_p_abnormal: float | None
     shares: tuple[float, ...] | None
-    """Of suspicion in equal bins from 0 to 1."""
+    """Of p_abnormal in equal bins from 0 to 1."""
     score_shift: float | None
     """Population stability index against validation; 0 is none, above 0.25 is usually called a shift."""
     embedding_shift: float | None
@@ -49,7 +49,7 @@ def summarise_day(day: Day, reference: Reference | None, *, binary: bool) -> Day
         assessed=n,
         not_assessed_share=1 - n / day.images,
         positive_share=day.positive / n if n and binary else None,
-        mean_suspicion=day.suspicion_sum / n if n else None,
+        mean_p_abnormal=day.suspicion_sum / n if n else None,
         shares=tuple(float(share) for share in day.bins / n) if n else None,
         score_shift=stability_index(day.bins, reference) if compared and reference else None,
         embedding_shift=_embedding_shift(day.sketch_sum / n, reference) if compared and reference else None,

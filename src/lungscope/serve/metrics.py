@@ -28,8 +28,11 @@ class Metrics:
             registry=of,
         )
         self.images = Counter("lungscope_images", "Images answered.", ["outcome"], registry=of)
-        self.suspicion = Histogram(
-            "lungscope_suspicion", "Suspicion of images.", buckets=[n / 10 for n in range(1, 11)], registry=of
+        self.p_abnormal = Histogram(
+            "lungscope_p_abnormal",
+            "p_abnormal of images.",
+            buckets=[n / 10 for n in range(1, 11)],
+            registry=of,
         )
         self.batch = Histogram(
             "lungscope_batch_images", "Images run at once.", buckets=(1, 2, 4, 8, 16, 32), registry=of
@@ -49,8 +52,8 @@ class Metrics:
                 ("images", "Images."),
                 ("not_assessed_share", "Share of images not assessed."),
                 ("positive_share", "Share of assessed images called positive."),
-                ("mean_suspicion", "Mean suspicion."),
-                ("score_shift", "Population stability index of suspicion against validation."),
+                ("mean_p_abnormal", "Mean p_abnormal."),
+                ("score_shift", "Population stability index of p_abnormal against validation."),
                 ("embedding_shift", "Shift of the mean embedding against validation, in deviations."),
             )
         }
@@ -66,7 +69,7 @@ class Metrics:
         for record in records:
             self.images.labels("assessed" if record.assessment else "not_assessed").inc()
             if record.assessment:
-                self.suspicion.observe(record.assessment.suspicion)
+                self.p_abnormal.observe(record.assessment.p_abnormal)
 
     def text(self, today: DaySummary | None) -> bytes:
         """All of it; figures of today that are undefined are NaN."""

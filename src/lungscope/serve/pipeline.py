@@ -198,7 +198,7 @@ class Pipeline:
             assessment=Assessment(
                 decision.finding,
                 decision.finding != card.classes[0] if reference else None,
-                decision.suspicion,
+                decision.p_abnormal,
                 named,
                 decision.operating_point or None,
                 decision.threshold,

@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457): every door that speaks HTTP translates here, once."""
+"""Errors as problem details (RFC 9457): every entry point that speaks HTTP translates here, once."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from lungscope.errors import (
     OutputError,
     RuntimeUnavailable,
     TrainingDiverged,
-    UndefinedFigure,
+    UndefinedEstimate,
     UnreadableImage,
     UnsupportedImage,
 )
@@ -42,7 +42,7 @@ KINDS: dict[type[LungscopeError], Kind] = {
     UnsupportedImage: Kind("unsupported-image", 422, "This kind of image is not read"),
     ManifestError: Kind("manifest", 422, "The data do not form a data set"),
     LeakageError: Kind("leakage", 422, "A patient stands in two splits"),
-    UndefinedFigure: Kind("undefined-figure", 422, "These data cannot give the figure"),
+    UndefinedEstimate: Kind("undefined-figure", 422, "These data cannot give the figure"),
     OutputError: Kind("store-unavailable", 503, "The store cannot be used", 5),
     BundleError: Kind("model", 500, "The model cannot be used"),
     RuntimeUnavailable: Kind("runtime-unavailable", 503, "Something is not installed"),

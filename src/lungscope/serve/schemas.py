@@ -16,7 +16,7 @@ EXAMPLE: dict[str, Any] = {
     "file": "chest1.jpeg",
     "finding": "PNEUMONIA",
     "positive": True,
-    "suspicion": 0.9312,
+    "p_abnormal": 0.9312,
     "probabilities": {"NORMAL": 0.0688, "PNEUMONIA": 0.9312},
     "operating_point": "sensitivity95",
     "threshold": 0.42,
@@ -94,7 +94,7 @@ class Prediction(Wire):
     file: str | None
     finding: str | None
     positive: bool | None
-    suspicion: Share | None
+    p_abnormal: Share | None
     probabilities: dict[str, float] | None
     operating_point: str | None
     threshold: float | None
@@ -159,7 +159,7 @@ def prediction(record: Record, *, name: str | None, pixels: bool) -> Prediction:
         file=record.file or name,
         finding=found.finding if found else None,
         positive=found.positive if found else None,
-        suspicion=min(found.suspicion, 1.0) if found else None,
+        p_abnormal=min(found.p_abnormal, 1.0) if found else None,
         probabilities=found.probabilities if found else None,
         operating_point=found.operating_point if found else None,
         threshold=found.threshold if found else None,

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, stdtrit
 
-from lungscope.errors import UndefinedFigure
+from lungscope.errors import UndefinedEstimate
 from lungscope.stats.columns import as_binary, same_rows
-from lungscope.stats.metrics import Array, Counts, Figure, Ratio, Weights, count
+from lungscope.stats.metrics import Array, Counts, Estimate, Ratio, Weights, count
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS, proportion
 
@@ -28,17 +28,17 @@ Metric = Callable[[Weights | None], Ratio]
 
 
 @dataclass(frozen=True)
-class CountFigures:
+class CountEstimates:
     """The figures of one set of calls, each with its interval."""
 
     counts: Counts
-    sensitivity: Figure
-    specificity: Figure
-    ppv: Figure
-    npv: Figure
-    f1: Figure
-    accuracy: Figure
-    balanced_accuracy: Figure
+    sensitivity: Estimate
+    specificity: Estimate
+    ppv: Estimate
+    npv: Estimate
+    f1: Estimate
+    accuracy: Estimate
+    balanced_accuracy: Estimate
 
 
 def bootstrap_weights(
@@ -78,7 +78,7 @@ def interval(values: ArrayLike) -> tuple[float, float]:
     defined = drawn[~np.isnan(drawn)]
     if defined.size == 0 or defined.size < (1 - UNDEFINED_SHARE) * drawn.size:
         missing = drawn.size - defined.size
-        raise UndefinedFigure(
+        raise UndefinedEstimate(
             f"{missing} of {drawn.size} resamples lack a class: too few patients for an interval"
         )
     low, high = np.percentile(defined, (2.5, 97.5))
@@ -97,21 +97,21 @@ def share_interval(share: float, error: float, degrees: float) -> tuple[float, f
     return float(expit(logit(share) - half)), float(expit(logit(share) + half))
 
 
-def figure(
+def estimate(
     metric: Metric, patients: Patients, *, resamples: int = RESAMPLES, seed: int = 0, shares: bool = True
-) -> Figure:
+) -> Estimate:
     """One metric as a Figure; see `figures`."""
-    return figures([metric], patients, resamples=resamples, seed=seed, shares=shares)[0]
+    return estimates([metric], patients, resamples=resamples, seed=seed, shares=shares)[0]
 
 
-def figures(
+def estimates(
     metrics: Sequence[Metric],
     patients: Patients,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
     shares: bool = True,
-) -> tuple[Figure, ...]:
+) -> tuple[Estimate, ...]:
     """Turn metrics into Figures with 95 % intervals, all from the same draws of patients.
 
     Args:
@@ -138,14 +138,14 @@ def figures(
     return tuple(_with_interval(value, drawn, degrees) for value, drawn in zip(values, draws, strict=True))
 
 
-def count_figures(
+def count_estimates(
     positive: ArrayLike,
     predicted: ArrayLike,
     patients: Patients,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> CountFigures:
+) -> CountEstimates:
     """Everything that follows from calls against the truth.
 
     Proportions carry Wilson intervals adjusted for patients, F1 and balanced accuracy bootstrap ones.
@@ -162,7 +162,7 @@ def count_figures(
     """
     names = np.asarray(patients)
     same_rows(as_binary(positive), names)
-    f1, balanced = figures(count_metrics(positive, predicted), names, resamples=resamples, seed=seed)
+    f1, balanced = estimates(count_metrics(positive, predicted), names, resamples=resamples, seed=seed)
     return with_counts(positive, predicted, names, f1, balanced)
 
 
@@ -174,7 +174,7 @@ def count_metrics(positive: ArrayLike, predicted: ArrayLike) -> list[Metric]:
         def value(weights: Weights | None) -> Ratio:
             found: Ratio = getattr(count(truth, called, weights), name)
             if weights is None and np.isnan(found):
-                raise UndefinedFigure(reason)
+                raise UndefinedEstimate(reason)
             return found
 
         return value
@@ -184,11 +184,11 @@ def count_metrics(positive: ArrayLike, predicted: ArrayLike) -> list[Metric]:
 
 
 def with_counts(
-    positive: ArrayLike, predicted: ArrayLike, patients: Patients, f1: Figure, balanced: Figure
-) -> CountFigures:
+    positive: ArrayLike, predicted: ArrayLike, patients: Patients, f1: Estimate, balanced: Estimate
+) -> CountEstimates:
     """Everything that follows from calls, with what `count_metrics` came to when drawn."""
     truth, called, names = as_binary(positive), as_binary(predicted), np.asarray(patients)
-    return CountFigures(
+    return CountEstimates(
         counts=count(truth, called),
         sensitivity=proportion(called[truth], names[truth], empty="no positive case"),
         specificity=proportion(~called[~truth], names[~truth], empty="no negative case"),
@@ -200,31 +200,31 @@ def with_counts(
     )
 
 
-def _value(metric: Metric) -> Figure:
+def _value(metric: Metric) -> Estimate:
     try:
         value = float(metric(None))
-    except UndefinedFigure as error:
-        return Figure(None, reason=str(error))
-    return Figure(None, reason="undefined for these data") if np.isnan(value) else Figure(value)
+    except UndefinedEstimate as error:
+        return Estimate(None, reason=str(error))
+    return Estimate(None, reason="undefined for these data") if np.isnan(value) else Estimate(value)
 
 
-def _with_interval(value: Figure, drawn: list[Ratio], degrees: int | None) -> Figure:
+def _with_interval(value: Estimate, drawn: list[Ratio], degrees: int | None) -> Estimate:
     if value.value is None:
         return value
     resampled: Array = np.concatenate([np.atleast_1d(block) for block in drawn])
     try:
         low, high = interval(resampled)
-    except UndefinedFigure as error:
+    except UndefinedEstimate as error:
         return _without_interval(value, str(error))
     if low == high:
         # A perfect or a constant score: [1, 1] would claim certainty that the data do not give.
         return _without_interval(value, "all resamples agree, so the spread is unknown")
     if degrees and 0 < value.value < 1:
         deviation = float(np.nanstd(resampled)) * np.sqrt((degrees + 1) / degrees)
-        return Figure(value.value, *share_interval(value.value, deviation, degrees))
+        return Estimate(value.value, *share_interval(value.value, deviation, degrees))
     # Resampling inflates what cannot be negative: where the interval would miss the value it is widened to it.
-    return Figure(value.value, min(low, value.value), max(high, value.value))
+    return Estimate(value.value, min(low, value.value), max(high, value.value))
 
 
-def _without_interval(value: Figure, reason: str) -> Figure:
+def _without_interval(value: Estimate, reason: str) -> Estimate:
     return value if value.value is None else replace(value, reason=f"no interval: {reason}")

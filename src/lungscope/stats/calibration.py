@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 
-from lungscope.errors import DataError, UndefinedFigure
+from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.stats.columns import class_indices, same_rows
 from lungscope.stats.metrics import Array, Ratio, Weights, ratio
 from lungscope.stats.prior_correction import as_probabilities
@@ -212,7 +212,7 @@ def _binary_view(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Array, Ar
     truth = class_indices(labels, n_classes)
     same_rows(truth, given)
     if not truth.size:
-        raise UndefinedFigure("no case")
+        raise UndefinedEstimate("no case")
     if n_classes == 2:
         return truth.astype(np.float64), given if given.ndim == 1 else given[:, 1]
     top = given.argmax(axis=1)
@@ -262,8 +262,10 @@ def _fit_scale_shift(scores: Array, targets: Array) -> tuple[float, Array]:
 def _require_overlap(outcome: Array, odds: Array) -> None:
     diseased, healthy = odds[outcome == 1], odds[outcome == 0]
     if not diseased.size or not healthy.size:
-        raise UndefinedFigure(f"no {'negative' if diseased.size else 'positive'} case among {odds.size}")
+        raise UndefinedEstimate(f"no {'negative' if diseased.size else 'positive'} case among {odds.size}")
     if odds.min() == odds.max():
-        raise UndefinedFigure("all probabilities are equal")
+        raise UndefinedEstimate("all probabilities are equal")
     if diseased.min() >= healthy.max() or healthy.min() >= diseased.max():
-        raise UndefinedFigure("the probabilities separate the classes without overlap: no finite slope fits")
+        raise UndefinedEstimate(
+            "the probabilities separate the classes without overlap: no finite slope fits"
+        )

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
 from lungscope.stats.calibration import Platt, fit_platt, fit_temperature
-from lungscope.stats.candidate import Candidate
+from lungscope.stats.candidate import CalibrationCandidate
 from lungscope.stats.columns import class_indices
 from lungscope.stats.metrics import Array
 from lungscope.stats.patients import Patients, patient_index
@@ -27,7 +27,7 @@ class Chosen:
     method: str
     scale: float
     shift: tuple[float, ...]
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[CalibrationCandidate, ...] = ()
     """Empty where nothing was compared."""
     reason: str = ""
 
@@ -108,11 +108,12 @@ def _folds(
         yield fold[index] == k
 
 
-def _rank(losses: Array, index: NDArray[np.intp]) -> tuple[Candidate, ...]:
+def _rank(losses: Array, index: NDArray[np.intp]) -> tuple[CalibrationCandidate, ...]:
     means = losses.mean(axis=1)
     best = int(means.argmin())
     return tuple(
-        Candidate(method, float(means[row]), float(means[row] - means[best]), _error(losses[row] - losses[best], index))
+        CalibrationCandidate(method, float(means[row]), float(means[row] - means[best]),
+                             _error(losses[row] - losses[best], index))
         for row, method in enumerate(METHODS)
     )  # fmt: skip
 
@@ -124,7 +125,7 @@ def _error(difference: Array, index: NDArray[np.intp]) -> float:
     return float(np.sqrt(n / (n - 1) * (sums**2).sum()) / difference.size)
 
 
-def _reason(winner: Candidate) -> str:
+def _reason(winner: CalibrationCandidate) -> str:
     if winner.behind == 0:
         return "the lowest log loss on held-out patients"
     return "the simplest whose log loss on held-out patients is within one standard error of the lowest"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CalibrationCandidate:
     """A method and how it did on patients it was not fitted on."""
 
     method: str

@@ -1,11 +1,11 @@
-"""Columns of labels, scores and class indices, checked at the door of every figure. NumPy only."""
+"""Columns of labels, scores and class indices, checked at the entry point of every figure. NumPy only."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lungscope.errors import DataError, UndefinedFigure
+from lungscope.errors import DataError, UndefinedEstimate
 
 Array = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ def numbers(values: ArrayLike, what: str) -> Array:
     floats = np.asarray(values, np.float64)
     missing = int(np.isnan(floats).sum())
     if missing:
-        raise UndefinedFigure(f"{missing} of {floats.size} {what} are not numbers")
+        raise UndefinedEstimate(f"{missing} of {floats.size} {what} are not numbers")
     return floats
 
 

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from lungscope.errors import DataError, UndefinedFigure
+from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.stats.bootstrap import share_interval
 from lungscope.stats.columns import as_binary, numbers, same_rows
-from lungscope.stats.metrics import Array, Figure
+from lungscope.stats.metrics import Array, Estimate
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS, Z95
 
@@ -67,12 +67,14 @@ def delong(
     difference = area_a - area_b
     error = sqrt(_variance(influence_a - influence_b, truth, patients))
     if error == 0 and difference != 0:
-        raise UndefinedFigure("the two AUROCs differ but neither varies over these cases: too few to compare")
+        raise UndefinedEstimate(
+            "the two AUROCs differ but neither varies over these cases: too few to compare"
+        )
     p_value = 1.0 if error == 0 else 2 * float(ndtr(-abs(difference) / error))
     return DeLong(area_a, area_b, difference, difference - Z95 * error, difference + Z95 * error, p_value)
 
 
-def auroc_figure(positive: ArrayLike, scores: ArrayLike, patients: Patients | None = None) -> Figure:
+def auroc_estimate(positive: ArrayLike, scores: ArrayLike, patients: Patients | None = None) -> Estimate:
     """AUROC with DeLong's variance and a Student interval on the log-odds scale; arguments as in `delong`.
 
     On the plain scale the interval of a high AUROC misses the truth up to one time in seven (Newcombe 2006;
@@ -82,21 +84,21 @@ def auroc_figure(positive: ArrayLike, scores: ArrayLike, patients: Patients | No
     truth = as_binary(positive)
     try:
         area, influence = _auroc_influence(truth, scores)
-    except UndefinedFigure as error:
-        return Figure(None, reason=str(error))
+    except UndefinedEstimate as error:
+        return Estimate(None, reason=str(error))
     index = np.arange(truth.size) if patients is None else patient_index(patients)
     if np.unique(index).size < FEW_PATIENTS:
-        return Figure(area, reason=f"no interval: fewer than {FEW_PATIENTS} patients")
+        return Estimate(area, reason=f"no interval: fewer than {FEW_PATIENTS} patients")
     try:
         deviation = sqrt(_variance(influence, truth, index))
-    except UndefinedFigure as error:
-        return Figure(area, reason=f"no interval: {error}")
+    except UndefinedEstimate as error:
+        return Estimate(area, reason=f"no interval: {error}")
     if deviation == 0:
-        return Figure(
+        return Estimate(
             area, reason="no interval: the AUROC does not vary over these cases, so its spread is unknown"
         )
     fewest = min(np.unique(index[side]).size for side in (truth, ~truth))
-    return Figure(area, *share_interval(area, deviation, fewest - 1))
+    return Estimate(area, *share_interval(area, deviation, fewest - 1))
 
 
 def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike, patients: Patients | None = None) -> McNemar:
@@ -168,7 +170,7 @@ def _auroc_influence(truth: NDArray[np.bool_], scores: ArrayLike) -> tuple[float
     same_rows(truth, values)
     m, n = int(truth.sum()), int((~truth).sum())
     if not m or not n:
-        raise UndefinedFigure(f"no {'negative' if m else 'positive'} case among {truth.size}")
+        raise UndefinedEstimate(f"no {'negative' if m else 'positive'} case among {truth.size}")
     diseased, healthy = values[truth], values[~truth]
     beats = _rank_below(diseased, healthy)
     area = float(beats.sum() / (m * n))
@@ -191,7 +193,7 @@ def _variance(influence: Array, truth: NDArray[np.bool_], patients: Patients | N
     healthy = np.bincount(index, weights=influence * ~truth)
     n_diseased, n_healthy = (np.unique(index[side]).size for side in (truth, ~truth))
     if min(n_diseased, n_healthy) < 2:
-        raise UndefinedFigure("fewer than two patients of a class: the spread is unknown")
+        raise UndefinedEstimate("fewer than two patients of a class: the spread is unknown")
     cross = 2 * _small_sample(diseased.size) * float(diseased @ healthy)
     own = _small_sample(n_diseased) * float(diseased @ diseased) + _small_sample(n_healthy) * float(
         healthy @ healthy

@@ -6,7 +6,7 @@ from math import sqrt
 
 from scipy.special import chdtrc
 
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.proportion import Z95
 
 
@@ -17,23 +17,23 @@ class Gap:
     highest: int
     lowest: int
     """Which of the estimates."""
-    difference: Figure
+    difference: Estimate
     p_value: float
     """That all are equal; unlike the interval of the largest gap it knows how many were compared."""
 
 
-def largest_gap(figures: Sequence[Figure]) -> Gap | None:
+def largest_gap(estimates: Sequence[Estimate]) -> Gap | None:
     """Compare independent estimates; None when fewer than two have an interval.
 
     The interval of the difference combines those of its two estimates (MOVER, Zou & Donner 2008), the test is
     Cochran's Q with standard errors from the intervals' widths.
 
     Args:
-        figures: one per group; those without an interval are left out.
+        estimates: one per group; those without an interval are left out.
     """
     known = [
         (i, each.value, each.low, each.high)
-        for i, each in enumerate(figures)
+        for i, each in enumerate(estimates)
         if each.value is not None and each.low is not None and each.high is not None and each.high > each.low
     ]
     if len(known) < 2:
@@ -45,4 +45,4 @@ def largest_gap(figures: Sequence[Figure]) -> Gap | None:
     weights = [(2 * Z95 / (high_end - low_end)) ** 2 for _, _, low_end, high_end in known]
     centre = sum(w * each[1] for w, each in zip(weights, known, strict=True)) / sum(weights)
     q = sum(w * (each[1] - centre) ** 2 for w, each in zip(weights, known, strict=True))
-    return Gap(highest[0], lowest[0], Figure(difference, low, high), float(chdtrc(len(known) - 1, q)))
+    return Gap(highest[0], lowest[0], Estimate(difference, low, high), float(chdtrc(len(known) - 1, q)))

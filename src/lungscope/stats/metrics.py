@@ -11,7 +11,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lungscope.errors import UndefinedFigure
+from lungscope.errors import UndefinedEstimate
 from lungscope.stats.columns import as_binary, class_indices, numbers, same_rows
 
 Array = NDArray[np.float64]
@@ -21,7 +21,7 @@ Ratio = float | Array
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A figure with its 95 % interval, or the reason why one of them is missing."""
 
     value: float | None
@@ -162,7 +162,7 @@ class Ranked:
         same_rows(truth, values)
         if truth.all() or not truth.any():
             absent = "negative" if truth.any() else "positive"
-            raise UndefinedFigure(f"no {absent} case among {len(truth)}")
+            raise UndefinedEstimate(f"no {absent} case among {len(truth)}")
         self._order = np.argsort(-values, kind="stable")
         falling, self._diseased = values[self._order], truth[self._order].astype(np.float32)
         self._starts = np.flatnonzero(np.concatenate(([True], falling[1:] != falling[:-1])))
@@ -226,7 +226,7 @@ def macro_auroc(labels: ArrayLike, probabilities: ArrayLike, weights: Weights | 
     truth = class_indices(labels, columns.shape[1])
     absent = sorted(set(range(columns.shape[1])) - set(truth.tolist()))
     if absent:
-        raise UndefinedFigure(f"class {absent[0]} has no case among {len(truth)}")
+        raise UndefinedEstimate(f"class {absent[0]} has no case among {len(truth)}")
     areas = [np.asarray(auroc(truth == k, columns[:, k], weights)) for k in range(columns.shape[1])]
     mean: Ratio = np.mean(areas, axis=0)[()]
     return mean

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lungscope.errors import ConfigError, DataError, UndefinedFigure
+from lungscope.errors import ConfigError, DataError, UndefinedEstimate
 from lungscope.stats.columns import as_binary, numbers, same_rows
-from lungscope.stats.metrics import Array, Figure, Ratio, ratio
+from lungscope.stats.metrics import Array, Estimate, Ratio, ratio
 from lungscope.stats.patients import Patients
 from lungscope.stats.proportion import proportion
 
@@ -50,8 +50,8 @@ class OperatingPoint:
     name: str
     goal: str
     threshold: float
-    sensitivity: Figure
-    specificity: Figure
+    sensitivity: Estimate
+    specificity: Estimate
     """Both on the data the threshold was chosen on, hence a little favourable."""
     note: str = ""
     """What to know about it, e.g. that the goal is met only by calling every case positive."""
@@ -200,7 +200,7 @@ def _require_classes(goal: Goal, truth: NDArray[np.bool_]) -> None:
     for side in needed:
         if not (truth == side).any():
             missing = "positive" if side else "negative"
-            raise UndefinedFigure(
+            raise UndefinedEstimate(
                 f"no {missing} case to choose '{goal}' on; enlarge data.validation or fix a threshold such as '0.5'"
             )
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc
 
-from lungscope.errors import UndefinedFigure
+from lungscope.errors import UndefinedEstimate
 from lungscope.stats.bootstrap import bootstrap_weights, interval
-from lungscope.stats.metrics import Array, Figure
+from lungscope.stats.metrics import Array, Estimate
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.prior_correction import Adapted, adapt, as_probabilities
 
@@ -25,7 +25,7 @@ STEPS = 500
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How suspicion is distributed in each of two classes on data with labels."""
+    """How p_abnormal is distributed in each of two classes on data with labels."""
 
     edges: Array
     """(B - 1,), inner edges of B bins, ascending."""
@@ -53,7 +53,7 @@ class LabelShift:
 
     adapted: Adapted | None
     """None where no estimate is to be had."""
-    shares: tuple[Figure, ...]
+    shares: tuple[Estimate, ...]
     """(K,), of the classes, each with its 95 % interval by drawing patients, or why there is none."""
     fit: Fit | None
     """None where the distribution of the classes on validation is not known."""
@@ -95,10 +95,10 @@ def examine(
         return _unknown(columns.shape[1], f"{n_patients} patients are too few: {FEWEST_PATIENTS} are needed")
     try:
         adapted = adapt(columns, prior)
-    except UndefinedFigure as error:
+    except UndefinedEstimate as error:
         return _unknown(columns.shape[1], str(error))
     drawn = _drawn_shares(columns / np.asarray(prior), adapted.prior, index, resamples, seed)
-    shares = tuple(_figure(value, column) for value, column in zip(adapted.prior, drawn.T, strict=True))
+    shares = tuple(_estimate(value, column) for value, column in zip(adapted.prior, drawn.T, strict=True))
     fit = mixture_fit(columns[:, 1:].sum(axis=1), index, scores) if scores else None
     return LabelShift(adapted, shares, fit, _refusal(shares, fit))
 
@@ -106,11 +106,11 @@ def examine(
 def class_scores(
     thresholds: Array, sensitivity: Array, specificity: Array, positives: int, negatives: int, bins: int = 10
 ) -> ClassScores:
-    """How suspicion is distributed in each class, from a curve of sensitivity and specificity.
+    """How p_abnormal is distributed in each class, from a curve of sensitivity and specificity.
 
     Args:
         thresholds: (T,), ascending; the first calls every case positive and the last none.
-        sensitivity: (T,), at suspicion >= threshold.
+        sensitivity: (T,), at p_abnormal >= threshold.
         specificity: (T,).
         positives: patients behind the sensitivity.
         negatives: patients behind the specificity.
@@ -131,18 +131,18 @@ def class_scores(
     )
 
 
-def mixture_fit(suspicion: Array, index: NDArray[np.intp], scores: ClassScores) -> Fit | None:
+def mixture_fit(p_abnormal: Array, index: NDArray[np.intp], scores: ClassScores) -> Fit | None:
     """Test that scores (N,) are a mixture of the two classes as they were on validation.
 
     The share that fits best (minimum chi-squared) is taken; the covariance of the bins counts the chance in
     both samples, with one case per patient. None when too few bins are left to test anything.
 
     Args:
-        suspicion: (N,), 0..1.
+        p_abnormal: (N,), 0..1.
         index: (N,), the patient of each row, 0..P-1.
         scores: of validation.
     """
-    seen = _patient_shares(suspicion, index, scores.edges)
+    seen = _patient_shares(p_abnormal, index, scores.edges)
     n = int(index.max()) + 1
     # The last bin follows from the others.
     apart, rest = (scores.positive - scores.negative)[:-1], (seen - scores.negative)[:-1]
@@ -167,9 +167,9 @@ def mixture_fit(suspicion: Array, index: NDArray[np.intp], scores: ClassScores) 
     return Fit(float(chdtrc(degrees, statistic)), statistic, degrees) if degrees > 0 else None
 
 
-def _patient_shares(suspicion: Array, index: NDArray[np.intp], edges: Array) -> Array:
+def _patient_shares(p_abnormal: Array, index: NDArray[np.intp], edges: Array) -> Array:
     """Share of each bin; a patient counts once, whatever the number of images."""
-    where = np.searchsorted(edges, suspicion, side="right")
+    where = np.searchsorted(edges, p_abnormal, side="right")
     weights = 1 / np.bincount(index)[index]
     shares: Array = np.bincount(where, weights=weights, minlength=edges.size + 1) / weights.sum()
     return shares
@@ -207,16 +207,16 @@ def _maximise(odds: Array, mass: Array, start: Array) -> Array:
     return shares
 
 
-def _figure(value: float, drawn: Array) -> Figure:
+def _estimate(value: float, drawn: Array) -> Estimate:
     low, high = interval(drawn)
-    return Figure(float(value), min(low, float(value)), max(high, float(value)))
+    return Estimate(float(value), min(low, float(value)), max(high, float(value)))
 
 
 def _unknown(n_classes: int, reason: str) -> LabelShift:
-    return LabelShift(None, (Figure(None, reason=reason),) * n_classes, None, reason)
+    return LabelShift(None, (Estimate(None, reason=reason),) * n_classes, None, reason)
 
 
-def _refusal(shares: tuple[Figure, ...], fit: Fit | None) -> str:
+def _refusal(shares: tuple[Estimate, ...], fit: Fit | None) -> str:
     widest = max((each.high or 0.0) - (each.low or 0.0) for each in shares)
     if widest > WIDEST:
         return (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lungscope.errors import DataError, UndefinedFigure
+from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.stats.columns import numbers
 from lungscope.stats.metrics import Array
 
@@ -66,7 +66,7 @@ def em_prior(
     """
     columns, old = _columns_and_prior(probabilities, prior)
     if not len(columns):
-        raise UndefinedFigure("no case")
+        raise UndefinedEstimate("no case")
     new = old
     for _ in range(max_iterations):
         joint = columns * (new / old)
@@ -75,7 +75,7 @@ def em_prior(
         new = step
         if change < tolerance:
             return new
-    raise UndefinedFigure("the shares do not converge: the classes overlap too much in these data")
+    raise UndefinedEstimate("the shares do not converge: the classes overlap too much in these data")
 
 
 def shift_prior(probabilities: ArrayLike, prior: ArrayLike, new_prior: ArrayLike) -> Array:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lungscope.stats.columns import as_binary
-from lungscope.stats.metrics import Array, Figure
+from lungscope.stats.metrics import Array, Estimate
 from lungscope.stats.patients import Patients, patient_index
 
 Z95 = 1.959963984540054
@@ -32,7 +32,7 @@ def wilson(share: ArrayLike, n: ArrayLike) -> tuple[Array, Array]:
 
 def proportion(
     successes: ArrayLike, patients: Patients | None = None, *, empty: str = "no such case"
-) -> Figure:
+) -> Estimate:
     """Share of successes with its 95 % Wilson interval, widened for several images per patient.
 
     The interval counts n / design effect cases, where the design effect comes from how much patients
@@ -46,11 +46,11 @@ def proportion(
     """
     outcome = as_binary(successes)
     if not outcome.size:
-        return Figure(None, reason=empty)
+        return Estimate(None, reason=empty)
     index = np.arange(outcome.size) if patients is None else patient_index(patients)
     share = float(outcome.mean())
     low, high = wilson(share, _effective_cases(outcome, index))
-    return Figure(share, float(low), float(high))
+    return Estimate(share, float(low), float(high))
 
 
 def _effective_cases(outcome: NDArray[np.bool_], index: NDArray[np.intp]) -> float:

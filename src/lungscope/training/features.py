@@ -94,8 +94,10 @@ def _view(
     images: LabelledImages, batch: NDArray[np.uint8], settings: AugmentSettings, generator: torch.Generator
 ) -> NDArray[np.uint8]:
     shown = torch.from_numpy(batch)
-    if settings.style:
-        shown = in_styles(shown, draw_styles(len(shown), len(images), settings.style, generator), images)
+    if settings.style_transfer:
+        shown = in_styles(
+            shown, draw_styles(len(shown), len(images), settings.style_transfer, generator), images
+        )
     changed: NDArray[np.uint8] = augment(shown, settings, generator).numpy()
     return changed
 

@@ -63,7 +63,7 @@ def finetune(
     settings, fabric = recipe.finetune, fabric or open_fabric("cpu")
     network.to(fabric.device).to(memory_format=torch.channels_last)
     probe = torch.from_numpy(validation.batch(slice(0, 2))).to(fabric.device)
-    kept = kept_statistics(network, probe) if settings.statistics == "kept" else nullcontext()
+    kept = kept_statistics(network, probe) if settings.frozen_batchnorm else nullcontext()
     with kept:
         return _finetune(network, training, validation, recipe, plan, fabric, checkpoint, journal)
 
@@ -130,7 +130,7 @@ def _tell(journal: Journal | None, row: Epoch) -> None:
 
 def _hold_still(network: Network, settings: FinetuneSettings) -> list[nn.Module]:
     """Freeze all but the last layers; returns what keeps its batch statistics, of which the frozen ones are part."""
-    kept = settings.statistics == "kept"
+    kept = settings.frozen_batchnorm
     norms: list[nn.Module] = [
         layer for layer in network.modules() if kept and isinstance(layer, nn.BatchNorm2d)
     ]
@@ -228,8 +228,8 @@ def _show(
     changes = draw_changes(len(rows), trainer.recipe.augment, generator)
     needed = torch.cat((mine, mixture.partner[mine])).unique() if mixture else mine
     images = torch.from_numpy(trainer.images.batch(rows[needed].numpy())).to(device, non_blocking=True)
-    if trainer.recipe.augment.style:
-        styles = draw_styles(len(rows), len(trainer.images), trainer.recipe.augment.style, generator)
+    if trainer.recipe.augment.style_transfer:
+        styles = draw_styles(len(rows), len(trainer.images), trainer.recipe.augment.style_transfer, generator)
         images = in_styles(images, styles[needed], trainer.images)
     shown = change(images, changes[needed])
     if mixture is None:

@@ -41,7 +41,7 @@ def cross_fitted(
         if (n := len(set(patients[labels == label]))) < FOLDS:
             raise DataError(
                 f"A class has {n} patients, and to judge images by heads that have not seen them {FOLDS} are needed. "
-                "Add patients; a recipe trains without such heads with --set misjudged=0."
+                "Add patients; a recipe trains without such heads with --set hard_examples=0."
             )
     own = np.zeros(len(labels))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
@@ -68,7 +68,7 @@ def copies(own: NDArray[np.float64], times: float, seed: int) -> NDArray[np.int6
     return np.repeat(np.arange(len(own)), wanted.astype(np.int64) + more)
 
 
-def misjudged_copies(
+def hard_example_copies(
     features: NDArray[np.float32], labels: NDArray[np.int64], patients: NDArray[np.object_], recipe: Recipe
 ) -> NDArray[np.int64]:
     """Positions of the images that a recipe shows once more, as often as they stand there; says how many.
@@ -82,10 +82,10 @@ def misjudged_copies(
     Raises:
         DataError: as `cross_fitted`.
     """
-    if not recipe.misjudged:
+    if not recipe.hard_examples:
         return np.array([], np.int64)
     own = cross_fitted(features, labels, patients, recipe.seed)
-    more = copies(own, recipe.misjudged, recipe.seed)
+    more = copies(own, recipe.hard_examples, recipe.seed)
     stderr.print(
         f"{(own < 0.5).sum()} of {len(own)} training images are misjudged when their patients are held out; "
         f"{len(more)} copies of these and of doubtful ones are shown besides.",

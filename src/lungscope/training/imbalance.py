@@ -12,7 +12,7 @@
 All but `none` and `focal` teach the network another class balance than the one there is. The learned odds
 are then the true ones times a known factor, which is taken out of the output bias after training (Elkan
 2001), so that probabilities refer to the classes as they occur. Focal loss leaves the balance as it is; it
-makes probabilities too moderate, which calibration on validation images mends.
+makes probabilities too moderate, which calibration on validation images fixes.
 """
 
 from dataclasses import dataclass

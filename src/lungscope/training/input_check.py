@@ -1,4 +1,4 @@
-"""The gate's part of the graph: distance of an embedding from those of the training images, and how the image lies.
+"""The input check's part of the graph: distance from the training images, and how an image lies.
 
 The distance is Mahalanobis' in a space where pooled features, which are skewed, spread about evenly (their square
 root), with a covariance shrunk after Ledoit & Wolf (2004) of which the leading directions are kept and the rest is
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lungscope.bundle.input_check import UPRIGHT
-from lungscope.config.settings import AugmentSettings, GateSettings
+from lungscope.config.settings import AugmentSettings, InputCheckSettings
 from lungscope.training.features import Embed, view_features
 from lungscope.training.labelled_images import LabelledImages
 
@@ -32,8 +32,8 @@ RIDGE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class GateWeights:
-    """What the graph computes the gate's outputs from."""
+class InputCheckWeights:
+    """What the graph computes the input check's outputs from."""
 
     rounding: float
     centre: Array
@@ -50,10 +50,10 @@ class GateWeights:
     """(C,)."""
 
 
-class GateTail(nn.Module):
+class InputCheckTail(nn.Module):
     """Embedding → squared distance per dimension and probabilities of the checks."""
 
-    def __init__(self, weights: GateWeights) -> None:
+    def __init__(self, weights: InputCheckWeights) -> None:
         super().__init__()
         self.rounding, self.rest = weights.rounding, weights.rest
         arrays = {
@@ -77,14 +77,14 @@ class GateTail(nn.Module):
         return distance, checks
 
 
-def fit_gate(
+def fit_input_check(
     images: LabelledImages,
     embed: Embed,
-    settings: GateSettings,
+    settings: InputCheckSettings,
     seed: int,
     embeddings: NDArray[np.float32] | None = None,
-) -> GateWeights:
-    """Learn a gate from the training images.
+) -> InputCheckWeights:
+    """Learn an input check from the training images.
 
     Args:
         images: N of them.
@@ -111,7 +111,7 @@ def spread(embeddings: Array, rounding: float) -> Array:
     return spread
 
 
-def _fit_distance(embeddings: Array, directions: int) -> GateWeights:
+def _fit_distance(embeddings: Array, directions: int) -> InputCheckWeights:
     from sklearn.covariance import ledoit_wolf_shrinkage
 
     rounding = max(ROUNDING * float(np.abs(embeddings).mean()), 1e-9)
@@ -126,7 +126,7 @@ def _fit_distance(embeddings: Array, directions: int) -> GateWeights:
     rest = float(shrunk[r:].mean()) if len(shrunk) > r else mean
     none = np.zeros((len(CHECKS), r))
     kept = _signed(axes[:, ::-1][:, :r])
-    return GateWeights(rounding, centre, kept, shrunk[:r], rest, none, none[:, 0])
+    return InputCheckWeights(rounding, centre, kept, shrunk[:r], rest, none, none[:, 0])
 
 
 def _signed(axes: Array) -> Array:
@@ -135,12 +135,12 @@ def _signed(axes: Array) -> Array:
     return axes * np.where(largest < 0, -1.0, 1.0)
 
 
-def _fit_checks(weights: GateWeights, embeddings: Array, kinds: NDArray[np.int64]) -> GateWeights:
+def _fit_checks(weights: InputCheckWeights, embeddings: Array, kinds: NDArray[np.int64]) -> InputCheckWeights:
     from sklearn.linear_model import LogisticRegression
 
     scores = (spread(embeddings, weights.rounding) - weights.centre) @ weights.directions
     fitted = LogisticRegression(C=RIDGE, max_iter=1000).fit(scores / np.sqrt(weights.variances), kinds)
-    return GateWeights(
+    return InputCheckWeights(
         weights.rounding, weights.centre, weights.directions, weights.variances, weights.rest,
         slopes=fitted.coef_, offsets=fitted.intercept_,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from lungscope.networks.network import Network, build_network
 from lungscope.networks.onnx_graph import export_backbone
 from lungscope.training.distributed import choose_device
 from lungscope.training.features import Embed, embedder, view_features
-from lungscope.training.hard_examples import misjudged_copies
+from lungscope.training.hard_examples import hard_example_copies
 from lungscope.training.head import train_head
 from lungscope.training.imbalance import plan, undo_balance
 from lungscope.training.labelled_images import LabelledImages
@@ -53,17 +53,18 @@ def compute_features(
     if (
         recipe.finetune.epochs
         or not recipe.head.epochs
-        or not recipe.head.views
+        or not recipe.head.augmented_views
         or recipe.imbalance == "oversample"
     ):
         raise ConfigError(
             f"Leaving a part out again and again needs a frozen backbone with cached views, and this recipe has "
-            f"finetune.epochs = {recipe.finetune.epochs}, head.epochs = {recipe.head.epochs}, head.views = "
-            f"{recipe.head.views}, imbalance = {recipe.imbalance!r}. Use another recipe, or leave --leave-out away."
+            f"finetune.epochs = {recipe.finetune.epochs}, head.epochs = {recipe.head.epochs}, head.augmented_views = "
+            f"{recipe.head.augmented_views}, imbalance = {recipe.imbalance!r}. Use another recipe, or leave "
+            "--leave-out away."
         )
     embed = _embedder(n_classes, recipe, weights, device)
-    augment = recipe.augment.model_copy(update={"style": 0.0})
-    found = view_features(images, embed, recipe.head.views, augment, recipe.seed)
+    augment = recipe.augment.model_copy(update={"style_transfer": 0.0})
+    found = view_features(images, embed, recipe.head.augmented_views, augment, recipe.seed)
     return Features(found, images.labels, n_classes, recipe, weights, images.patients)
 
 
@@ -96,7 +97,7 @@ def train_without(
     network = _network(recipe, features.n_classes, "none" if features.weights == "none" else features.weights)
     balance = plan(labels[training], features.n_classes, recipe)
     own = features.views[0, training], labels[training], features.patients[training]
-    shown = np.concatenate((training, training[misjudged_copies(*own, recipe)]))
+    shown = np.concatenate((training, training[hard_example_copies(*own, recipe)]))
     train_head(
         network.head, features.views[:, shown], labels[shown],
         features.views[0, validation], labels[validation],

@@ -15,7 +15,7 @@ from lungscope.networks.onnx_graph import export_backbone
 from lungscope.training.distributed import choose_device, is_first, n_workers, open_fabric, part_ways
 from lungscope.training.features import embedder, view_features
 from lungscope.training.finetune import finetune
-from lungscope.training.hard_examples import misjudged_copies
+from lungscope.training.hard_examples import hard_example_copies
 from lungscope.training.head import train_head
 from lungscope.training.history import Epoch
 from lungscope.training.imbalance import Plan, plan, undo_balance
@@ -93,13 +93,13 @@ def train(
 
 def _check(recipe: Recipe, n: int) -> None:
     head, tuned = recipe.head, recipe.finetune
-    rows = n * max(head.views, 1)
+    rows = n * max(head.augmented_views, 1)
     ceiling = HeadSettings().batch  # a default that small data need not fill
     for name, phase, available in (("head", head, max(rows, ceiling)), ("finetune", tuned, n)):
         if phase.epochs and phase.batch > available:
             raise ConfigError(
                 f"{name}.batch = {phase.batch} is larger than the data: {n} training images"
-                f"{f' and head.views = {head.views}' if name == 'head' else ''}. "
+                f"{f' and head.augmented_views = {head.augmented_views}' if name == 'head' else ''}. "
                 f"Use --set {name}.batch={max(2, min(n // 4, 32))}."
             )
     fewest = 2 * n_workers()
@@ -129,11 +129,11 @@ def _train_frozen(
         )
 
     # Without cached views, every epoch has an augmented one of its own.
-    seen = views(0, recipe.head.views) if recipe.head.views else views(1, 1)
-    plain = seen[0][: balance.originals].copy() if recipe.head.views else None
+    seen = views(0, recipe.head.augmented_views) if recipe.head.augmented_views else views(1, 1)
+    plain = seen[0][: balance.originals].copy() if recipe.head.augmented_views else None
     labels = shown.labels
     if plain is not None:
-        more = misjudged_copies(plain, training.labels, training.patients, recipe)
+        more = hard_example_copies(plain, training.labels, training.patients, recipe)
         if len(more):
             seen, labels = (
                 np.concatenate((seen, seen[:, more]), axis=1),
@@ -144,6 +144,6 @@ def _train_frozen(
     epochs = train_head(
         network.head, seen, labels, held_out, validation.labels,
         settings=recipe.head, plan=balance, seed=recipe.seed, mixing=recipe.mix, journal=journal,
-        fresh=None if recipe.head.views else lambda epoch: views(epoch, 1)[0],
+        fresh=None if recipe.head.augmented_views else lambda epoch: views(epoch, 1)[0],
     )  # fmt: skip
     return epochs, plain, balance

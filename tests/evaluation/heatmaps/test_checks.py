@@ -20,7 +20,7 @@ from lungscope.evaluation.heatmaps.deletion import HeatCurves
 from lungscope.evaluation.heatmaps.pointing import Pointing
 from lungscope.inference.predictor import Predictions, Predictor
 from lungscope.reports.sections.heatmap_warnings import heat_warnings
-from lungscope.reports.sections.heatmaps import heat_chapter
+from lungscope.reports.sections.heatmaps import heatmap_section
 
 SIZE, TRAINING, HELD_OUT = 48, 80, 40
 CLASSES = ("NORMAL", "PNEUMONIA")
@@ -53,7 +53,7 @@ def checks(predictor: Predictor, noise: NDArray[np.uint8]) -> HeatChecks:
 def test_without_marks_the_pointing_game_is_skipped_and_the_reason_said(checks: HeatChecks) -> None:
     assert isinstance(checks.pointing, Skipped)
     assert "lesions.csv" in checks.pointing.reason
-    assert "The pointing game does not apply" in heat_chapter(checks).lead
+    assert "The pointing game does not apply" in heatmap_section(checks).lead
 
 
 def test_the_checks_are_the_same_every_time(
@@ -83,7 +83,7 @@ def test_a_model_that_calls_all_the_same_has_no_stand_in(
     healthy = check_heat(chosen, noise, replace(found, probabilities=sick[:, ::-1]), predictor)
     assert isinstance(healthy.randomisation, Skipped)
     assert "no image diseased" in healthy.randomisation.reason
-    assert heat_chapter(healthy).title == "Heat maps"
+    assert heatmap_section(healthy).title == "Heat maps"
 
 
 def test_predictions_without_maps_are_refused(predictor: Predictor, noise: NDArray[np.uint8]) -> None:
@@ -127,7 +127,7 @@ def _fitted(pixels: NDArray[np.uint8], labels: NDArray[np.int64], path: Path) ->
     import torch
     from torch.nn import functional
 
-    from lungscope.bundle.bundle import Calibration, Card, seal_bundle
+    from lungscope.bundle.bundle import Calibration, Card, bundle_bytes
     from lungscope.config.settings import ImageSettings, NetworkSettings
     from lungscope.networks.network import build_network
     from lungscope.networks.onnx_graph import build_graph, export_backbone
@@ -147,7 +147,7 @@ def _fitted(pixels: NDArray[np.uint8], labels: NDArray[np.int64], path: Path) ->
     network.eval()
     calibration = Calibration("none", 1.0, (0.0, 0.0))
     card = Card(CLASSES, SIZE, (), calibration, 'name = "tiny"\n', "tiny", {}, {})
-    path.write_bytes(seal_bundle(build_graph(network, export_backbone(network, SIZE), calibration), card))
+    path.write_bytes(bundle_bytes(build_graph(network, export_backbone(network, SIZE), calibration), card))
     return load_bundle(path)
 
 
@@ -159,7 +159,7 @@ def test_a_model_that_looks_at_a_corner_marker_is_found_out(tmp_path: Path) -> N
     assert "Of the heat for PNEUMONIA" in told
     assert "in the upper left corner (4% of the picture)" in told
     assert "without letters, wires and other thin bright marks" in told
-    assert heat_chapter(checks).warnings == heat_warnings(checks)
+    assert heatmap_section(checks).warnings == heat_warnings(checks)
 
 
 @pytest.mark.slow
@@ -185,7 +185,7 @@ def test_marked_images_are_pointed_at(predictor: Predictor, noise: NDArray[np.ui
     assert isinstance(checks.pointing, Pointing)
     assert checks.pointing.images == 12
     assert checks.pointing.area.value == pytest.approx(0.25, abs=0.01)
-    captions = [each.caption for each in heat_chapter(checks).pictures]
+    captions = [each.caption for each in heatmap_section(checks).pictures]
     assert any("what was marked" in each for each in captions)
 
 
@@ -204,4 +204,4 @@ def test_the_checks_can_be_left_out(
     evaluate_bundle(bundle, data, tmp_path / "out", heat_checks=wanted)
     assert ("heatmaps" in json.loads((tmp_path / "out" / "evaluation.json").read_text())) == wanted
     assert ('id="heat-maps"' in (tmp_path / "out" / "report.html").read_text()) == wanted
-    assert ("heatmaps.grid.0" in (tmp_path / "out" / "figures.csv").read_text()) == wanted
+    assert ("heatmaps.grid.0" in (tmp_path / "out" / "estimates.csv").read_text()) == wanted

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from lungscope.data.lesions import Lesions, Region
-from lungscope.evaluation.heatmaps.cases import HeatCases, draw, mean_figure, shares
+from lungscope.evaluation.heatmaps.cases import HeatCases, draw, mean_estimate, shares
 from lungscope.evaluation.heatmaps.deletion import ranks, stand_ins, trace_curves
 from lungscope.evaluation.heatmaps.pointing import energy, hits, point
 from lungscope.evaluation.heatmaps.randomised import spearman, structural_similarity
@@ -189,9 +189,9 @@ def test_samples_are_balanced_bounded_and_repeatable() -> None:
 
 def test_means_have_intervals_of_patients_and_reasons_without() -> None:
     values = np.linspace(-1, 1, 40)
-    found = mean_figure(values, tuple(map(str, range(40))), signed=True)
+    found = mean_estimate(values, tuple(map(str, range(40))), signed=True)
     half = 1.96 * values.std(ddof=1) / np.sqrt(40)
     assert found.low == pytest.approx(-half, abs=0.05)
     assert found.high == pytest.approx(half, abs=0.05)
-    assert mean_figure(np.empty(0), ()).value is None
-    assert "every image" in mean_figure(np.ones(40), tuple(map(str, range(40)))).reason
+    assert mean_estimate(np.empty(0), ()).value is None
+    assert "every image" in mean_estimate(np.ones(40), tuple(map(str, range(40)))).reason

@@ -37,7 +37,7 @@ class Server:
         return json.loads(content) if content else None
 
     def predictions(self) -> list[Any]:
-        return list(self.ask("/v1/predictions?limit=500&order=-suspicion")["predictions"])
+        return list(self.ask("/v1/predictions?limit=500&order=-p_abnormal")["predictions"])
 
     def clear(self) -> None:
         for prediction in self.predictions():

@@ -65,10 +65,10 @@ def test_the_prevalence_is_remembered(page: Any) -> None:
 
 
 def test_the_threshold_moves_the_decision_of_every_radiograph(read: Any, server: Any) -> None:
-    suspicions = sorted(found["suspicion"] for found in server.predictions())
-    between = (suspicions[1] + suspicions[2]) / 2
+    p_abnormals = sorted(found["p_abnormal"] for found in server.predictions())
+    between = (p_abnormals[1] + p_abnormals[2]) / 2
     read.locator("#threshold").fill(f"{between:.3f}")
-    expected = sum(suspicion >= float(f"{between:.3f}") for suspicion in suspicions)
+    expected = sum(p_abnormal >= float(f"{between:.3f}") for p_abnormal in p_abnormals)
     expect(read.locator(".row[data-state=suspicious]")).to_have_count(expected)
     read.locator("#threshold").fill("0")
     expect(read.locator("#verdict")).to_have_text("Suspicious for pneumonia")
@@ -105,7 +105,7 @@ def test_files_are_reported_at_the_chosen_operating_point(page: Any, phantoms: A
 
 
 def test_the_probability_is_said_in_words_here_and_at_the_local_prevalence(read: Any, server: Any) -> None:
-    suspicion = server.predictions()[0]["suspicion"]
+    p_abnormal = server.predictions()[0]["p_abnormal"]
 
     def words(probability: float) -> str:
         count = round(100 * probability)
@@ -113,9 +113,9 @@ def test_the_probability_is_said_in_words_here_and_at_the_local_prevalence(read:
 
     said = read.locator("#finding")
     expect(said).to_contain_text(
-        f"Of 100 radiographs with this score, {words(suspicion)} would show pneumonia, "
+        f"Of 100 radiographs with this score, {words(p_abnormal)} would show pneumonia, "
         "at the prevalence of the validation data (30 %)."
     )
     read.get_by_label("Local prevalence", exact=True).fill("10")
-    odds = suspicion / (1 - suspicion) * (0.1 / 0.9) / (0.3 / 0.7)
+    odds = p_abnormal / (1 - p_abnormal) * (0.1 / 0.9) / (0.3 / 0.7)
     expect(said).to_contain_text(f"At your prevalence of 10 %: {words(odds / (1 + odds))}.")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lungscope.bundle.bundle import load_bundle, reseal
+from lungscope.bundle.bundle import load_bundle, replace_card
 from lungscope.bundle.provenance import Statement
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -44,8 +44,8 @@ def test_the_table_is_exported_as_csv_as_it_is_filtered(read: Any, tmp_path: Pat
 
     rows = export()
     assert sorted(row["id"] for row in rows) == sorted(found["id"] for found in server.predictions())
-    suspicions = [found["suspicion"] for found in server.predictions()]
-    read.locator("#threshold").fill(f"{(suspicions[0] + suspicions[1]) / 2:.3f}")
+    p_abnormals = [found["p_abnormal"] for found in server.predictions()]
+    read.locator("#threshold").fill(f"{(p_abnormals[0] + p_abnormals[1]) / 2:.3f}")
     read.get_by_role("radio", name="Suspicious").check()
     assert len(export()) == read.locator(".row").count() < len(rows)
 
@@ -98,7 +98,7 @@ def test_the_model_card_tells_what_was_said_of_the_model(
 ) -> None:
     bundle = load_bundle(model)
     said = Statement(trained_on="noise", licence="Free to take.", attribution="Nobody was asked.")
-    (tmp_path / "model.onnx").write_bytes(reseal(bundle, replace(bundle.card, statement=said)))
+    (tmp_path / "model.onnx").write_bytes(replace_card(bundle, replace(bundle.card, statement=said)))
     with serving(tmp_path / "model.onnx", tmp_path) as server:
         page = open_page(server.url)
         page.locator("#threshold").wait_for()
@@ -120,10 +120,10 @@ def test_drift_lists_the_days_of_the_server(read: Any, server: Any) -> None:
 def drift(**changes: Any) -> dict[str, Any]:
     day = {
         "day": "2026-01-21", "n": 120, "assessed": 118, "not_assessed": 2, "not_assessed_share": 0.0167,
-        "positive_share": 0.4, "mean_suspicion": 0.41, "shares": [0.1] * 10, "score_shift": 0.12,
+        "positive_share": 0.4, "mean_p_abnormal": 0.41, "shares": [0.1] * 10, "score_shift": 0.12,
         "embedding_shift": 0.1, "embedding_shift_by_chance": 0.09, "disagreements": 1, "agreements": 7,
     }  # fmt: skip
-    reference = {"n": 522, "bin_edges": [], "shares": [0.1] * 10, "mean_suspicion": 0.5}
+    reference = {"n": 522, "bin_edges": [], "shares": [0.1] * 10, "mean_p_abnormal": 0.5}
     return {"reference": reference, "days": [day | changes]}
 
 

@@ -1,4 +1,4 @@
-"""The worklist: sorted by suspicion, filtered, steered by keys alone."""
+"""The worklist: sorted by p_abnormal, filtered, steered by keys alone."""
 
 from pathlib import Path
 from typing import Any

@@ -18,7 +18,7 @@ from lungscope.serve.store.store import Store
 from tests.serve.conftest import record
 
 
-def ids(store: Store, filters: Filters, order: str = "-suspicion") -> list[str]:
+def ids(store: Store, filters: Filters, order: str = "-p_abnormal") -> list[str]:
     return [one.id for one in store.page(filters, order=order, limit=100).records]  # type: ignore[arg-type]
 
 
@@ -47,10 +47,10 @@ def test_a_worklist_is_sorted_by_suspicion_with_unassessed_files_first(store: St
     rows = [record(s) for s in (0.2, 0.9, None, 0.5)]
     store.add(rows)
     assert ids(store, Filters()) == [rows[i].id for i in (2, 1, 3, 0)]
-    assert ids(store, Filters(), "suspicion") == [rows[i].id for i in (0, 3, 1, 2)]
+    assert ids(store, Filters(), "p_abnormal") == [rows[i].id for i in (0, 3, 1, 2)]
 
 
-@pytest.mark.parametrize("order", ["-suspicion", "suspicion", "-created", "created"])
+@pytest.mark.parametrize("order", ["-p_abnormal", "p_abnormal", "-created", "created"])
 def test_pages_hold_every_record_once_even_when_all_are_equal(store: Store, order: str) -> None:
     rows = [replace(record(0.5), created_us=5) for _ in range(7)] + [record(0.1)]
     store.add(rows)
@@ -85,8 +85,8 @@ def test_filters_select(store: Store) -> None:
         Filters(patient_hash="p1"): {low.id},
         Filters(until_us=10): {high.id},
         Filters(since_us=11): {low.id, bad.id},
-        Filters(min_suspicion=0.5): {high.id},
-        Filters(max_suspicion=0.5): {low.id},
+        Filters(min_p_abnormal=0.5): {high.id},
+        Filters(max_p_abnormal=0.5): {low.id},
     }
     for filters, expected in chosen.items():
         assert set(ids(store, filters)) == expected, filters
@@ -155,7 +155,7 @@ def test_the_log_refuses_to_be_changed(store: Store) -> None:
     [
         ("UPDATE audit SET who = 'x' WHERE seq = 2", "row 2: changed"),
         ("DELETE FROM audit WHERE seq = 2", "row 2 to 2: missing"),
-        ("UPDATE predictions SET suspicion = 0.1", "not as it was answered"),
+        ("UPDATE predictions SET p_abnormal = 0.1", "not as it was answered"),
         ("DELETE FROM predictions WHERE urgency > 1", "removed without a trace"),
         ("UPDATE feedback SET verdict = 'disagree'", "its feedback was changed"),
     ],

@@ -122,7 +122,7 @@ def test_views_of_the_frozen_phase_are_restyled_and_the_plain_one_is_not() -> No
     still = {name: 0.0 for name in AugmentSettings.model_fields}
 
     def means(style: float) -> np.ndarray:
-        settings = AugmentSettings(**{**still, "style": style})
+        settings = AugmentSettings(**{**still, "style_transfer": style})
         return view_features(images, lambda x: x.mean((1, 2))[:, None].astype(np.float32), 2, settings, 0)
 
     assert_allclose(means(0.0)[0], means(0.0)[1])

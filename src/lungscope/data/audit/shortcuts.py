@@ -17,9 +17,9 @@ from lungscope.data.audit.traits import Trait
 from lungscope.data.manifest import Manifest
 from lungscope.data.split import folds
 from lungscope.errors import ManifestError
-from lungscope.stats.bootstrap import figure
-from lungscope.stats.comparison import auroc_figure
-from lungscope.stats.metrics import Figure, macro_auroc
+from lungscope.stats.bootstrap import estimate
+from lungscope.stats.comparison import auroc_estimate
+from lungscope.stats.metrics import Estimate, macro_auroc
 from lungscope.system.progress import Bar
 
 FOLDS, SEED = 5, 0
@@ -40,7 +40,7 @@ class Probe:
     name: str
     target: str
     """"label" or "split"."""
-    auroc: Figure
+    auroc: Estimate
     """Cross-validated by patient; with three and more classes the mean of each against all others."""
     verdict: str
     """In plain words."""
@@ -127,7 +127,7 @@ def _probe(
     columns = np.concatenate([trait.values for trait in some], axis=1)
     if not reason and (columns == columns[0]).all():
         reason = "it is the same in all images"
-    found = Figure(None, reason=reason) if reason else _auroc(manifest, target, columns, parts, alone=alone)
+    found = Estimate(None, reason=reason) if reason else _auroc(manifest, target, columns, parts, alone=alone)
     return Probe(name, target.name, found, _verdict(name, target.name, found, some), alone)
 
 
@@ -145,7 +145,7 @@ def _auroc(
     parts: list[NDArray[np.bool_]],
     *,
     alone: bool,
-) -> Figure:
+) -> Estimate:
     known = np.flatnonzero(target.values >= 0)
     truth = _dense(target.values[known])
     scores = np.zeros((len(manifest), truth.max() + 1))
@@ -157,8 +157,8 @@ def _auroc(
         scores[part] = fitted.predict_proba(columns[part])
     patients = [manifest.patients[row] for row in known]
     if scores.shape[1] == 2:
-        return auroc_figure(truth == 1, scores[known, 1], patients)
-    return figure(
+        return auroc_estimate(truth == 1, scores[known, 1], patients)
+    return estimate(
         lambda weights: macro_auroc(truth, scores[known], weights), patients, resamples=RESAMPLES, seed=SEED
     )
 
@@ -174,7 +174,7 @@ def _classifier(n: int, *, alone: bool) -> Any:
     return ExtraTreesClassifier(TREES, max_features=0.5, min_samples_leaf=leaf, n_jobs=workers, **common)
 
 
-def _verdict(name: str, target: str, found: Figure, some: tuple[Trait, ...]) -> str:
+def _verdict(name: str, target: str, found: Estimate, some: tuple[Trait, ...]) -> str:
     if found.value is None:
         return f"Cannot be told: {found.reason}."
     if found.value <= 0.5 or (found.low is not None and found.low <= 0.5):

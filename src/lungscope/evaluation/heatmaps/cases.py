@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.inference.overlay import enlarge
-from lungscope.stats.bootstrap import figure
-from lungscope.stats.metrics import Array, Figure, Ratio, Weights
+from lungscope.stats.bootstrap import estimate
+from lungscope.stats.metrics import Array, Estimate, Ratio, Weights
 
 GRID = 100
 """Side on which places are measured, so that a tenth of the picture is a whole number of points."""
@@ -67,12 +67,12 @@ def shares(heatmaps: NDArray[np.float32], size: int = GRID) -> NDArray[np.float3
     return spread
 
 
-def mean_figure(
+def mean_estimate(
     values: Array, patients: tuple[str, ...], *, signed: bool = False, empty: str = EMPTY
-) -> Figure:
+) -> Estimate:
     """Mean of values (N,) with its 95 % interval from drawing patients; they are shares, or else `signed`."""
     if not len(values):
-        return Figure(None, reason=empty)
+        return Estimate(None, reason=empty)
 
     def mean(weights: Weights | None) -> Ratio:
         if weights is None:
@@ -80,7 +80,7 @@ def mean_figure(
         average: Ratio = (weights @ values) / weights.sum(axis=-1)
         return average
 
-    found = figure(mean, patients, shares=not signed)
+    found = estimate(mean, patients, shares=not signed)
     if values.min() == values.max():  # rounding in the draws would leave an interval of no width
-        return Figure(found.value, reason="no interval: every image gives the same")
+        return Estimate(found.value, reason="no interval: every image gives the same")
     return found

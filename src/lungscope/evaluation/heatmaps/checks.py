@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from lungscope.data.lesions import Lesions, find_lesions
 from lungscope.data.manifest import Manifest
 from lungscope.errors import BundleError
-from lungscope.evaluation.evaluate import DECIMALS, figure_json
+from lungscope.evaluation.evaluate import DECIMALS, estimate_json
 from lungscope.evaluation.heatmaps.cases import HeatCases, draw
 from lungscope.evaluation.heatmaps.deletion import HeatCurves, stand_ins, trace_curves
 from lungscope.evaluation.heatmaps.pointing import Pointing, point
 from lungscope.evaluation.heatmaps.randomised import Randomisation, randomise
 from lungscope.evaluation.heatmaps.regions import CORNER_NAMES, ClassRegions, measure_regions
 from lungscope.inference.predictor import Predictions, Predictor
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 
 SEED = 0
 PLACES, MARKED, CURVES, SHUFFLED = 120, 200, 16, 32
@@ -173,8 +173,8 @@ def _regions_json(found: ClassRegions) -> dict[str, Any]:
 
 def _plain(found: object) -> Any:
     """Results as dictionaries, lists, texts and rounded numbers."""
-    if isinstance(found, Figure):
-        return figure_json(found)
+    if isinstance(found, Estimate):
+        return estimate_json(found)
     if is_dataclass(found):
         return {each.name: _plain(getattr(found, each.name)) for each in fields(found)}
     if isinstance(found, tuple):

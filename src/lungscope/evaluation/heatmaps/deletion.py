@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lungscope.evaluation.heatmaps.cases import HeatCases, mean_figure
+from lungscope.evaluation.heatmaps.cases import HeatCases, mean_estimate
 from lungscope.inference.overlay import enlarge
 from lungscope.inference.predictor import Predictor
-from lungscope.stats.metrics import Array, Figure
+from lungscope.stats.metrics import Array, Estimate
 
 STEPS = 8
 THUMB = 16
@@ -24,7 +24,7 @@ ORDERS: tuple[Order, ...] = ("heat map", "random map", "centre")
 
 
 @dataclass(frozen=True)
-class OrderFigures:
+class OrderEstimates:
     """Curves of one order in which places are taken, means over the images."""
 
     order: Order
@@ -32,9 +32,9 @@ class OrderFigures:
     """Probability of the class called when the first 0, 1/STEPS, ... 1 of the picture is replaced."""
     insertion: tuple[float, ...]
     """The same when they are all that is left of it, in the other picture."""
-    deletion_area: Figure
+    deletion_area: Estimate
     """Area under the curve; lower is better."""
-    insertion_area: Figure
+    insertion_area: Estimate
     """Higher is better."""
 
 
@@ -43,11 +43,11 @@ class HeatCurves:
     """The heat map's order beside two that have not seen the picture."""
 
     images: int
-    orders: tuple[OrderFigures, ...]
+    orders: tuple[OrderEstimates, ...]
     """As in `ORDERS`."""
-    over_random: Figure
+    over_random: Estimate
     """Insertion less deletion area, heat map's less the random map's, image by image; above 0 is better."""
-    over_centre: Figure
+    over_centre: Estimate
 
 
 def trace_curves(cases: HeatCases, others: NDArray[np.uint8], predictor: Predictor, seed: int) -> HeatCurves:
@@ -74,10 +74,10 @@ def trace_curves(cases: HeatCases, others: NDArray[np.uint8], predictor: Predict
     return HeatCurves(
         images=len(cases),
         orders=tuple(
-            _figures(order, *curves, cases.patients) for order, curves in zip(ORDERS, traced, strict=True)
+            _estimates(order, *curves, cases.patients) for order, curves in zip(ORDERS, traced, strict=True)
         ),
-        over_random=mean_figure(gains[0] - gains[1], cases.patients, signed=True),
-        over_centre=mean_figure(gains[0] - gains[2], cases.patients, signed=True),
+        over_random=mean_estimate(gains[0] - gains[1], cases.patients, signed=True),
+        over_centre=mean_estimate(gains[0] - gains[2], cases.patients, signed=True),
     )
 
 
@@ -141,13 +141,13 @@ def _area(curves: Array) -> Array:
     return area
 
 
-def _figures(order: Order, deletion: Array, insertion: Array, patients: tuple[str, ...]) -> OrderFigures:
-    return OrderFigures(
+def _estimates(order: Order, deletion: Array, insertion: Array, patients: tuple[str, ...]) -> OrderEstimates:
+    return OrderEstimates(
         order,
         tuple(float(each) for each in deletion.mean(axis=0)),
         tuple(float(each) for each in insertion.mean(axis=0)),
-        mean_figure(_area(deletion), patients),
-        mean_figure(_area(insertion), patients),
+        mean_estimate(_area(deletion), patients),
+        mean_estimate(_area(insertion), patients),
     )
 
 

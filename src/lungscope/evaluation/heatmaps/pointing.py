@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.data.lesions import Lesions, mask
-from lungscope.evaluation.heatmaps.cases import GRID, HeatCases, mean_figure, shares
-from lungscope.stats.metrics import Array, Figure
+from lungscope.evaluation.heatmaps.cases import GRID, HeatCases, mean_estimate, shares
+from lungscope.stats.metrics import Array, Estimate
 from lungscope.stats.proportion import proportion
 
 ONE_PATIENT = "the marked images are of one patient"
@@ -17,9 +17,9 @@ ONE_PATIENT = "the marked images are of one patient"
 class Located:
     """How well one kind of map points at the marks."""
 
-    hits: Figure
+    hits: Estimate
     """Share of images whose hottest point is inside a mark (Zhang et al. 2018, without tolerance)."""
-    energy: Figure
+    energy: Estimate
     """Mean share of a map's heat that lies inside the marks (Wang et al. 2020)."""
 
 
@@ -34,7 +34,7 @@ class Pointing:
     own: Located
     other: Located
     """The same marks against the map of another patient: what knowing the chest in general is worth."""
-    area: Figure
+    area: Estimate
     """Mean share of the picture that is marked: both figures of a map that knows nothing."""
     empty: int
     """Maps without any heat; they miss, and their energy is 0."""
@@ -52,7 +52,7 @@ def point(cases: HeatCases, labels: NDArray[np.int64], lesions: Lesions) -> Poin
     marks = np.stack([mask(each, GRID) for each in lesions.regions])
     partners = _other_patients(cases.patients)
     other = (
-        Located(*(Figure(None, reason=ONE_PATIENT) for _ in range(2)))
+        Located(*(Estimate(None, reason=ONE_PATIENT) for _ in range(2)))
         if partners is None
         else _locate(maps[partners], marks, cases.patients)
     )
@@ -62,7 +62,7 @@ def point(cases: HeatCases, labels: NDArray[np.int64], lesions: Lesions) -> Poin
         source=lesions.source,
         own=_locate(maps, marks, cases.patients),
         other=other,
-        area=mean_figure(marks.mean(axis=(1, 2)), cases.patients),
+        area=mean_estimate(marks.mean(axis=(1, 2)), cases.patients),
         empty=int((maps.max(axis=(1, 2)) == 0).sum()),
     )
 
@@ -83,7 +83,7 @@ def energy(maps: NDArray[np.float32], marks: NDArray[np.bool_]) -> Array:
 
 
 def _locate(maps: NDArray[np.float32], marks: NDArray[np.bool_], patients: tuple[str, ...]) -> Located:
-    return Located(proportion(hits(maps, marks), patients), mean_figure(energy(maps, marks), patients))
+    return Located(proportion(hits(maps, marks), patients), mean_estimate(energy(maps, marks), patients))
 
 
 def _other_patients(patients: tuple[str, ...]) -> NDArray[np.int64] | None:

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.stats import rankdata
 
-from lungscope.evaluation.heatmaps.cases import HeatCases, mean_figure
+from lungscope.evaluation.heatmaps.cases import HeatCases, mean_estimate
 from lungscope.evaluation.heatmaps.shuffle import shuffle_weights
 from lungscope.inference.overlay import enlarge
 from lungscope.inference.predictor import Predictor
-from lungscope.stats.metrics import Array, Figure
+from lungscope.stats.metrics import Array, Estimate
 
 STAGES = ((0.0, "the head"), (0.25, "and the last quarter of the layers"), (1.0, "and all layers"))
 """Share of the layers below the head, and its name."""
@@ -28,9 +28,9 @@ class Similarity:
     """How alike two sets of maps are, 1 for the same."""
 
     name: str
-    spearman: Figure
+    spearman: Estimate
     """Mean rank correlation over the cells of a map."""
-    ssim: Figure
+    ssim: Estimate
     """Mean structural similarity of the maps as drawn (Wang et al. 2004)."""
 
 
@@ -108,7 +108,7 @@ def _similarity(
     ranked = np.mean([spearman(one, two) for one, two in zip(a, b, strict=True)], axis=0)
     alike = np.mean([_structural(one, two) for one, two in zip(a, b, strict=True)], axis=0)
     return Similarity(
-        name, mean_figure(ranked, patients, signed=True), mean_figure(alike, patients, signed=True)
+        name, mean_estimate(ranked, patients, signed=True), mean_estimate(alike, patients, signed=True)
     )
 
 

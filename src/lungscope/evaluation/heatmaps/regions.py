@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from lungscope.evaluation.heatmaps.cases import GRID, HeatCases, mean_figure, shares
+from lungscope.evaluation.heatmaps.cases import GRID, HeatCases, mean_estimate, shares
 from lungscope.inference.predictor import Predictor
-from lungscope.stats.metrics import Array, Figure
+from lungscope.stats.metrics import Array, Estimate
 from lungscope.stats.proportion import proportion
 
 BORDER, CORNER = 0.1, 0.2
@@ -24,17 +24,17 @@ CORNER_NAMES = ("upper left", "upper right", "lower left", "lower right")
 
 
 @dataclass(frozen=True)
-class RegionFigures:
+class RegionEstimates:
     """One place on the images called one class."""
 
     name: str
     area: float
     """Mean share of the picture, which is the share of a uniform map's heat."""
-    heat: Figure
+    heat: Estimate
     """Mean share of the heat."""
-    changed: Figure
+    changed: Estimate
     """Share of images called another class once the place is smoothed away."""
-    loss: Figure
+    loss: Estimate
     """Mean fall of the probability of the class called, once it is."""
 
 
@@ -44,8 +44,8 @@ class ClassRegions:
 
     name: str
     images: int
-    regions: tuple[RegionFigures, ...]
-    corners: tuple[Figure, ...]
+    regions: tuple[RegionEstimates, ...]
+    corners: tuple[Estimate, ...]
     """Mean share of the heat in each corner, as in `CORNER_NAMES`."""
 
 
@@ -66,7 +66,7 @@ def measure_regions(cases: HeatCases, predictor: Predictor) -> tuple[ClassRegion
             name=name,
             images=int((called == k).sum()),
             regions=tuple(
-                _figures(cases, np.flatnonzero(called == k), heat, each, now)
+                _estimates(cases, np.flatnonzero(called == k), heat, each, now)
                 for each, now in zip(found, after, strict=True)
             ),
             corners=tuple(
@@ -160,30 +160,30 @@ def _place_of_marks(cases: HeatCases) -> _Place:
     return _Place(MARKS_NAME, fine, np.stack(coarse) > 127)
 
 
-def _figures(
+def _estimates(
     cases: HeatCases,
     rows: NDArray[np.int64],
     heat: NDArray[np.float32],
     place: _Place,
     after: NDArray[np.float32],
-) -> RegionFigures:
+) -> RegionEstimates:
     of = cases.called[rows]
     before, now = cases.probabilities[rows, of], after[rows, of]
     patients = tuple(cases.patients[row] for row in rows)
-    return RegionFigures(
+    return RegionEstimates(
         name=place.name,
         area=float(place.coarse[rows].mean()),
         heat=_heat_inside(cases, rows, heat, place.coarse),
         changed=proportion(after[rows].argmax(axis=1) != of, patients),
-        loss=mean_figure((before - now).astype(np.float64), patients, signed=True),
+        loss=mean_estimate((before - now).astype(np.float64), patients, signed=True),
     )
 
 
 def _heat_inside(
     cases: HeatCases, rows: NDArray[np.int64], heat: NDArray[np.float32], places: NDArray[np.bool_]
-) -> Figure:
+) -> Estimate:
     """Mean over the images that have any heat."""
     inside: Array = (heat * places).sum(axis=(1, 2), dtype=np.float64)[rows]
     warm = heat.max(axis=(1, 2))[rows] > 0
     patients = tuple(cases.patients[row] for row in rows[warm])
-    return mean_figure(inside[warm], patients, empty="every heat map is empty")
+    return mean_estimate(inside[warm], patients, empty="every heat map is empty")

@@ -14,7 +14,7 @@ from lungscope.evaluation.heatmaps.regions import (
     ClassRegions,
 )
 from lungscope.reports.summary import joined
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 from lungscope.stats.proportion import FEW_PATIENTS
 
 TOO_MUCH = {BORDER_NAME: 1.0, CORNERS_NAME: 1.0, MARKS_NAME: 2.0}
@@ -95,7 +95,7 @@ def _randomisation(found: Randomisation) -> Iterator[str]:
         yield "The heat map is nearly the same for every picture: it tells nothing about the one at hand."
 
 
-def _above(figure: Figure, limit: float) -> bool:
+def _above(figure: Estimate, limit: float) -> bool:
     """Whether the whole interval is above; without an interval the value must be twice as large."""
     if figure.value is None:
         return False

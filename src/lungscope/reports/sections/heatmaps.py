@@ -1,4 +1,4 @@
-"""The checks of heat maps as a chapter of the report: what was found, in plain words, with pictures."""
+"""The checks of heat maps as a section of the report: what was found, in plain words, with pictures."""
 
 from collections.abc import Iterator
 
@@ -15,18 +15,18 @@ from lungscope.evaluation.heatmaps.randomised import DRAWS, Randomisation
 from lungscope.evaluation.heatmaps.regions import border
 from lungscope.inference.overlay import overlay
 from lungscope.reports.heatmap_plots import deletion_figure, insertion_figure
-from lungscope.reports.section import Chapter, Picture, Plot, Table
+from lungscope.reports.section import Picture, Plot, Section, Table
 from lungscope.reports.sections.heatmap_warnings import heat_warnings
 from lungscope.reports.summary import Cell, cell, decimal, percent
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 
 SHOWN = 4
 """Pictures of each kind."""
 SIDE = 240
 
 
-def heat_chapter(checks: HeatChecks) -> Chapter:
-    """The chapter."""
+def heatmap_section(checks: HeatChecks) -> Section:
+    """The section."""
     tables = [_places(checks)]
     plots: list[Plot] = []
     if isinstance(checks.pointing, Pointing):
@@ -36,7 +36,7 @@ def heat_chapter(checks: HeatChecks) -> Chapter:
         plots += _plots(checks.curves)
     if isinstance(checks.randomisation, Randomisation):
         tables.append(_randomisation(checks.randomisation))
-    return Chapter(
+    return Section(
         "Heat maps",
         " ".join(_lead(checks)),
         warnings=heat_warnings(checks),
@@ -91,7 +91,7 @@ def _verdicts(checks: HeatChecks) -> Iterator[str]:
         )
 
 
-def _compared(difference: Figure) -> str:
+def _compared(difference: Estimate) -> str:
     if difference.low is not None and difference.low > 0:
         return "faster than"
     if difference.high is not None and difference.high < 0:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lungscope.reports.summary import Format, decimal, percent
-from lungscope.stats.metrics import Figure
+from lungscope.stats.metrics import Estimate
 
 LOOKS = 0.5
 """Shift of the embeddings from which images look different: more than patients of one hospital ever differ."""
@@ -22,8 +22,8 @@ class Change:
 
     name: str
     key: str
-    then: Figure
-    now: Figure
+    then: Estimate
+    now: Estimate
     is_share: bool = False
 
     @property
@@ -50,7 +50,7 @@ def tell(changes: Sequence[Change], stability: float, embedding: float, by_chanc
 
     Args:
         changes: figures then and now.
-        stability: index of the distribution of suspicion.
+        stability: index of the distribution of p_abnormal.
         embedding: shift of what the network sees.
         by_chance: the shift that chance alone brings.
     """
@@ -101,7 +101,7 @@ def _calibration(changes: dict[str, Change]) -> str:
         value = large.now.value or 0.0
         return (
             f"On the whole the probabilities are too {'low' if value > 0 else 'high'} on these images (in the large "
-            f"{decimal(value)}, 0 is ideal). If only the prevalence differs, --adapt-prior mends it."
+            f"{decimal(value)}, 0 is ideal). If only the prevalence differs, --adapt-prior fixes it."
         )
     return ""
 

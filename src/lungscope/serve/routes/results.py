@@ -28,7 +28,7 @@ PDF_SIDE = 1600
 PICTURES_AT_ONCE = 2
 """A picture may have `MAX_PIXELS`; memory stays bounded however many are asked for."""
 COLUMNS = (
-    "id", "created", "file", "status", "finding", "suspicion", "operating_point", "threshold", "reason",
+    "id", "created", "file", "status", "finding", "p_abnormal", "operating_point", "threshold", "reason",
     "notes", "feedback", "patient_hash", "asked_by", "model_sha256", "engine",
 )  # fmt: skip
 
@@ -89,15 +89,15 @@ class LookRoutes:
         patient_hash: Annotated[str | None, Query(max_length=64)] = None,
         since: datetime | None = None,
         until: datetime | None = None,
-        min_suspicion: Share = None,
-        max_suspicion: Share = None,
+        min_p_abnormal: Share = None,
+        max_p_abnormal: Share = None,
         order: Order = "-created",
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         cursor: Annotated[str, Query(max_length=300, description="`next` of the page before.")] = "",
     ) -> Response:
         """Newest first, or most suspicious first; files not assessed count as most suspicious."""
         filters = _filters(
-            status, finding, feedback, patient_hash, since, until, min_suspicion, max_suspicion
+            status, finding, feedback, patient_hash, since, until, min_p_abnormal, max_p_abnormal
         )
         page = self._service.store.page(filters, order=order, limit=limit, cursor=cursor)
         shown = tuple(self._service.show(record) for record in page.records)
@@ -112,13 +112,13 @@ class LookRoutes:
         patient_hash: Annotated[str | None, Query(max_length=64)] = None,
         since: datetime | None = None,
         until: datetime | None = None,
-        min_suspicion: Share = None,
-        max_suspicion: Share = None,
+        min_p_abnormal: Share = None,
+        max_p_abnormal: Share = None,
         order: Order = "-created",
     ) -> Response:
         """All that pass the filters, with one column per class of the model. Research use only."""
         filters = _filters(
-            status, finding, feedback, patient_hash, since, until, min_suspicion, max_suspicion
+            status, finding, feedback, patient_hash, since, until, min_p_abnormal, max_p_abnormal
         )
         self._service.store.note(request.state.who, "exported", "predictions.csv")
         return StreamingResponse(

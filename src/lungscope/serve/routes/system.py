@@ -62,13 +62,13 @@ class AboutRoutes:
         return Response(self._model, media_type="application/json")
 
     def drift(self, days: Annotated[int, Query(ge=1, le=366)] = 30) -> Response:
-        """Suspicion, files not assessed and embeddings by UTC day. Sums stay when predictions are removed."""
+        """p_abnormal, files not assessed and embeddings by UTC day. Sums stay when predictions are removed."""
         validation = self._service.predictor.card.validation
         reference = validation and {
             "n": validation.reference.n,
             "bin_edges": [edge / BINS for edge in range(BINS + 1)],
             "shares": validation.reference.shares,
-            "mean_suspicion": validation.reference.mean_suspicion,
+            "mean_p_abnormal": validation.reference.mean_p_abnormal,
         }
         found = [_day(day) for day in self._service.days(days)]
         return Response(json.dumps({"reference": reference, "days": found}), media_type="application/json")

@@ -33,7 +33,7 @@ export class Api {
 
   /** One page of the worklist, most suspicious first. */
   predictions(cursor) {
-    const query = new URLSearchParams({ order: "-suspicion", limit: "200" });
+    const query = new URLSearchParams({ order: "-p_abnormal", limit: "200" });
     if (cursor) query.set("cursor", cursor);
     return this.json(`/v1/predictions?${query}`);
   }

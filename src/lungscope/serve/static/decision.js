@@ -108,12 +108,12 @@ export class Decision {
     input.setAttribute("aria-valuetext", `${percent(threshold, 1)}`);
     input.style.setProperty("--at", threshold);
     byId("threshold-value").textContent = percent(threshold, 1);
-    const suspicion = this.reading.current?.prediction?.suspicion;
+    const p_abnormal = this.reading.current?.prediction?.p_abnormal;
     const mark = byId("case-mark");
-    mark.hidden = suspicion == null;
+    mark.hidden = p_abnormal == null;
     mark.dataset.state = this.reading.isSuspicious(this.reading.current) ? "suspicious" : "clear";
-    mark.style.setProperty("--at", suspicion ?? 0);
-    byId("case-mark-text").textContent = suspicion == null ? "" : `This radiograph: ${percent(suspicion)}`;
+    mark.style.setProperty("--at", p_abnormal ?? 0);
+    byId("case-mark-text").textContent = p_abnormal == null ? "" : `This radiograph: ${percent(p_abnormal)}`;
   }
 
   drawFigures({ sensitivity, specificity }) {

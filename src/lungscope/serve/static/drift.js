@@ -57,7 +57,7 @@ function row(day) {
     day.n,
     `${day.not_assessed} (${percent(day.not_assessed_share)})`,
     percent(day.positive_share),
-    percent(day.mean_suspicion),
+    percent(day.mean_p_abnormal),
     number(day.score_shift),
     `${number(day.embedding_shift)}${chance}`,
     `${day.disagreements} of ${day.disagreements + day.agreements}`,

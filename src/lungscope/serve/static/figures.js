@@ -3,7 +3,7 @@
 const UNIT = "\u00a0%"; // never on a line of its own
 
 /**
- * Sensitivity and specificity where positive means suspicion >= threshold.
+ * Sensitivity and specificity where positive means p_abnormal >= threshold.
  * @param {{thresholds: number[], sensitivity: number[], specificity: number[]}} curve
  * @param {number} threshold 0..1
  */
@@ -65,7 +65,7 @@ export function spoken(name) {
   return name.replaceAll(/[_-]+/g, " ").toLowerCase();
 }
 
-/** What suspicion stands for: the one disease, or anything but the reference class. */
+/** What p_abnormal stands for: the one disease, or anything but the reference class. */
 export function disease(model) {
   const others = model.classes.filter((name) => name !== model.reference);
   return others.length === 1 ? spoken(others[0]) : "disease";

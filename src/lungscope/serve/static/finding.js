@@ -30,7 +30,7 @@ export class Finding {
 
   sentence(entry) {
     if (entry.state !== "assessed") return `${entry.state === "failed" ? "failed" : "not assessed"}. ${entry.message}`;
-    return `${this.verdict(entry)}, probability ${percent(entry.prediction.suspicion)}`;
+    return `${this.verdict(entry)}, probability ${percent(entry.prediction.p_abnormal)}`;
   }
 
   verdict(entry) {
@@ -43,25 +43,25 @@ export class Finding {
   assessed(entry) {
     const suspicious = this.reading.isSuspicious(entry);
     const state = suspicious ? "suspicious" : "clear";
-    const { suspicion, probabilities, finding } = entry.prediction;
-    const shown = this.reading.model?.reference ? suspicion : probabilities[finding];
+    const { p_abnormal, probabilities, finding } = entry.prediction;
+    const shown = this.reading.model?.reference ? p_abnormal : probabilities[finding];
     return [
       h("h2", { class: "verdict", "data-state": state, id: "verdict" }, this.reading.model ? this.verdict(entry) : ""),
       h("p", { class: "probability" }, h("span", { id: "probability" }, percent(shown)), h("small", {}, "calibrated probability")),
-      ...this.meaning(suspicion).map((text) => h("p", { class: "meaning" }, text)),
+      ...this.meaning(p_abnormal).map((text) => h("p", { class: "meaning" }, text)),
       this.classes(probabilities),
     ];
   }
 
-  meaning(suspicion) {
+  meaning(p_abnormal) {
     const { model, prevalence } = this.reading;
     if (!model?.reference) return [];
     const what = disease(model);
     const base = validationPrevalence(model.curve);
     const where = base ? `, at the prevalence of the validation data (${percent(base)})` : "";
-    const said = [`Of 100 radiographs with this score, ${ofHundred(suspicion)} would show ${what}${where}.`];
+    const said = [`Of 100 radiographs with this score, ${ofHundred(p_abnormal)} would show ${what}${where}.`];
     if (base && Math.abs(prevalence - base) >= 0.005) {
-      const here = atPrevalence(suspicion, base, prevalence);
+      const here = atPrevalence(p_abnormal, base, prevalence);
       said.push(`At your prevalence of ${percent(prevalence, prevalence < 0.1 ? 1 : 0)}: ${ofHundred(here)}.`);
     }
     return said;

@@ -77,9 +77,9 @@ function closeCase() {
 
 /** The list as it is filtered, in the server's words. */
 function csvUrl() {
-  const query = new URLSearchParams({ order: reading.order === "newest" ? "-created" : "-suspicion" });
+  const query = new URLSearchParams({ order: reading.order === "newest" ? "-created" : "-p_abnormal" });
   if (reading.filter === "not_assessed") query.set("status", "not_assessed");
-  if (reading.filter === "suspicious") query.set("min_suspicion", reading.threshold);
+  if (reading.filter === "suspicious") query.set("min_p_abnormal", reading.threshold);
   return `/v1/predictions.csv?${query}`;
 }
 

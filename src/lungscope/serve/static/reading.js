@@ -29,7 +29,7 @@ export class Reading extends EventTarget {
     this.prevalence = null;
     this.filter = "all";
     this.text = "";
-    this.order = "suspicion";
+    this.order = "p_abnormal";
     this.uploads = 0;
   }
 
@@ -80,7 +80,7 @@ export class Reading extends EventTarget {
     if (entry?.state !== "assessed" || this.threshold == null) return null;
     // The server decided on the unrounded probability.
     if (entry.prediction.threshold === this.threshold) return entry.prediction.positive;
-    return entry.prediction.suspicion >= this.threshold;
+    return entry.prediction.p_abnormal >= this.threshold;
   }
 
   // --- entries
@@ -160,7 +160,7 @@ function describe(entry) {
 function bySuspicion(one, other) {
   return (
     URGENCY[one.state] - URGENCY[other.state] ||
-    (other.prediction?.suspicion ?? 0) - (one.prediction?.suspicion ?? 0) ||
+    (other.prediction?.p_abnormal ?? 0) - (one.prediction?.p_abnormal ?? 0) ||
     byTime(one, other)
   );
 }

@@ -97,7 +97,7 @@ export class Worklist {
   row(entry) {
     const suspicious = this.reading.isSuspicious(entry);
     const state = entry.state === "assessed" ? (suspicious ? "suspicious" : "clear") : entry.state;
-    const { suspicion, feedback, created } = entry.prediction ?? {};
+    const { p_abnormal, feedback, created } = entry.prediction ?? {};
     const line = entry.message || (created ? when(created) : LABELS[entry.state]);
     return h(
       "li",
@@ -105,7 +105,7 @@ export class Worklist {
       this.thumbnail(entry),
       h("span", { class: "row-name" }, entry.name),
       h("span", { class: "row-line" }, line, feedback && h("em", {}, feedback.verdict === "agree" ? " · agreed" : " · disagreed")),
-      h("span", { class: "row-score" }, suspicion == null ? "" : percent(suspicion)),
+      h("span", { class: "row-score" }, p_abnormal == null ? "" : percent(p_abnormal)),
       h("span", { class: "chip", "data-state": state }, this.label(entry, suspicious)),
     );
   }

@@ -28,7 +28,7 @@ class Day:
     positive: int
     suspicion_sum: float
     bins: NDArray[np.int64]
-    """(BINS,), images by suspicion in equal bins from 0 to 1."""
+    """(BINS,), images by p_abnormal in equal bins from 0 to 1."""
     sketch_sum: NDArray[np.float64]
     """(SKETCH,)."""
     agreements: int = 0
@@ -75,15 +75,15 @@ def _empty(day: int) -> Day:
 
 def _add(day: Day, records: Sequence[Record]) -> Day:
     found = [record.assessment for record in records if record.assessment]
-    suspicion = np.array([one.suspicion for one in found])
-    counts, _ = np.histogram(suspicion, bins=BINS, range=(0, 1))
+    p_abnormal = np.array([one.p_abnormal for one in found])
+    counts, _ = np.histogram(p_abnormal, bins=BINS, range=(0, 1))
     sketches = [record.sketch for record in records if record.sketch is not None]
     return Day(
         day.day,
         day.images + len(records),
         day.assessed + len(found),
         day.positive + sum(bool(one.positive) for one in found),
-        day.suspicion_sum + float(suspicion.sum()),
+        day.suspicion_sum + float(p_abnormal.sum()),
         day.bins + counts,
         day.sketch_sum + np.sum(sketches, axis=0) if sketches else day.sketch_sum,
     )
@@ -94,7 +94,7 @@ def _columns(day: Day) -> dict[str, Any]:
         "images": day.images,
         "assessed": day.assessed,
         "positive": day.positive,
-        "suspicion_sum": day.suspicion_sum,
+        "p_abnormal_sum": day.suspicion_sum,
         "bins": json.dumps(day.bins.tolist()),
         "sketch_sum": json.dumps([round(float(value), 4) for value in day.sketch_sum]),
     }

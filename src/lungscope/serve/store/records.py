@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Verdict = Literal["agree", "disagree"]
-Order = Literal["-suspicion", "suspicion", "-created", "created"]
+Order = Literal["-p_abnormal", "p_abnormal", "-created", "created"]
 NOT_ASSESSED_URGENCY = 2.0
-"""Stands before every suspicion, so that a picture nobody assessed is never the last of a worklist."""
+"""Stands before every p_abnormal, so that a picture nobody assessed is never the last of a worklist."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -44,7 +44,7 @@ class Assessment:
     finding: str
     positive: bool | None
     """None when no class of the model is a reference."""
-    suspicion: float
+    p_abnormal: float
     probabilities: dict[str, float]
     operating_point: str | None
     threshold: float | None
@@ -80,7 +80,7 @@ class Record:
     @property
     def urgency(self) -> float:
         """By which a worklist is sorted."""
-        return self.assessment.suspicion if self.assessment else NOT_ASSESSED_URGENCY
+        return self.assessment.p_abnormal if self.assessment else NOT_ASSESSED_URGENCY
 
     def digest(self) -> str:
         """SHA-256 over all that never changes, so that the audit log can vouch for it."""
@@ -106,8 +106,8 @@ class Filters:
     patient_hash: str | None = None
     since_us: int | None = None
     until_us: int | None = None
-    min_suspicion: float | None = None
-    max_suspicion: float | None = None
+    min_p_abnormal: float | None = None
+    max_p_abnormal: float | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def to_row(record: Record) -> dict[str, Any]:
         "urgency": record.urgency,
         "finding": found.finding if found else None,
         "positive": found.positive if found else None,
-        "suspicion": found.suspicion if found else None,
+        "p_abnormal": found.p_abnormal if found else None,
         "probabilities": json.dumps(found.probabilities) if found else None,
         "operating_point": found.operating_point if found else None,
         "threshold": found.threshold if found else None,
@@ -80,7 +80,7 @@ def _assessment(fields: Mapping[Any, Any]) -> Assessment:
     return Assessment(
         fields["finding"],
         fields["positive"],
-        fields["suspicion"],
+        fields["p_abnormal"],
         json.loads(fields["probabilities"]),
         fields["operating_point"],
         fields["threshold"],

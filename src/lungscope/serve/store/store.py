@@ -22,7 +22,7 @@ from lungscope.serve.store.rows import to_record, to_row
 from lungscope.serve.store.tables import feedback, predictions
 
 EXPIRY_BLOCK = 500
-ORDERS = {"suspicion": predictions.c.urgency, "created": predictions.c.created_us}
+ORDERS = {"p_abnormal": predictions.c.urgency, "created": predictions.c.created_us}
 
 
 class Store:
@@ -175,7 +175,7 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
             found.append(column == text.replace("\0", "\ufffd"))
     for column, low, high in (
         (p.created_us, filters.since_us, filters.until_us),
-        (p.suspicion, filters.min_suspicion, filters.max_suspicion),
+        (p.p_abnormal, filters.min_p_abnormal, filters.max_p_abnormal),
     ):
         if low is not None:
             found.append(column >= low)
@@ -195,14 +195,14 @@ def _sorted(query: Select[Any], order: Order, cursor: str) -> Select[Any]:
 
 
 def _cursor(record: Record, order: Order) -> str:
-    value = record.urgency if order.endswith("suspicion") else record.created_us
+    value = record.urgency if order.endswith("p_abnormal") else record.created_us
     return base64.urlsafe_b64encode(json.dumps([order, value, record.id]).encode()).decode()
 
 
 def _read_cursor(cursor: str, order: Order) -> Any:
     try:
         used, value, id_ = json.loads(base64.urlsafe_b64decode(cursor))
-        number = float(value) if order.endswith("suspicion") else int(value)
+        number = float(value) if order.endswith("p_abnormal") else int(value)
         if used == order and abs(number) < 2**62 and isinstance(id_, str) and id_.isalnum():
             return tuple_(number, id_)
     except (ValueError, TypeError, OverflowError, binascii.Error):

@@ -18,7 +18,7 @@ predictions = Table(
     Column("urgency", Double, nullable=False),
     Column("finding", String(200)),
     Column("positive", sa.Boolean),
-    Column("suspicion", Double),
+    Column("p_abnormal", Double),
     Column("probabilities", Text),
     Column("operating_point", String(200)),
     Column("threshold", Double),
@@ -54,7 +54,7 @@ days = Table(
     Column("images", Integer, nullable=False),
     Column("assessed", Integer, nullable=False),
     Column("positive", Integer, nullable=False),
-    Column("suspicion_sum", Double, nullable=False),
+    Column("p_abnormal_sum", Double, nullable=False),
     Column("bins", Text, nullable=False),
     Column("sketch_sum", Text, nullable=False),
 )

@@ -69,9 +69,9 @@ def draw_changes(n: int, settings: AugmentSettings, generator: torch.Generator) 
         torch.exp(_between(n, -settings.gamma, settings.gamma, generator)),
         *_filters(n, settings, generator),
     )
-    if not settings.unchanged:
+    if not settings.p_identity:
         return drawn
-    kept = torch.rand(n, generator=generator) < settings.unchanged
+    kept = torch.rand(n, generator=generator) < settings.p_identity
     return _choose(kept, unchanged(n), drawn)
 
 

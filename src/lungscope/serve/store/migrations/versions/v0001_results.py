@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("model_sha256", sa.String(64), primary_key=True),
         *[sa.Column(name, sa.Integer, nullable=False) for name in ("images", "assessed", "positive")],
-        sa.Column("suspicion_sum", sa.Double, nullable=False),
+        sa.Column("p_abnormal_sum", sa.Double, nullable=False),
         *[sa.Column(name, sa.Text, nullable=False) for name in ("bins", "sketch_sum")],
     )
     op.create_table(
@@ -65,7 +65,7 @@ def _create_predictions() -> None:
         sa.Column("urgency", sa.Double, nullable=False),
         sa.Column("finding", sa.String(200)),
         sa.Column("positive", sa.Boolean),
-        sa.Column("suspicion", sa.Double),
+        sa.Column("p_abnormal", sa.Double),
         sa.Column("probabilities", sa.Text),
         sa.Column("operating_point", sa.String(200)),
         sa.Column("threshold", sa.Double),
