@@ -32,7 +32,7 @@ def test_an_operating_point_that_is_undefined_is_not_drawn(two) -> None:
     found = two.evaluation()
     first, *others = found.operating_points
     blank = replace(
-        first, figures=replace(first.estimates, specificity=Estimate(None, reason="no negative case"))
+        first, estimates=replace(first.estimates, specificity=Estimate(None, reason="no negative case"))
     )
     svg = str(figures.roc_figure(found.curves.roc, None, [blank, *others]))
     assert first.point.name not in svg
