@@ -6,7 +6,7 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -61,7 +61,7 @@ class Manifest:
     @property
     def has_reference(self) -> bool:
         """Whether the first class is one that all others are told from, such as "normal"."""
-        return _is_reference(self.classes[0])
+        return is_reference(self.classes[0])
 
     def select(self, mask: NDArray[np.bool_] | NDArray[np.int64]) -> "Manifest":
         """The rows where `mask` (N,) is true, or those at given indices, in their order; classes stay."""
@@ -200,16 +200,22 @@ def _relabelled(source: Path, rows: list[Row], text: str, *, needed: bool) -> li
 
 
 def _classes(source: Path, rows: list[Row]) -> tuple[str, ...]:
-    names = sorted({row.label for row in rows}, key=lambda name: (not _is_reference(name), name))
+    names = order_classes(row.label for row in rows)
     if len(names) < 2:
         raise ManifestError(
             f"{source}: only one class, {names[0]!r}. "
             "Pass the folder above the class folders, or add images of another class."
         )
-    return tuple(names)
+    return names
 
 
-def _is_reference(name: str) -> bool:
+def order_classes(labels: Iterable[str]) -> tuple[str, ...]:
+    """Names of classes without repetition: the reference first when a name says so, then sorted."""
+    return tuple(sorted(set(labels), key=lambda name: (not is_reference(name), name)))
+
+
+def is_reference(name: str) -> bool:
+    """Whether a class is by its name the one that others are told from, such as "normal" or "no finding"."""
     words = re.split(r"[\W_]+", name.lower())
     negated = bool({"not", "non"} & set(words))
     says_so = bool({"normal", "negative", "healthy"} & set(words)) or re.search(

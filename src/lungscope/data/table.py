@@ -117,25 +117,28 @@ def read_csv(source: Path) -> Table:
         ManifestError: not such a table, a column or cell that is missing or makes no sense, a file that
             does not exist, or two lines for one file.
     """
-    columns, lines = _cells(source)
+    names, lines = read_cells(source)
+    columns = _columns(source, names)
     extra = tuple(name for name in columns if name not in COLUMNS)
-    rows = []
-    for number, cells in lines:
-        if len(cells) != len(columns):
-            raise ManifestError(
-                f"{source}, line {number}: {len(cells)} cells where the header has {len(columns)}. "
-                "Quote cells that contain the separator."
-            )
-        rows.append(_csv_row(source, number, dict(zip(columns, cells, strict=True)), extra))
+    rows = [
+        _csv_row(source, number, dict(zip(columns, cells, strict=True)), extra) for number, cells in lines
+    ]
     if not rows:
         raise ManifestError(f"{source}: the table has no rows. Add one row per image.")
     _check_files(source, rows, [number for number, _ in lines])
     return Table(rows, extra)
 
 
-def _cells(source: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def read_cells(source: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Header and lines, numbered as in an editor, of a table in UTF-8 separated by commas, semicolons or tabs.
+
+    Raises:
+        ManifestError: not such a table, or a line of another length than the header.
+    """
     try:
         text = source.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ManifestError(f"{source}: cannot be read ({error.strerror}). Check the path.") from None
     except UnicodeDecodeError:
         raise ManifestError(
             f"{source}: not a table in UTF-8. Save it as 'CSV UTF-8', or pass a folder of images."
@@ -146,11 +149,17 @@ def _cells(source: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         header, *lines = [(reader.line_num, row) for row in reader if row] or [(0, [])]
     except csv.Error as error:
         raise ManifestError(f"{source}, line {reader.line_num}: {error}. Check the quotes there.") from None
-    return _columns(source, header[1]), lines
+    names = [name.strip() for name in header[1]]
+    for number, cells in lines:
+        if len(cells) != len(names):
+            raise ManifestError(
+                f"{source}, line {number}: {len(cells)} cells where the header has {len(names)}. "
+                "Quote cells that contain the separator."
+            )
+    return names, lines
 
 
-def _columns(source: Path, header: list[str]) -> list[str]:
-    names = [name.strip() for name in header]
+def _columns(source: Path, names: list[str]) -> list[str]:
     columns = [name.lower() if name.lower() in COLUMNS else name for name in names]
     columns = ["patient" if name.lower() in PATIENT_COLUMNS else name for name in columns]
     if missing := [name for name in ("path", "label") if name not in columns]:

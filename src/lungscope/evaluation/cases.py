@@ -160,7 +160,9 @@ def check_cases(
     if not len(columns):
         raise DataError("There is no case to evaluate. Name a split that holds images.")
     if not np.isfinite(columns).all():
-        raise DataError("A probability is not a number. The model is damaged; export or train it again.")
+        raise DataError(
+            "A probability is not a number. Leave that case out; a model that gives one is damaged."
+        )
     truth = class_indices(labels, len(classes))
     same_rows(truth, columns)
     same_rows(truth, names)

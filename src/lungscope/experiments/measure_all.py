@@ -11,10 +11,11 @@ from lungscope.data.manifest import Manifest
 from lungscope.errors import UndefinedEstimate
 from lungscope.evaluation.calibration import calibration_effect, calibration_json, calibration_section
 from lungscope.evaluation.cases import Cases, check_cases
-from lungscope.evaluation.decision_curve import decision_curve, decision_json, decision_section
+from lungscope.evaluation.decision_curve import DecisionCurve, decision_curve, decision_json, decision_section
 from lungscope.evaluation.evaluate import Evaluation
 from lungscope.evaluation.prevalence import Adaptation, adapt_to, adaptation_json, adaptation_section
 from lungscope.evaluation.shift import measure_shift, shift_json, shift_section
+from lungscope.evaluation.skipped import Skipped
 from lungscope.evaluation.subgroups import measure_subgroups, subgroups_json, subgroups_section
 from lungscope.inference.predictor import Predictions
 from lungscope.reports.section import Section
@@ -70,9 +71,10 @@ def study(
     sections.append(calibration_section(effect))
     document |= calibration_json(effect)
     if referenced:
-        section, found = _decisions(cases)
-        sections.append(section)
-        document |= found
+        curve = decisions(cases)
+        known, reason = (None, curve.reason) if isinstance(curve, Skipped) else (curve, "")
+        sections.append(decision_section(known, reason))
+        document |= decision_json(known, reason)
     if chosen.extra:
         groups = measure_subgroups(
             cases, chosen.extra, card.operating_points[0] if card.operating_points else None
@@ -86,12 +88,12 @@ def study(
     return Topics(tuple(sections), document, warnings, adaptation)
 
 
-def _decisions(cases: Cases) -> tuple[Section, dict[str, Any]]:
+def decisions(cases: Cases) -> DecisionCurve | Skipped:
+    """The decision curve, or why there is none."""
     try:
-        curve = decision_curve(cases.diseased, cases.p_abnormal, cases.patients)
+        return decision_curve(cases.diseased, cases.p_abnormal, cases.patients)
     except UndefinedEstimate as error:
-        return decision_section(None, str(error)), decision_json(None, str(error))
-    return decision_section(curve), decision_json(curve)
+        return Skipped(str(error))
 
 
 def _p_abnormal(cases: Cases, card: Card) -> NDArray[np.float64]:

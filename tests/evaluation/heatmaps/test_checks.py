@@ -15,9 +15,10 @@ from lungscope.data.lesions import Region, mask
 from lungscope.data.manifest import Manifest
 from lungscope.data.phantoms.phantom import Phantom, draw_phantom
 from lungscope.errors import BundleError
-from lungscope.evaluation.heatmaps.checks import HeatChecks, Skipped, check_heat, heat_json
+from lungscope.evaluation.heatmaps.checks import HeatChecks, check_heat, heat_json
 from lungscope.evaluation.heatmaps.deletion import HeatCurves
 from lungscope.evaluation.heatmaps.pointing import Pointing
+from lungscope.evaluation.skipped import Skipped
 from lungscope.inference.predictor import Predictions, Predictor
 from lungscope.reports.sections.heatmap_warnings import heat_warnings
 from lungscope.reports.sections.heatmaps import heatmap_section

@@ -15,6 +15,7 @@ from lungscope.evaluation.heatmaps.deletion import HeatCurves, stand_ins, trace_
 from lungscope.evaluation.heatmaps.pointing import Pointing, point
 from lungscope.evaluation.heatmaps.randomised import Randomisation, randomise
 from lungscope.evaluation.heatmaps.regions import CORNER_NAMES, ClassRegions, measure_regions
+from lungscope.evaluation.skipped import Skipped
 from lungscope.inference.predictor import Predictions, Predictor
 from lungscope.stats.metrics import Estimate
 
@@ -31,13 +32,6 @@ NO_MARKS = (
     "table has no columns x, y, width, height"
 )
 NOT_CALLED = "the model calls no image diseased"
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A check that does not apply."""
-
-    reason: str
 
 
 @dataclass(frozen=True)

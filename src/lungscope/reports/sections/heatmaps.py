@@ -8,11 +8,12 @@ from PIL import Image, ImageDraw
 
 from lungscope.data.lesions import Region
 from lungscope.evaluation.heatmaps.cases import GRID, HeatCases, shares
-from lungscope.evaluation.heatmaps.checks import HeatChecks, MarkedCases, Skipped
+from lungscope.evaluation.heatmaps.checks import HeatChecks, MarkedCases
 from lungscope.evaluation.heatmaps.deletion import HeatCurves
 from lungscope.evaluation.heatmaps.pointing import Pointing
 from lungscope.evaluation.heatmaps.randomised import DRAWS, Randomisation
 from lungscope.evaluation.heatmaps.regions import border
+from lungscope.evaluation.skipped import Skipped
 from lungscope.inference.overlay import overlay
 from lungscope.reports.heatmap_plots import deletion_figure, insertion_figure
 from lungscope.reports.section import Picture, Plot, Section, Table

@@ -1,0 +1,162 @@
+"""Scores without a model: tables of every kind, and that the figures are those of a model's evaluation."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lungscope.errors import ConfigError, DataError, LungscopeError, ManifestError
+from lungscope.evaluation.decision_curve import DecisionCurve
+from lungscope.evaluation.evaluate import evaluate
+from lungscope.experiments.evaluate_scores import evaluate_scores, read_scores
+from lungscope.stats.metrics import auroc
+
+N = 120
+RNG = np.random.default_rng(3)
+TRUTH = RNG.integers(0, 2, N)
+SCORES = np.clip(RNG.normal(0.35 + 0.3 * TRUTH, 0.2), 0, 1).round(6)
+PATIENTS = np.array([f"p{i // 2}" for i in range(N)])
+THREE = RNG.dirichlet((1, 1, 1), N)
+
+
+def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = folder / "scores.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def test_figures_are_those_of_a_models_evaluation() -> None:
+    both = np.column_stack([1 - SCORES, SCORES])
+    found = evaluate_scores(TRUTH, both, patients=PATIENTS, classes=("NORMAL", "PNEUMONIA")).evaluation
+    own = evaluate(TRUTH, both, PATIENTS, ("NORMAL", "PNEUMONIA"), ())
+    assert (found.auroc, found.ece, found.recalibration) == (own.auroc, own.ece, own.recalibration)
+    assert found.auroc.value == pytest.approx(auroc(TRUTH, SCORES))
+    point = found.operating_points[0]
+    assert point.point.threshold == 0.5
+    assert point.estimates.sensitivity.value == pytest.approx((SCORES[TRUTH == 1] >= 0.5).mean())
+
+
+def test_one_column_of_scores_is_that_of_the_second_class() -> None:
+    one = evaluate_scores(TRUTH, SCORES).measurements
+    two = evaluate_scores(TRUTH, np.column_stack([1 - SCORES, SCORES])).measurements
+    assert one.evaluation.auroc == two.evaluation.auroc
+    assert one.evaluation.classes == ("0", "1")
+    assert isinstance(one.decision_curve, DecisionCurve)
+
+
+def test_names_as_labels_put_the_reference_first() -> None:
+    names = np.where(TRUTH == 1, "EFFUSION", "NORMAL")
+    found = evaluate_scores(names, SCORES, thresholds=(0.3, 0.6), prevalence=0.1).evaluation
+    assert found.classes == ("NORMAL", "EFFUSION")
+    assert [each.point.threshold for each in found.operating_points] == [0.3, 0.6]
+    assert found.operating_points[0].ppv_expected is not None
+    assert found.auroc.value == pytest.approx(auroc(TRUTH, SCORES))
+
+
+def test_three_classes_without_a_reference_have_no_operating_point() -> None:
+    labels = THREE.argmax(1)
+    found = evaluate_scores(labels, THREE, classes=("a", "b", "c")).measurements
+    assert found.evaluation.operating_points == ()
+    assert found.decision_curve is None
+    assert found.evaluation.auroc.value > 0.9
+    with_reference = evaluate_scores(labels, THREE, classes=("normal", "b", "c")).measurements
+    assert with_reference.evaluation.operating_points
+    assert isinstance(with_reference.decision_curve, DecisionCurve)
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "more", "says"),
+    [
+        (["a", "b", "x"], [0.1, 0.2, 0.3], {"classes": ("a", "b")}, "'x'"),
+        ([0, 1, 2], [0.1, 0.2, 0.3], {}, "whole numbers"),
+        ([0, 1], [0.1, 1.4], {}, "1.4"),
+        ([0, 1], [0.1, float("nan")], {}, "not a number"),
+        ([0, 1, 1], [0.1, 0.4], {}, "3 and 2"),
+        ([], [], {}, "no case"),
+        ([0, 1], [[0.5, 0.5], [0.9, 0.2]], {}, "sum to 1"),
+        ([0, 1], [0.1, 0.4], {"columns": {"sex": ["F"]}}, "sex"),
+    ],
+)
+def test_arrays_that_make_no_sense_are_refused(labels, probabilities, more, says) -> None:
+    with pytest.raises(DataError, match=says):
+        evaluate_scores(np.array(labels, int if not labels else None), probabilities, **more)
+
+
+@pytest.mark.parametrize("more", [{"thresholds": 1.5}, {"prevalence": 2.0}])
+def test_settings_outside_their_range_are_refused(more) -> None:
+    with pytest.raises(ConfigError):
+        evaluate_scores(TRUTH, SCORES, **more)
+
+
+def test_a_table_gives_back_what_was_written(tmp_path: Path) -> None:
+    lines = ["label,NORMAL,PNEUMONIA,Patient_ID,sex"]
+    lines += [
+        f"{('NORMAL', 'PNEUMONIA')[t]},{1 - s:.6f},{s:.6f},{p},{'FM'[i % 2]}"
+        for i, (t, s, p) in enumerate(zip(TRUTH, SCORES, PATIENTS, strict=True))
+    ]
+    found = read_scores(table(tmp_path, "\r\n".join(lines), "utf-8-sig"))
+    assert found.classes == ("NORMAL", "PNEUMONIA")
+    assert np.array_equal(found.labels, TRUTH)
+    assert np.allclose(found.probabilities[:, 1], SCORES)
+    assert found.patients == tuple(PATIENTS)
+    assert list(found.columns) == ["sex"]
+    measured = evaluate_scores(
+        found.labels,
+        found.probabilities,
+        patients=found.patients,
+        classes=found.classes,
+        columns=found.columns,
+    ).measurements
+    assert measured.subgroups is not None
+    assert [each.column for each in measured.subgroups.groupings] == ["sex"]
+    assert "p0" not in repr(found)
+
+
+@pytest.mark.parametrize("column", ["PNEUMONIA", "p_PNEUMONIA", "p_pneumonia", "score", "p_abnormal"])
+def test_one_column_is_enough_for_two_classes(tmp_path: Path, column: str) -> None:
+    found = read_scores(table(tmp_path, f"label;{column}\nNORMAL;0.2\nPNEUMONIA;0.7\n"))
+    assert found.probabilities.tolist() == [[0.8, 0.2], [pytest.approx(0.3), 0.7]]
+    assert found.patients == ("", "")
+
+
+def test_our_own_predictions_csv_is_such_a_table(tmp_path: Path) -> None:
+    text = "path,label,split,p_NORMAL,p_PNEUMONIA\na.png,NORMAL,test,0.9,0.1\nb.png,PNEUMONIA,test,0.3,0.7\n"
+    found = read_scores(table(tmp_path, text))
+    assert found.probabilities.tolist() == [[0.9, 0.1], [0.3, 0.7]]
+    assert list(found.columns) == ["split"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no rows"),
+        ("label,a,b\n", "no rows"),
+        ("truth,a,b\na,0.5,0.5\n", "no column 'label'"),
+        ("label,x\na,0.5\nb,0.1\n", "no column holds the probability of 'a'"),
+        ("label,a,b\na,0.5,1.5\nb,0.5,0.5\n", "line 2: b '1.5' is outside"),
+        ("label,a,b\na,0.5,0.5\nb,,0.5\n", "line 3: a '' is no number"),
+        ("label,a,b\na,0.5,0.5\nb,high,0.5\n", "line 3: a 'high' is no number"),
+        ("label,a,b\na,nan,0.5\nb,0.5,0.5\n", "line 2: a 'nan' is no number"),
+        ("label,a,b\na,0.5,0.5\nb,0.5,0.4\n", "line 3: the probabilities sum to 0.9"),
+        ("label,a,b\na,0.5,0.5\nb,0.5,0.5\nc,0.5,0.5\n", "line 4: label 'c' has no column"),
+        ("label,p_a,p_b\na,0.5,0.5\na,0.4,0.6\n", "every label is 'a'"),
+        ("label,score\na,0.5\na,0.4\n", "every label is 'a'"),
+        ("label,score\na,0.5\nb,0.4\nc,0.4\n", "no column holds"),
+        ("label,a,b\na,0.5,0.5\n,0.5,0.5\n", "line 3: the label is empty"),
+        ("label,a,b\na,0.5\n", "line 2: 2 cells"),
+        ("label,a,A\na,0.5,0.5\n", "two columns are called 'a'"),
+        ('label,a,b\n"a,0.5,0.5\n', "quotes"),
+    ],
+)
+def test_a_bad_table_is_refused_in_one_line(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ManifestError, match=says) as caught:
+        read_scores(table(tmp_path, text))
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LungscopeError, match="UTF-8"):
+        read_scores(table(tmp_path, "label,ä\n", "latin-1"))
+    with pytest.raises(LungscopeError, match="cannot be read"):
+        read_scores(tmp_path / "none.csv")
