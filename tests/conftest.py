@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lungscope.evaluation.cases import Cases, check_cases
 from lungscope.evaluation.evaluate import Evaluation, evaluate
 from lungscope.stats.operating_points import OperatingPoint, choose, parse_goal
 
@@ -163,11 +164,16 @@ class Sample:
             choose(parse_goal(goal), self.labels > 0, p_abnormal, name=name) for name, goal in GOALS.items()
         ]
 
+    def cases(self) -> Cases:
+        return check_cases(self.labels, self.probabilities, self.patients, self.classes)
+
+    def without_reference(self) -> Cases:
+        """The same cases of classes of which none is the reference."""
+        names = tuple("ABC"[: len(self.classes)])
+        return check_cases(self.labels, self.probabilities, self.patients, names, has_reference=False)
+
     def evaluation(self, prevalence: float | None = None) -> Evaluation:
-        return evaluate(
-            self.labels, self.probabilities, self.patients, self.classes, self.points(), prevalence=prevalence,
-            resamples=200,
-        )  # fmt: skip
+        return evaluate(self.cases(), self.points(), prevalence=prevalence, resamples=200)
 
 
 def draw(classes: tuple[str, ...], n: int, seed: int) -> Sample:

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "scoring": {*MODEL, "inference"},
     "networks": {*MODEL, "training"},
     "training": {*MODEL, "networks"},
-    "evaluation": {*MODEL, "inference", "reports"},
+    "evaluation": {*MODEL, "inference"},
     "reports": {*MODEL, "inference", "evaluation"},
     "export": {*MODEL, "inference", "networks"},
     "experiments": {*MODEL, "inference", "networks", "training", "evaluation", "reports", "export", "cli"},

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from lungscope.errors import UndefinedEstimate
-from lungscope.evaluation.decision_curve import decision_curve, decision_json, decision_section
+from lungscope.evaluation.cases import check_cases
+from lungscope.evaluation.decision_curve import decision_curve, decisions
+from lungscope.evaluation.skipped import Skipped
+from lungscope.reports.sections.decision_curve import decision_section
 
 
 def cases(n=600, seed=0):
@@ -42,8 +45,9 @@ def test_a_useless_score_beats_nobody_and_everybody_nowhere():
 def test_one_class_has_no_curve_and_says_why():
     with pytest.raises(UndefinedEstimate, match="no negative case"):
         decision_curve(np.ones(20), np.linspace(0, 1, 20), np.arange(20))
-    assert "no negative case" in decision_section(None, "no negative case").lead
-    assert decision_json(None, "no negative case") == {"decision_curve": {"reason": "no negative case"}}
+    skipped = decisions(check_cases(np.ones(20, int), np.full((20, 2), 0.5), np.arange(20), ("a", "b")))
+    assert isinstance(skipped, Skipped)
+    assert "There is no decision curve: no negative case" in decision_section(skipped).lead
 
 
 def test_few_patients_have_a_curve_without_intervals():
@@ -53,4 +57,3 @@ def test_few_patients_have_a_curve_without_intervals():
     page = decision_section(curve)
     assert "too few patients" in page.lead
     assert page.tables[0].rows[0][1].reason == "too few patients for an interval"
-    assert decision_json(curve)["decision_curve"]["low"] is None

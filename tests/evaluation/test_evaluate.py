@@ -8,7 +8,10 @@ import pytest
 from sklearn import metrics as reference
 
 from lungscope.errors import ConfigError, DataError
-from lungscope.evaluation.evaluate import Evaluation, ModelReference, evaluate, evaluation_json
+from lungscope.evaluation.cases import check_cases
+from lungscope.evaluation.evaluate import Evaluation, ModelReference, evaluate
+from lungscope.evaluation.measurements import Measurements
+from lungscope.reports.evaluation_json import evaluation_json
 from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
@@ -110,8 +113,8 @@ def test_intervals_widen_when_every_patient_has_four_images() -> None:
     labels = np.repeat(rng.integers(0, 2, 60), 4)
     score = np.repeat(rng.normal(size=60), 4) + labels
     share = columns(1 / (1 + np.exp(-score)))
-    alone = evaluate(labels, share, patients(240), CLASSES, [], resamples=300)
-    grouped = evaluate(labels, share, np.repeat(patients(60), 4), CLASSES, [], resamples=300)
+    alone = evaluate(check_cases(labels, share, patients(240), CLASSES), [], resamples=300)
+    grouped = evaluate(check_cases(labels, share, np.repeat(patients(60), 4), CLASSES), [], resamples=300)
     for name in ("auroc", "accuracy"):
         one, four = getattr(alone, name), getattr(grouped, name)
         assert four.high - four.low > 1.4 * (one.high - one.low)
@@ -120,7 +123,9 @@ def test_intervals_widen_when_every_patient_has_four_images() -> None:
 
 def test_one_class_only_leaves_figures_undefined_with_a_reason() -> None:
     found = evaluate(
-        np.zeros(40, int), columns(np.linspace(0.1, 0.9, 40)), patients(40), CLASSES, [HALF], prevalence=0.1
+        check_cases(np.zeros(40, int), columns(np.linspace(0.1, 0.9, 40)), patients(40), CLASSES),
+        [HALF],
+        prevalence=0.1,
     )
     for estimate in (found.auroc, found.average_precision, found.balanced_accuracy):
         assert (estimate.value, estimate.low, estimate.reason) == (None, None, "no case is PNEUMONIA")
@@ -137,7 +142,9 @@ def test_one_class_only_leaves_figures_undefined_with_a_reason() -> None:
 
 def test_constant_scores_rank_nothing_and_are_not_called_chance() -> None:
     found = evaluate(
-        np.arange(40) % 2, columns(np.full(40, 0.7)), patients(40), CLASSES, [HALF], prevalence=0.1
+        check_cases(np.arange(40) % 2, columns(np.full(40, 0.7)), patients(40), CLASSES),
+        [HALF],
+        prevalence=0.1,
     )
     for estimate in (found.auroc, found.average_precision, found.p_abnormal_auroc):
         assert (estimate.value, estimate.reason) == (None, "every case has the same score")
@@ -149,11 +156,11 @@ def test_constant_scores_rank_nothing_and_are_not_called_chance() -> None:
 
 def test_five_patients_give_values_but_no_bootstrap_interval() -> None:
     labels = np.array([0, 1, 0, 1, 1])
-    found = evaluate(labels, columns([0.2, 0.7, 0.6, 0.9, 0.4]), patients(5), CLASSES, [HALF])
+    found = evaluate(check_cases(labels, columns([0.2, 0.7, 0.6, 0.9, 0.4]), patients(5), CLASSES), [HALF])
     assert found.auroc.value == pytest.approx(reference.roc_auc_score(labels, [0.2, 0.7, 0.6, 0.9, 0.4]))
     assert (found.auroc.low, found.auroc.reason) == (None, "no interval: fewer than 10 patients")
     assert found.curves.band is None
-    document = evaluation_json(found, MODEL, "f")
+    document = evaluation_json(Measurements(found), MODEL, "f")
     assert document["auroc"]["ci95"] is None
     assert document["auroc"]["reason"]
 
@@ -161,7 +168,9 @@ def test_five_patients_give_values_but_no_bootstrap_interval() -> None:
 def test_a_class_without_cases_makes_the_mean_undefined_and_names_itself(three) -> None:
     chosen = three.labels != 2
     names = [name for name, kept in zip(three.patients, chosen, strict=True) if kept]
-    found = evaluate(three.labels[chosen], three.probabilities[chosen], names, three.classes, [HALF])
+    found = evaluate(
+        check_cases(three.labels[chosen], three.probabilities[chosen], names, three.classes), [HALF]
+    )
     assert (found.auroc.value, found.auroc.reason) == (None, "no case is VIRAL")
     assert (found.balanced_accuracy.value, found.balanced_accuracy.reason) == (None, "no case is VIRAL")
     assert found.p_abnormal_auroc.value is not None
@@ -169,7 +178,16 @@ def test_a_class_without_cases_makes_the_mean_undefined_and_names_itself(three) 
 
 
 def test_without_a_reference_class_there_is_no_suspicion(three) -> None:
-    found = evaluate(three.labels, three.probabilities, three.patients, ("BACTERIAL", "FUNGAL", "VIRAL"), [])
+    found = evaluate(
+        check_cases(
+            three.labels,
+            three.probabilities,
+            three.patients,
+            ("BACTERIAL", "FUNGAL", "VIRAL"),
+            has_reference=False,
+        ),
+        [],
+    )
     for estimate in (found.prevalence, found.p_abnormal_auroc, found.recalibration.slope):
         assert (estimate.value, estimate.reason) == (None, "no class is the reference")
     assert found.curves is None
@@ -177,16 +195,16 @@ def test_without_a_reference_class_there_is_no_suspicion(three) -> None:
 
 
 def document(found: Evaluation) -> dict[str, Any]:
-    return evaluation_json(found, MODEL, "f" * 64)
+    return evaluation_json(Measurements(found), MODEL, "f" * 64)
 
 
 def test_the_format_of_the_json_is_stable(two) -> None:
     content = document(two.evaluation(prevalence=0.1))
     assert list(content) == [
-        "format", "n", "classes", "support", "prevalence", "auroc", "average_precision", "p_abnormal_auroc", "accuracy",
-        "balanced_accuracy", "brier", "ece", "calibration_slope", "calibration_intercept",
+        "version", "n", "classes", "support", "prevalence", "auroc", "average_precision", "p_abnormal_auroc",
+        "accuracy", "balanced_accuracy", "brier", "ece", "calibration_slope", "calibration_intercept",
         "calibration_in_the_large", "operating_points", "expected_prevalence", "confusion_matrix", "per_class", "model",
-        "data",
+        "data", "input_check", "prediction_sets",
     ]  # fmt: skip
     assert content["model"] == {
         "sha256": "ab" * 32,
@@ -222,7 +240,7 @@ def test_the_json_is_the_same_every_time_and_rounded(two) -> None:
 
 
 def test_the_json_of_undefined_figures_has_null_and_a_reason() -> None:
-    found = evaluate([0, 0], columns([0.5, 0.5]), ["a", "b"], CLASSES, [HALF], prevalence=0.5)
+    found = evaluate(check_cases([0, 0], columns([0.5, 0.5]), ["a", "b"], CLASSES), [HALF], prevalence=0.5)
     content = json.loads(json.dumps(document(found), allow_nan=False))
     assert content["auroc"] == {"value": None, "ci95": None, "reason": "no case is PNEUMONIA"}
 
@@ -236,7 +254,7 @@ def test_no_patient_is_named_in_the_json_or_in_any_representation(two) -> None:
     ("labels", "probabilities", "remedy"),
     [
         ([], np.zeros((0, 2)), "Name a split"),
-        ([0, 1], columns([0.1, np.nan]), "export or train it again"),
+        ([0, 1], columns([0.1, np.nan]), "Leave that case out"),
         ([0, 1], np.full((2, 3), 1 / 3), "Pass a column per class"),
         ([0, 1], [0.2, 0.3], "Pass a column per class"),
         ([0, 2], columns([0.1, 0.2]), "Check the order of the classes"),
@@ -247,15 +265,15 @@ def test_columns_that_do_not_fit_are_refused_with_a_remedy(
     labels: Any, probabilities: Any, remedy: str
 ) -> None:
     with pytest.raises(DataError, match=remedy):
-        evaluate(labels, probabilities, patients(len(labels)), CLASSES, [HALF])
+        evaluate(check_cases(labels, probabilities, patients(len(labels)), CLASSES), [HALF])
 
 
 def test_patients_of_other_rows_are_refused() -> None:
     with pytest.raises(DataError, match="same rows"):
-        evaluate([0, 1], columns([0.1, 0.2]), patients(3), CLASSES, [HALF])
+        evaluate(check_cases([0, 1], columns([0.1, 0.2]), patients(3), CLASSES), [HALF])
 
 
 @pytest.mark.parametrize("prevalence", [0.0, 1.0, 10.0, -0.1])
 def test_a_prevalence_that_is_no_share_is_refused(two, prevalence: float) -> None:
     with pytest.raises(ConfigError, match="fraction such as 0.1"):
-        evaluate(two.labels, two.probabilities, two.patients, CLASSES, [], prevalence=prevalence)
+        evaluate(two.cases(), [], prevalence=prevalence)

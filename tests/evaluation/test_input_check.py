@@ -14,12 +14,11 @@ from lungscope.evaluation.input_check import (
     COMMON,
     RATES,
     InputCheckEstimates,
-    input_check_json,
-    input_check_section,
     measure_input_check,
     measure_sets,
 )
 from lungscope.inference.predictor import Predictions, Predictor
+from lungscope.reports.sections.input_check import input_check_section
 from lungscope.stats.metrics import Estimate
 
 CLASSES = ("NORMAL", "PNEUMONIA")
@@ -96,22 +95,20 @@ def test_sets_are_measured_for_each_class(predictor, chosen, predictions) -> Non
         assert all(estimate.value <= each.error_rate for estimate in each.missed)
 
 
-def test_the_document_holds_what_the_section_shows(estimates, predictor, chosen, predictions) -> None:
+def test_the_section_shows_what_was_measured(estimates, predictor, chosen, predictions) -> None:
     sets = measure_sets(predictor, chosen, predictions)
-    document = input_check_json(estimates, sets, CLASSES)
     section = input_check_section(estimates, sets, CLASSES)
-    assert document["input_check"]["coverage"] == 0.95
-    assert len(document["input_check"]["detections"]) == len(section.tables[1].rows)
-    assert [each["error_rate"] for each in document["prediction_sets"]] == list(RATES)
+    assert "set to 95%" in section.tables[0].rows[0][0]
+    assert len(estimates.detections) == len(section.tables[1].rows)
+    assert len(section.tables[2].rows) == len(RATES)
     for table in section.tables:
         assert {len(row) for row in table.rows} == {len(table.header)}
 
 
-def test_a_model_without_a_gate_says_so(model, chosen, pixels, predictions) -> None:
+def test_a_model_without_an_input_check_says_so(model, chosen, pixels, predictions) -> None:
     old = Predictor(load_bundle(model))
     assert measure_input_check(old, chosen, pixels, old.predict(pixels)) is None
     assert measure_sets(old, chosen, predictions) == ()
-    assert input_check_json(None, (), CLASSES) == {"input_check": None, "prediction_sets": []}
     assert "has no input check" in input_check_section(None, (), CLASSES).lead
 
 

@@ -8,7 +8,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from lungscope.evaluation.comparison import Candidate
-from lungscope.evaluation.learning_curve import learning_csv, learning_point, learning_section
+from lungscope.evaluation.learning_curve import learning_point
+from lungscope.reports.sections.learning_curve import learning_csv, learning_section
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
@@ -43,7 +44,7 @@ def test_the_section_tells_what_the_last_step_brought() -> None:
     section = learning_section(points)
     assert "From 250 to 1,000 images default gained" in section.lead
     assert [row[2] for row in section.tables[0].rows] == ["250", "1,000"]
-    assert 'role="img"' in section.plots[0].picture
+    assert 'role="img"' in section.plots[0].svg
 
 
 def test_the_table_has_every_point_and_an_undefined_auroc_has_its_reason() -> None:

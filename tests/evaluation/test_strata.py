@@ -10,10 +10,9 @@ from lungscope.evaluation.strata import (
     Robustness,
     by_stratum,
     measure,
-    robustness_json,
-    robustness_section,
-    sentence,
 )
+from lungscope.reports.evaluation_json import strata_json
+from lungscope.reports.sections.strata import strata_section, worst_stratum
 from lungscope.stats.calibration import expected_calibration_error
 
 
@@ -73,21 +72,21 @@ def test_the_worst_part_is_named(cases) -> None:
     normals = np.flatnonzero(~cases.positive)
     worst = normals[np.argsort(-cases.p_abnormal[normals])[:60]]
     found = by_stratum(cases, (Stratum("bad", "cluster", np.sort(worst)), Stratum("IM", "series", normals)))
-    assert found.worst("auroc") is found.sites[1]
-    assert found.worst("auroc", ("series",)) is found.sites[2]
-    assert "(bad)" in sentence(found)
-    document = json.loads(json.dumps(robustness_json(found), allow_nan=False))
+    assert found.worst("auroc") is found.strata[1]
+    assert found.worst("auroc", ("series",)) is found.strata[2]
+    assert "(bad)" in worst_stratum(found)
+    document = json.loads(json.dumps(strata_json(found), allow_nan=False))
     assert document["worst"]["auroc"] == "bad"
     assert document["strata"][1]["sensitivity"] == {
-        "value": None, "low": None, "high": None, "reason": "no diseased patient in it"
+        "value": None, "ci95": None, "reason": "no diseased patient in it"
     }  # fmt: skip
 
 
 def test_the_section_has_a_row_for_each_part_and_no_identifiers(cases) -> None:
-    section = robustness_section(by_stratum(cases, (Stratum("IM", "series", np.arange(100)),)))
+    section = strata_section(by_stratum(cases, (Stratum("IM", "series", np.arange(100)),)))
     assert [row[0] for row in section.tables[0].rows] == ["all held-out images", "IM"]
     assert "p1" not in repr(section.tables)
 
 
 def test_nothing_to_judge_is_said() -> None:
-    assert "No part is large enough" in sentence(Robustness(()))
+    assert "No part is large enough" in worst_stratum(Robustness(()))

@@ -7,7 +7,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from lungscope.evaluation.cases import check_cases
-from lungscope.evaluation.subgroups import measure_subgroups, subgroups_json, subgroups_section
+from lungscope.evaluation.subgroups import measure_subgroups
+from lungscope.reports.evaluation_json import subgroups_json
+from lungscope.reports.sections.subgroups import subgroups_section
 from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
@@ -72,7 +74,7 @@ def test_columns_that_give_no_groups_are_named_with_the_reason(world):
 
 def test_json_holds_the_groups_the_gaps_and_what_was_refused(world):
     *_, found = world
-    document = json.loads(json.dumps(subgroups_json(found), allow_nan=False))["subgroups"]
+    document = json.loads(json.dumps(subgroups_json(found), allow_nan=False))
     assert set(document["columns"]) == {"site", "sex"}
     assert document["columns"]["site"]["largest_gaps"]["auroc"]["lower"] == "B"
     assert document["columns"]["sex"]["groups"]["F"]["auroc"]["ci95"]

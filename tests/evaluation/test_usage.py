@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lungscope.bundle.bundle import Bundle, load_bundle
-from lungscope.evaluation.usage import count_evaluation, evaluations, repeated_evaluation_warning
+from lungscope.evaluation.usage import count_evaluation, evaluations
+from lungscope.reports.summary import repeated_evaluation_warning
 
 
 @pytest.fixture

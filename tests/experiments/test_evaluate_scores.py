@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lungscope.errors import ConfigError, DataError, LungscopeError, ManifestError
+from lungscope.evaluation.cases import check_cases
 from lungscope.evaluation.decision_curve import DecisionCurve
 from lungscope.evaluation.evaluate import evaluate
 from lungscope.experiments.evaluate_scores import evaluate_scores, read_scores
@@ -28,7 +29,7 @@ def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
 def test_figures_are_those_of_a_models_evaluation() -> None:
     both = np.column_stack([1 - SCORES, SCORES])
     found = evaluate_scores(TRUTH, both, patients=PATIENTS, classes=("NORMAL", "PNEUMONIA")).evaluation
-    own = evaluate(TRUTH, both, PATIENTS, ("NORMAL", "PNEUMONIA"), ())
+    own = evaluate(check_cases(TRUTH, both, PATIENTS, ("NORMAL", "PNEUMONIA")), ())
     assert (found.auroc, found.ece, found.recalibration) == (own.auroc, own.ece, own.recalibration)
     assert found.auroc.value == pytest.approx(auroc(TRUTH, SCORES))
     point = found.operating_points[0]

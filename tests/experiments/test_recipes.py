@@ -8,6 +8,7 @@ import pytest
 from lungscope.bundle.bundle import load_bundle
 from lungscope.config.recipe import load_recipe, recipe_names
 from lungscope.data.dataset import load
+from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.experiments.evaluate_run import evaluate_bundle
 from lungscope.experiments.train_run import train_run
 
@@ -47,7 +48,9 @@ def test_every_recipe_goes_from_real_radiographs_to_a_report(
     recipe = load_recipe(name, settings)
     bundle = train_run(radiographs, recipe, tmp_path / "run", weights="none", device="cpu")
     data = load(radiographs, side, label_pattern=recipe.data.label_pattern, classes=bundle.card.classes)
-    evaluate_bundle(bundle, data, tmp_path / "run", heat_checks=False)  # these have tests of their own
+    evaluate_bundle(
+        bundle, data, tmp_path / "run", EvaluationOptions(heat_checks=False)
+    )  # these have tests of their own
     written = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert load_bundle(tmp_path / "run").card.recipe_name == name
     assert len(written["classes"]) == (3 if name.startswith("d-") else 2)

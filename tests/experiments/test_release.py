@@ -17,6 +17,7 @@ from lungscope.cli.app import main
 from lungscope.data.dataset import load
 from lungscope.data.manifest import read_manifest, write_csv
 from lungscope.errors import BundleError, ConfigError, LungscopeError, OutputError
+from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.experiments.evaluate_run import evaluate_bundle
 from lungscope.experiments.release import Provenance, check_fit, release_model
 from lungscope.stats.candidate import Candidate
@@ -61,7 +62,7 @@ def fit_card(card: Card, fingerprint: str) -> Card:
 def evaluate(run: Path) -> None:
     bundle = load_bundle(run)
     data = load(run / "manifest.csv", bundle.card.size, classes=bundle.card.classes)
-    evaluate_bundle(bundle, data, run, heat_checks=False)
+    evaluate_bundle(bundle, data, run, EvaluationOptions(heat_checks=False))
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,11 @@ from PIL import Image
 
 from lungscope.data.audit.checks import AuditReport, Finding
 from lungscope.errors import OutputError
+from lungscope.evaluation.cases import check_cases
 from lungscope.evaluation.evaluate import ModelReference, evaluate
 from lungscope.reports.history import TrainingEpoch
-from lungscope.reports.html import LARGEST_PICTURE, GalleryCase, Report, render_report, write_report
+from lungscope.reports.html import LARGEST_PICTURE, render_report, write_report
+from lungscope.reports.report import GalleryCase, Origin, Report
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -70,11 +72,14 @@ def findings() -> AuditReport:
 def report(two) -> Report:
     return Report(
         evaluation=two.evaluation(prevalence=0.1),
-        model=ModelReference("3f9a6c0b" * 8, "default", "onnxruntime", "fp32"),
-        data_fingerprint="9c71aa03" * 8,
-        split="test",
-        recipe='name = "default"\n[head]\nepochs = 60\n',
-        versions={"numpy": "2.0.0", "lungscope": "0.1.0"},
+        origin=Origin(
+            model=ModelReference("3f9a6c0b" * 8, "default", "onnxruntime", "fp32"),
+            data_fingerprint="9c71aa03" * 8,
+            split="test",
+            images="test",
+            recipe='name = "default"\n[head]\nepochs = 60\n',
+            versions={"numpy": "2.0.0", "lungscope": "0.1.0"},
+        ),
         audit=findings(),
         history=tuple(TrainingEpoch("head", i, 1 / i, 1 / i, 0.9) for i in range(1, 9)),
         gallery=cases(),
@@ -168,8 +173,8 @@ def test_audit_messages_are_escaped_and_their_files_are_counted(html) -> None:
 
 def test_provenance_is_complete(html, report) -> None:
     text = " ".join(html.split())
-    assert report.model.sha256 in text
-    assert report.data_fingerprint in text
+    assert report.origin.model.sha256 in text
+    assert report.origin.data_fingerprint in text
     assert "lungscope 0.1.0, numpy 2.0.0" in text
     assert "onnxruntime, fp32" in text
     assert "epochs = 60" in text
@@ -202,7 +207,7 @@ def test_a_report_without_the_optional_parts_leaves_their_sections_out(report) -
 
 def test_figures_that_are_undefined_say_why(report) -> None:
     found = evaluate(
-        np.zeros(12, int), np.tile([0.7, 0.3], (12, 1)), [str(i) for i in range(12)], ("NORMAL", "PNEUMONIA"),
+        check_cases(np.zeros(12, int), np.tile([0.7, 0.3], (12, 1)), list("abcdefghijkl"), ("NORMAL", "PNEUMONIA")),
         [point.point for point in report.evaluation.operating_points],
     )  # fmt: skip
     html = render_report(replace(report, evaluation=found))
@@ -214,7 +219,11 @@ def test_three_classes_with_and_without_a_reference_are_reported(report, three) 
     assert "Telling NORMAL, BACTERIAL and VIRAL apart" in render_report(
         replace(report, evaluation=three.evaluation())
     )
-    found = evaluate(three.labels, three.probabilities, three.patients, ("A", "B", "C"), [], resamples=50)
+    found = evaluate(
+        three.without_reference(),
+        [],
+        resamples=50,
+    )
     html = render_report(replace(report, evaluation=found))
     assert "no class is the reference" in html
     assert 'id="points"' not in html

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from lungscope.bundle.bundle import Card, load_bundle
-from lungscope.evaluation.evaluate import ModelReference, evaluate, evaluation_json
+from lungscope.evaluation.cases import check_cases
+from lungscope.evaluation.evaluate import ModelReference, evaluate
+from lungscope.evaluation.measurements import Measurements
 from lungscope.reports.checklists import (
     checklists_csv,
     checklists_markdown,
@@ -19,11 +21,13 @@ from lungscope.reports.checklists import (
     wanted,
 )
 from lungscope.reports.csv_files import curve_csvs, estimates_csv
+from lungscope.reports.evaluation_json import evaluation_json
 from lungscope.reports.facts import Facts, gather
-from lungscope.reports.html import Report, render_report
+from lungscope.reports.html import render_report
 from lungscope.reports.model_card import card_markdown, model_card
+from lungscope.reports.report import Origin, Report
 from lungscope.reports.report_files import linked, render_card, write_report_files
-from lungscope.reports.section import Section
+from lungscope.reports.section import Section, SectionKey
 
 RECIPE = """name = "default"
 seed = 3
@@ -51,6 +55,16 @@ learning_rate = 0.001
 epochs = 0
 """
 
+ORIGIN = Origin(
+    ModelReference("3f" * 32, "default", "onnxruntime", "fp32"),
+    "9c" * 32,
+    "test",
+    "test",
+    RECIPE,
+    {"numpy": "2.0.0"},
+)
+ELSEWHERE = replace(ORIGIN, images="other")
+
 
 @pytest.fixture(scope="module")
 def card(model: Path) -> Card:
@@ -61,14 +75,14 @@ def card(model: Path) -> Card:
 @pytest.fixture(scope="module")
 def report(two) -> Report:
     return Report(
-        two.evaluation(), ModelReference("3f" * 32, "default", "onnxruntime", "fp32"), "9c" * 32, "test",
-        RECIPE, {"numpy": "2.0.0"}, sections=(Section("Heat maps", "They were checked.", ("Look | there.",)),),
+        two.evaluation(), ORIGIN,
+        sections=(Section(SectionKey.HEATMAPS, "Heat maps", "They were checked.", ("Look | there.",)),),
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def facts(report: Report, card: Card) -> Facts:
-    return gather(report, card, "test")
+    return gather(report, card, ORIGIN)
 
 
 def test_claim_has_its_44_items_and_tripod_its_27_in_52_parts(facts: Facts) -> None:
@@ -105,7 +119,7 @@ def test_tripod_items_no_run_can_know_are_left_to_a_person(facts: Facts, number:
 
 
 def test_every_fact_is_used_somewhere(facts: Facts, report: Report, card: Card) -> None:
-    told = card_markdown(model_card(report, card, "test")) + checklists_markdown(fill_checklists(facts))
+    told = card_markdown(model_card(report, card, ORIGIN)) + checklists_markdown(fill_checklists(facts))
     unused = [
         each.name for each in fields(facts) if (value := getattr(facts, each.name)) and value not in told
     ]
@@ -125,28 +139,30 @@ def test_answers_are_the_runs_own(facts: Facts) -> None:
 
 
 def test_a_recipe_of_another_version_leaves_gaps_and_does_not_fail(report: Report, card: Card) -> None:
-    bare = gather(report, replace(card, recipe='name = "old"\n', data={}), "other")
+    bare = gather(report, replace(card, recipe='name = "old"\n', data={}), ELSEWHERE)
     assert (bare.model, bare.training, bare.counts, bare.partitions) == ("", "", "", "")
     item = fill_checklists(bare)[0].items[21]
     assert wanted(item) == "A person must supply this."
 
 
 def test_images_of_which_the_run_knows_nothing_are_not_called_external(report: Report, card: Card) -> None:
-    claim = fill_checklists(gather(report, card, "other"))[0]
+    claim = fill_checklists(gather(report, card, ELSEWHERE))[0]
     internal, external = claim.items[31], claim.items[32]
     assert not internal.answer
     assert "cannot tell whether the model has seen them" in external.answer
     assert "another institution" in wanted(external)
-    assert "trained on" in gather(report, card, "trained on").evaluated
+    assert "trained on" in gather(report, card, replace(ORIGIN, images="trained on")).evaluated
 
 
 def test_undefined_figures_are_told_with_the_reason(two, report: Report, card: Card) -> None:
     sick = two.labels > 0
     patients = tuple(name for name, kept in zip(two.patients, sick, strict=True) if kept)
     only = evaluate(
-        two.labels[sick], two.probabilities[sick], patients, two.classes, two.points(), resamples=50
+        check_cases(two.labels[sick], two.probabilities[sick], patients, two.classes),
+        two.points(),
+        resamples=50,
     )
-    told = gather(replace(report, evaluation=only), card, "test").performance
+    told = gather(replace(report, evaluation=only), card, ORIGIN).performance
     assert "AUROC undefined (every case is PNEUMONIA)" in told
     assert "nan" not in told.lower()
 
@@ -172,8 +188,10 @@ def test_tables_in_markdown_have_as_many_cells_as_their_header(facts: Facts) -> 
 
 
 def test_the_page_is_self_contained_and_escaped(report: Report, card: Card, facts: Facts) -> None:
-    hostile = replace(report, sections=(Section("Heat maps", "<script>alert(1)</script>"),))
-    html = render_card(model_card(hostile, card, "test"), fill_checklists(facts))
+    hostile = replace(
+        report, sections=(Section(SectionKey.HEATMAPS, "Heat maps", "<script>alert(1)</script>"),)
+    )
+    html = render_card(model_card(hostile, card, ORIGIN), fill_checklists(facts))
     assert "<script" not in html
     assert "&lt;script" in html
     assert "http" not in re.sub(r"http-equiv", "", html)
@@ -183,7 +201,7 @@ def test_the_page_is_self_contained_and_escaped(report: Report, card: Card, fact
 
 
 def test_figures_are_those_of_evaluation_json(two) -> None:
-    document = evaluation_json(two.evaluation(), ModelReference("a", "b", "c", "d"), "e")
+    document = evaluation_json(Measurements(two.evaluation()), ORIGIN.model, "e")
     rows = {row["name"]: row for row in csv.DictReader(io.StringIO(estimates_csv(document)))}
     assert float(rows["auroc"]["value"]) == document["auroc"]["value"]
     assert float(rows["auroc"]["low"]) == document["auroc"]["ci95"][0]
@@ -207,10 +225,10 @@ def test_the_area_under_the_written_roc_curve_is_the_auroc(two) -> None:
 
 
 def test_everything_the_report_links_to_is_written(report: Report, card: Card, two, tmp_path: Path) -> None:
-    document = evaluation_json(report.evaluation, report.model, "e")
-    write_report_files(tmp_path, report, card, document, "test")
+    document = evaluation_json(Measurements(report.evaluation), ORIGIN.model, "e")
+    write_report_files(tmp_path, report, card, document, ORIGIN)
     (tmp_path / "predictions.csv").touch()  # written by its own module
-    html = render_report(replace(report, files=linked(report)))
+    html = render_report(report, linked(report))
     links = re.findall(r'href="([^#"][^"]*)"', html)
     assert len(links) == 11
     assert all((tmp_path / link).is_file() for link in links)
@@ -218,7 +236,7 @@ def test_everything_the_report_links_to_is_written(report: Report, card: Card, t
 
 
 def test_curves_of_a_former_evaluation_do_not_stay(report: Report, card: Card, tmp_path: Path) -> None:
-    write_report_files(tmp_path, report, card, {}, "test")
+    write_report_files(tmp_path, report, card, {}, ORIGIN)
     without = replace(report, evaluation=replace(report.evaluation, curves=None))
-    write_report_files(tmp_path, without, card, {}, "test")
+    write_report_files(tmp_path, without, card, {}, ORIGIN)
     assert list((tmp_path / "curves").iterdir()) == []

@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 
-from lungscope.evaluation.evaluate import ModelReference
-from lungscope.reports.html import Report, render_report
-from lungscope.reports.section import Picture, Plot, Section, Table, data_uri
+from lungscope.reports.html import render_report
+from lungscope.reports.report import Report
+from lungscope.reports.section import Picture, Plot, Section, SectionKey, Table, data_uri
 from lungscope.reports.summary import cell
 from lungscope.stats.metrics import Estimate
 
 
 @pytest.fixture(scope="module")
 def report(two) -> Report:
-    return Report(two.evaluation(), ModelReference("3f" * 32, "default", "onnxruntime", "fp32"), "9c" * 32, "test",
-                  "", {})  # fmt: skip
+    return Report(two.evaluation())
 
 
 def section() -> Section:
     undefined = cell(Estimate(None, reason="only 1 patient"))
     return Section(
+        SectionKey.SUBGROUPS,
         "By age & sex",
         "Does it work for <everybody>?",
         warnings=("Worse for the young.",),
@@ -44,8 +44,8 @@ def test_a_section_stands_in_the_report_with_all_its_parts(report):
 
 def test_a_section_is_linked_from_the_contents(report):
     page = render_report(replace(report, sections=(section(),)))
-    assert '<a href="#by-age---sex">By age &amp; sex</a>' in page
-    assert '<section id="by-age---sex">' in page
+    assert '<a href="#subgroups">By age &amp; sex</a>' in page
+    assert '<section id="subgroups">' in page
 
 
 def test_a_report_without_sections_has_no_trace_of_them(report):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lungscope.evaluation.cases import check_cases
 from lungscope.evaluation.evaluate import Evaluation, evaluate
 from lungscope.reports import summary
 from lungscope.stats.metrics import Estimate
@@ -22,7 +23,10 @@ def counted(
     share = np.column_stack([1 - p_abnormal, p_abnormal])
     names = [f"p{i}" for i in range(len(labels))]
     return evaluate(
-        labels, share, names, ("NORMAL", "PNEUMONIA"), [HALF], prevalence=prevalence, resamples=50
+        check_cases(labels, share, names, ("NORMAL", "PNEUMONIA")),
+        [HALF],
+        prevalence=prevalence,
+        resamples=50,
     )
 
 
@@ -83,7 +87,11 @@ def test_a_single_miss_in_thousands_stays_visible_among_the_dots() -> None:
 
 
 def test_without_operating_points_the_share_of_right_names_is_told(three) -> None:
-    found = evaluate(three.labels, three.probabilities, three.patients, ("A", "B", "C"), [], resamples=50)
+    found = evaluate(
+        three.without_reference(),
+        [],
+        resamples=50,
+    )
     (sentence,) = summary.sentences(found)
     assert f"names the right class for {round(100 * found.accuracy.value)}" in sentence
     assert [headline.name for headline in summary.headlines(found)][:2] == ["AUROC", "Accuracy"]

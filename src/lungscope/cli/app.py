@@ -143,15 +143,16 @@ def evaluate(
     from lungscope.bundle.bundle import load_bundle
     from lungscope.cli import show
     from lungscope.data.dataset import load
+    from lungscope.evaluation.measurements import EvaluationOptions
     from lungscope.experiments.evaluate_run import evaluate_bundle
 
     bundle = load_bundle(chosen_model(model))
     card = bundle.card
     images = load(data, card.size, classes=card.classes, label_pattern=card.label_pattern)
-    done = evaluate_bundle(
-        bundle, images, out, split=split, prevalence=prevalence, runtime=runtime, precision=precision,
-        ood=ood or (), heat_checks=not no_heat_checks, adapt_prior=adapt_prior,
-    )  # fmt: skip
+    options = EvaluationOptions(
+        split, prevalence, runtime, precision, ood or (), not no_heat_checks, adapt_prior
+    )
+    done = evaluate_bundle(bundle, images, out, options)
     show.evaluation(done, as_json=as_json)
 
 

@@ -15,7 +15,6 @@ from rich.table import Table
 
 from lungscope.bundle.bundle import load_bundle
 from lungscope.bundle.default_model import CARD as BUNDLED_CARD
-from lungscope.evaluation.usage import repeated_evaluation_warning
 from lungscope.inference.batch import write_table
 from lungscope.inference.predictor import ImageResult, Predictor
 from lungscope.stats.metrics import Estimate
@@ -96,17 +95,21 @@ def _print_readings(rows: Iterable[ImageResult], predictor: Predictor) -> int:
 def evaluation(done: "Evaluated", *, as_json: bool = False) -> None:
     """Print the main figures of an evaluation and where its report is."""
     from lungscope.cli import show_statistics
+    from lungscope.reports.evaluation_json import evaluation_json
+    from lungscope.reports.sections.shift import shift_warnings
+    from lungscope.reports.summary import repeated_evaluation_warning
 
+    measured = done.measurements
     if as_json:
-        print(json.dumps(done.document, indent=2))
+        print(json.dumps(evaluation_json(measured, done.model, done.data_fingerprint), indent=2))
         return
     found = done.evaluation
     console = Console(highlight=False)
     console.print(f"{found.n} images of {found.patients} patients, {done.split} split. Intervals are 95 %.")
     for name in ("auroc", "accuracy", "brier", "ece"):
         console.print(f"  {name:<10} {getattr(found, name)}")
-    if input_check := done.document.get("input_check"):
-        share, wanted = input_check["assessed"]["value"], input_check["coverage"]
+    if measured.input_check:
+        share, wanted = measured.input_check.assessed.value or 0.0, measured.input_check.coverage
         console.print(
             f"  assessed   {share:.1%} of these images; the model's input check was set to {wanted:.1%}"
         )
@@ -120,9 +123,9 @@ def evaluation(done: "Evaluated", *, as_json: bool = False) -> None:
         console.print(table)
     if len(found.classes) > 2:
         console.print(_by_class(found))
-    if done.topics and done.topics.adaptation:
-        show_statistics.adaptation(console, done.topics.adaptation)
-    for warning in done.topics.warnings if done.topics else ():
+    if measured.adaptation:
+        show_statistics.adaptation(console, measured.adaptation)
+    for warning in shift_warnings(measured.shift) if measured.shift else ():
         console.print("[yellow]warning[/]: ", end="")
         console.print(warning, markup=False, soft_wrap=True)
     for line in repeated_evaluation_warning(done.times):

@@ -65,7 +65,7 @@ def hidden(found: Hidden, out: Path, *, as_json: bool) -> None:
 
 def _table(title: str, found: Robustness) -> Table:
     table = plain_table(title, "images", "AUROC", "ECE", "sens.", "spec.")
-    for site in found.sites:
+    for site in found.strata:
         more = (estimate_value(estimate) for estimate in (site.sensitivity, site.specificity))
         table.add_row(site.name, str(site.n), estimate_cell(site.auroc), estimate_value(site.ece), *more)
     # On a narrow terminal names go over two lines; figures are never cut.

@@ -21,13 +21,15 @@ from lungscope.stats.prior_correction import as_probabilities
 
 @dataclass(frozen=True)
 class Cases:
-    """N cases, checked; the first class is the reference."""
+    """N labelled cases, checked."""
 
     labels: NDArray[np.int64]
     probabilities: Array
     """(N, K)."""
     patients: NDArray[np.str_]
     classes: tuple[str, ...]
+    has_reference: bool = True
+    """Whether the first class is one that all others are told from; of two classes it always is."""
 
     def __repr__(self) -> str:
         return f"Cases({len(self.labels)} cases, classes={self.classes})"
@@ -40,12 +42,12 @@ class Cases:
 
     @property
     def diseased(self) -> NDArray[np.bool_]:
-        """(N,), whether the label is another than the reference."""
+        """(N,), whether the label is another than the first class."""
         return self.labels > 0
 
     @property
     def p_abnormal(self) -> Array:
-        """(N,), probability of not being of the reference class."""
+        """(N,), probability of not being of the first class."""
         if len(self.classes) == 2:
             return self.probabilities[:, 1]
         return np.clip(1 - self.probabilities[:, 0], 0.0, 1.0)
@@ -145,9 +147,21 @@ class _Ranking:
 
 
 def check_cases(
-    labels: ArrayLike, probabilities: ArrayLike, patients: Patients, classes: Sequence[str]
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    patients: Patients,
+    classes: Sequence[str],
+    *,
+    has_reference: bool = True,
 ) -> Cases:
     """Columns as cases.
+
+    Args:
+        labels: (N,), class indices.
+        probabilities: (N, K), calibrated; rows sum to 1.
+        patients: (N,), whose each row is.
+        classes: K names.
+        has_reference: with more than two classes, whether the first is one that all others are told from.
 
     Raises:
         DataError: no case, a probability that is none, or columns that do not fit.
@@ -166,7 +180,7 @@ def check_cases(
     truth = class_indices(labels, len(classes))
     same_rows(truth, columns)
     same_rows(truth, names)
-    return Cases(truth, as_probabilities(columns), names, tuple(classes))
+    return Cases(truth, as_probabilities(columns), names, tuple(classes), has_reference or len(classes) == 2)
 
 
 def mean(metrics: Sequence[Metric]) -> Metric:

@@ -1,13 +1,12 @@
-"""How good a model is on labelled images: every figure with its interval, or the reason why there is none."""
+"""How good a model is on labelled images: every estimate with its interval, or the reason why there is none."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from lungscope.evaluation.cases import Cases, check_cases, mean
+from lungscope.evaluation.cases import Cases, mean
 from lungscope.evaluation.curves import Curves, trace
 from lungscope.evaluation.recalibration import RecalibrationEstimates, recalibration_estimates
 from lungscope.stats.bootstrap import RESAMPLES, CountEstimates, Metric, count_metrics, estimates, with_counts
@@ -16,12 +15,6 @@ from lungscope.stats.operating_points import OperatingPoint, predictive_values
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import proportion
 
-FORMAT = 1
-DECIMALS = 6
-OVERALL = (
-    "prevalence", "auroc", "average_precision", "p_abnormal_auroc", "accuracy", "balanced_accuracy", "brier", "ece",
-)  # fmt: skip
-AT_A_POINT = ("sensitivity", "specificity", "ppv", "npv", "f1", "accuracy", "balanced_accuracy")
 NO_REFERENCE = Estimate(None, reason="no class is the reference")
 
 Confusion = NDArray[np.int64]
@@ -67,7 +60,7 @@ class ClassEstimates:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Every figure of one model on one set of labelled images.
+    """Every estimate of one model on one set of labelled images.
 
     With two classes AUROC and average precision are those of the second class; with more they are
     unweighted means over the classes, each against all others. p_abnormal is the probability of not being
@@ -100,10 +93,7 @@ class Evaluation:
 
 
 def evaluate(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    patients: Patients,
-    classes: Sequence[str],
+    cases: Cases,
     operating_points: Sequence[OperatingPoint],
     *,
     prevalence: float | None = None,
@@ -116,90 +106,39 @@ def evaluate(
     intercepts those of clustered scores; everything else comes from drawing patients with replacement.
 
     Args:
-        labels: (N,), class indices.
-        probabilities: (N, K), calibrated; rows sum to 1.
-        patients: (N,), whose each row is.
-        classes: K names; the first is the reference.
-        operating_points: thresholds on p_abnormal, chosen on other data. With more than two classes none
-            means that no class is the reference.
+        cases: from `check_cases`.
+        operating_points: thresholds on p_abnormal, chosen on other data.
         prevalence: share of diseased where the model will be used, between 0 and 1.
         resamples: number of draws of patients.
         seed: of the draws.
 
     Raises:
-        DataError: no case, a probability that is none, or columns that do not fit.
         ConfigError: the prevalence is not between 0 and 1.
     """
     if prevalence is not None:
         predictive_values(0.5, 0.5, prevalence)  # refuses one outside 0..1
-    cases = check_cases(labels, probabilities, patients, classes)
-    return _measure(cases, tuple(operating_points), prevalence, resamples, seed)
-
-
-def evaluation_json(evaluation: Evaluation, model: ModelReference, data_fingerprint: str) -> dict[str, Any]:
-    """The content of `evaluation.json`: a stable format, keys in a fixed order, six decimals, finite numbers.
-
-    Every figure is `{"value", "ci95": [low, high]}`. Where there is no value or no interval it is null and a
-    `reason` says why.
-
-    Args:
-        evaluation: from `evaluate`.
-        model: which model was evaluated, and how it was run.
-        data_fingerprint: of the manifest.
-    """
-    return {
-        "format": FORMAT,
-        "n": evaluation.n,
-        "classes": list(evaluation.classes),
-        "support": {each.name: each.support for each in evaluation.per_class},
-        **{name: estimate_json(getattr(evaluation, name)) for name in OVERALL},
-        **{
-            f"calibration_{name}": estimate_json(getattr(evaluation.recalibration, name))
-            for name in ("slope", "intercept", "in_the_large")
-        },
-        "operating_points": {each.point.name: _point_json(each) for each in evaluation.operating_points},
-        "expected_prevalence": evaluation.expected_prevalence,
-        "confusion_matrix": evaluation.confusion.tolist(),
-        "per_class": {
-            each.name: {
-                "support": each.support,
-                **{
-                    name: estimate_json(getattr(each, name))
-                    for name in ("auroc", "precision", "recall", "f1")
-                },
-            }
-            for each in evaluation.per_class
-        },
-        "model": asdict(model),
-        "data": {"fingerprint": data_fingerprint, "patients": evaluation.patients},
-    }
-
-
-def _measure(
-    cases: Cases, points: tuple[OperatingPoint, ...], prevalence: float | None, resamples: int, seed: int
-) -> Evaluation:
-    referenced = len(cases.classes) == 2 or bool(points)
-    calls = [point.is_positive(cases.p_abnormal) for point in points]
+    calls = [point.is_positive(cases.p_abnormal) for point in operating_points]
     found = _drawn(_metrics(cases, calls, prevalence), cases.patients, resamples, seed)
-    at_points = [_point(cases, point, calls[i], found, i) for i, point in enumerate(points)]
     return Evaluation(
         n=len(cases.labels),
         patients=len(np.unique(patient_index(cases.patients))),
         classes=cases.classes,
-        prevalence=proportion(cases.diseased, cases.patients) if referenced else NO_REFERENCE,
+        prevalence=proportion(cases.diseased, cases.patients) if cases.has_reference else NO_REFERENCE,
         expected_prevalence=prevalence,
         auroc=cases.area(1) if len(cases.classes) == 2 else found["auroc"],
         average_precision=found["average_precision"],
-        p_abnormal_auroc=cases.p_abnormal_area() if referenced else NO_REFERENCE,
+        p_abnormal_auroc=cases.p_abnormal_area() if cases.has_reference else NO_REFERENCE,
         accuracy=proportion(cases.labels == cases.decided, cases.patients),
         balanced_accuracy=found["balanced_accuracy"],
         brier=found["brier"],
         ece=found["ece"],
-        recalibration=_recalibration(cases, referenced),
-        operating_points=tuple(at_points),
+        recalibration=recalibrated(cases),
+        operating_points=tuple(
+            _point(cases, point, calls[i], found, i) for i, point in enumerate(operating_points)
+        ),
         confusion=confusion_matrix(cases.labels, cases.decided, len(cases.classes)),
         per_class=tuple(_class(cases, k, found) for k in range(len(cases.classes))),
-        curves=_curves(cases, resamples, seed) if referenced else None,
+        curves=_curves(cases, resamples, seed) if cases.has_reference else None,
     )
 
 
@@ -256,8 +195,9 @@ def _class(cases: Cases, k: int, found: dict[str, Estimate]) -> ClassEstimates:
     )
 
 
-def _recalibration(cases: Cases, referenced: bool) -> RecalibrationEstimates:
-    if not referenced:
+def recalibrated(cases: Cases) -> RecalibrationEstimates:
+    """Of p_abnormal; undefined where no class is the reference."""
+    if not cases.has_reference:
         return RecalibrationEstimates(NO_REFERENCE, NO_REFERENCE, NO_REFERENCE)
     return recalibration_estimates(cases.diseased, cases.p_abnormal, cases.patients)
 
@@ -267,32 +207,3 @@ def _curves(cases: Cases, resamples: int, seed: int) -> Curves:
         cases.diseased, cases.p_abnormal, cases.labels, cases.patients, len(cases.classes),
         resamples=resamples, seed=seed,
     )  # fmt: skip
-
-
-def _point_json(each: PointEstimates) -> dict[str, Any]:
-    counts, point = each.estimates.counts, each.point
-    expected = {"ppv_expected": each.ppv_expected, "npv_expected": each.npv_expected}
-    return {
-        "threshold": point.threshold,
-        "goal": point.goal,
-        "note": point.note,
-        **{name: estimate_json(getattr(each.estimates, name)) for name in AT_A_POINT},
-        **{name: estimate_json(estimate) for name, estimate in expected.items() if estimate},
-        "counts": asdict(counts),
-        "confusion_matrix": each.confusion.tolist(),
-        "when_chosen": {name: estimate_json(getattr(point, name)) for name in ("sensitivity", "specificity")},
-    }
-
-
-def estimate_json(estimate: Estimate) -> dict[str, Any]:
-    """A figure as it stands in evaluation.json: value, ci95, and the reason where something is missing."""
-    given = estimate.low is not None and estimate.high is not None
-    return {
-        "value": _rounded(estimate.value),
-        "ci95": [_rounded(estimate.low), _rounded(estimate.high)] if given else None,
-        **({"reason": estimate.reason} if estimate.reason else {}),
-    }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0

@@ -1,21 +1,35 @@
-"""What is different from the images a model was validated on, in figures and in plain words."""
+"""What is different from the images a model was validated on."""
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.bundle.validation_summary import BINS, Outcome, Reference, Validation, sketch
-from lungscope.evaluation.evaluate import Evaluation, estimate_json
-from lungscope.reports import summary
-from lungscope.reports.section import Section, Table
-from lungscope.reports.sections.shift import LOOKS, SCORES, Change, tell
+from lungscope.evaluation.evaluate import Evaluation
 from lungscope.stats.metrics import Estimate
 from lungscope.stats.proportion import wilson
 
 NOT_KEPT = Estimate(None, reason="the model does not keep it")
+
+
+@dataclass(frozen=True)
+class Change:
+    """An estimate on validation and on these data."""
+
+    name: str
+    key: str
+    then: Estimate
+    now: Estimate
+    is_share: bool = False
+
+    @property
+    def clear(self) -> bool:
+        """Whether the two intervals are apart."""
+        if self.then.low is None or self.then.high is None or self.now.low is None or self.now.high is None:
+            return False
+        return self.then.high < self.now.low or self.now.high < self.then.low
 
 
 @dataclass(frozen=True)
@@ -33,7 +47,6 @@ class Shift:
     """Root mean square shift of the embeddings' sketch, in deviations of validation; 0 is none."""
     by_chance: float
     """What so many images of the same kind would show."""
-    warnings: tuple[str, ...]
 
 
 def measure_shift(
@@ -51,70 +64,14 @@ def measure_shift(
         validation: of the card.
     """
     reference = validation.reference
-    changes = _changes(evaluation, validation)
-    stability, embedding = _stability(p_abnormal, reference), _embedding_shift(embeddings, reference)
-    by_chance = math.sqrt(1 / len(p_abnormal) + 1 / reference.n)
     return Shift(
         n=reference.n,
-        changes=changes,
+        changes=_changes(evaluation, validation),
         mean_p_abnormal=(reference.mean_p_abnormal, float(p_abnormal.mean())),
-        stability=stability,
-        embedding=embedding,
-        by_chance=by_chance,
-        warnings=tell(changes, stability, embedding, by_chance),
+        stability=_stability(p_abnormal, reference),
+        embedding=_embedding_shift(embeddings, reference),
+        by_chance=math.sqrt(1 / len(p_abnormal) + 1 / reference.n),
     )
-
-
-def shift_section(shift: Shift) -> Section:
-    """The comparison as a part of the report."""
-    rows: list[tuple[str | summary.Cell, ...]] = [
-        (each.name, summary.cell(each.then, each.form), summary.cell(each.now, each.form))
-        for each in shift.changes
-    ]
-    further: list[tuple[str | summary.Cell, ...]] = [
-        ("Mean probability of disease", *(summary.decimal(value) for value in shift.mean_p_abnormal)),
-        ("Shift of the probabilities (stability index)", "0", summary.decimal(shift.stability)),
-        (
-            f"Shift of what the network sees (by chance {shift.by_chance:.2f})",
-            "0",
-            summary.decimal(shift.embedding),
-        ),
-    ]
-    return Section(
-        title="Compared with validation",
-        lead=f"What changed against the {shift.n:,} images that the model was calibrated and its thresholds were "
-        f"chosen on.{'' if shift.warnings else ' Nothing stands out.'}",
-        warnings=shift.warnings,
-        tables=(
-            Table(
-                "Then and now",
-                ("Figure", "On validation", "Here"),
-                (*rows, *further),
-                f"A stability index above {SCORES:g} and a shift of what the network sees above {LOOKS:g} are large.",
-            ),
-        ),
-    )
-
-
-def shift_json(shift: Shift) -> dict[str, Any]:
-    """The comparison for `evaluation.json`."""
-    return {
-        "shift": {
-            "validation_images": shift.n,
-            **{
-                each.key: {"validation": estimate_json(each.then), "here": estimate_json(each.now)}
-                for each in shift.changes
-            },
-            "mean_p_abnormal": {
-                "validation": round(shift.mean_p_abnormal[0], 6),
-                "here": round(shift.mean_p_abnormal[1], 6),
-            },
-            "stability_index": round(shift.stability, 6),
-            "embedding_shift": round(shift.embedding, 6),
-            "embedding_shift_by_chance": round(shift.by_chance, 6),
-            "warnings": list(shift.warnings),
-        }
-    }
 
 
 def _changes(evaluation: Evaluation, validation: Validation) -> tuple[Change, ...]:

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from lungscope.bundle.bundle import Card
 from lungscope.data.manifest import Manifest
 from lungscope.data.strata import Stratum, find_strata
-from lungscope.reports.section import Section, Table
-from lungscope.reports.summary import cell, decimal
 from lungscope.stats.bootstrap import estimates
 from lungscope.stats.calibration import expected_calibration_error
 from lungscope.stats.metrics import Estimate, Weights, auroc
@@ -56,17 +54,17 @@ class StratumEstimates:
 class Robustness:
     """All parts, and which is the worst by each figure."""
 
-    sites: tuple[StratumEstimates, ...]
+    strata: tuple[StratumEstimates, ...]
 
     def worst(self, estimate: str, kinds: Sequence[str] = ()) -> StratumEstimates | None:
         """The part with the lowest AUROC, or the highest ECE; None when it is nowhere defined."""
         defined = [
-            site
-            for site in self.sites
-            if getattr(site, estimate).value is not None and (not kinds or site.kind in kinds)
+            each
+            for each in self.strata
+            if getattr(each, estimate).value is not None and (not kinds or each.kind in kinds)
         ]
         sign = -1 if estimate == "ece" else 1
-        return min(defined, key=lambda site: sign * float(getattr(site, estimate).value), default=None)
+        return min(defined, key=lambda each: sign * float(getattr(each, estimate).value), default=None)
 
 
 def measure(
@@ -129,9 +127,9 @@ def _beside(
     return chosen, np.where(inside[chosen], odds * others.sum() / inside.sum(), 1.0)
 
 
-def by_stratum(cases: HeldOut, sites: Sequence[Stratum]) -> Robustness:
-    """Figures of the whole and of every part, whose rows are positions in `cases`."""
-    found = [measure(site.name, site.kind, cases, site.rows) for site in sites]
+def by_stratum(cases: HeldOut, strata: Sequence[Stratum]) -> Robustness:
+    """Estimates of the whole and of every part, whose rows are positions in `cases`."""
+    found = [measure(each.name, each.kind, cases, each.rows) for each in strata]
     return Robustness((measure("all held-out images", "all", cases), *found))
 
 
@@ -143,71 +141,15 @@ def measure_strata(card: Card, chosen: Manifest, probabilities: NDArray[np.float
         chosen: N images.
         probabilities: (N, K), of them.
     """
-    sites = find_strata(chosen) if card.operating_points else ()
+    strata = find_strata(chosen) if card.operating_points else ()
     p_abnormal = (1 - probabilities[:, 0]).astype(np.float64)
-    if not sites or not 0 < (chosen.labels > 0).sum() < len(chosen):
+    if not strata or not 0 < (chosen.labels > 0).sum() < len(chosen):
         return None
     return by_stratum(
-        HeldOut(chosen.labels > 0, p_abnormal, chosen.patients, card.operating_points[0].threshold), sites
+        HeldOut(chosen.labels > 0, p_abnormal, chosen.patients, card.operating_points[0].threshold), strata
     )
-
-
-def robustness_section(found: Robustness, title: str = "Parts of the data as other hospitals") -> Section:
-    """The table of a report."""
-    rows = tuple(
-        (
-            site.name, str(site.n), cell(site.auroc, decimal), cell(site.ece, decimal),
-            cell(site.sensitivity), cell(site.specificity),
-        )
-        for site in found.sites
-    )  # fmt: skip
-    return Section(title, sentence(found), tables=(Table(
-        "Each part stands for its whole class; the other class is everything held out",
-        ("part", "images", "AUROC", "calibration error", "sensitivity", "specificity"),
-        rows,
-        "A part far below the others shows what the model may do where pictures are made differently.",
-    ),))  # fmt: skip
-
-
-def sentence(found: Robustness) -> str:
-    """What was asked, and the worst part."""
-    asked = (
-        "Held-out figures are those of the same hospital; parts of the data that differ show what may be lost "
-        "elsewhere."
-    )
-    area, error = found.worst("auroc"), found.worst("ece")
-    if area is None or error is None or area.auroc.value is None or error.ece.value is None:
-        return f"{asked} No part is large enough to be judged."
-    return (
-        f"{asked} The worst AUROC is {area.auroc.value:.3f} ({area.name}), the largest calibration error "
-        f"{error.ece.value:.3f} ({error.name})."
-    )
-
-
-def robustness_json(found: Robustness) -> dict[str, Any]:
-    """For evaluation.json and robustness.json."""
-    names = ("auroc", "ece", "sensitivity", "specificity")
-    worst = {name: site.name if (site := found.worst(name)) else None for name in ("auroc", "ece")}
-    return {
-        "worst": worst,
-        "strata": [
-            {
-                "name": site.name, "kind": site.kind, "n": site.n, "patients": site.patients,
-                **{name: _estimate(getattr(site, name)) for name in names},
-            }
-            for site in found.sites
-        ],
-    }  # fmt: skip
 
 
 def _share(right: NDArray[np.bool_], own: HeldOut, which: NDArray[np.bool_], empty: str) -> Estimate:
     patients = [patient for patient, asked in zip(own.patients, which, strict=True) if asked]
     return proportion(right[which], patients, empty=empty)
-
-
-def _estimate(estimate: Estimate) -> dict[str, Any]:
-    numbers = {
-        name: None if value is None else round(value, 6)
-        for name, value in (("value", estimate.value), ("low", estimate.low), ("high", estimate.high))
-    }
-    return {**numbers, **({"reason": estimate.reason} if estimate.reason else {})}

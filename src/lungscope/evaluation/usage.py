@@ -35,15 +35,6 @@ def count_evaluation(bundle: Bundle, split: str, fingerprint: str) -> int:
     return 0
 
 
-def repeated_evaluation_warning(times: int) -> tuple[str, ...]:
-    """What to know when the same images were evaluated before; nothing at the first time."""
-    if times < 2:
-        return ()
-    return (
-        f"This model was evaluated {times} times on these images. Figures that a choice was based on are favourable.",
-    )
-
-
 def evaluations(folder: Path, fingerprint: str) -> int:
     """How many evaluations of these images a run folder has noted."""
     path = folder / FILE

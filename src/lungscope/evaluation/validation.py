@@ -5,13 +5,9 @@ from numpy.typing import NDArray
 
 from lungscope.bundle.validation_summary import Outcome
 from lungscope.evaluation.cases import check_cases, mean
-from lungscope.evaluation.recalibration import recalibration_estimates
+from lungscope.evaluation.evaluate import recalibrated
 from lungscope.stats.bootstrap import estimate
-from lungscope.stats.comparison import auroc_estimate
-from lungscope.stats.metrics import Estimate
 from lungscope.stats.patients import Patients, patient_index
-
-UNDEFINED = Estimate(None, reason="no class is the reference")
 
 
 def validation_outcome(
@@ -31,18 +27,15 @@ def validation_outcome(
         classes: K names; the first is the reference.
         referenced: whether the first is one that others are told from.
     """
-    cases = check_cases(labels, probabilities, patients, classes)
+    cases = check_cases(labels, probabilities, patients, classes, has_reference=referenced)
     shares = np.bincount(cases.labels, minlength=len(classes)) / len(cases.labels)
-    if referenced:
-        area = auroc_estimate(cases.diseased, cases.p_abnormal, cases.patients)
-        fit = recalibration_estimates(cases.diseased, cases.p_abnormal, cases.patients)
-        slope, large = fit.slope, fit.in_the_large
-    else:
-        area, slope, large = estimate(mean(cases.areas()), cases.patients), UNDEFINED, UNDEFINED
+    fit = recalibrated(cases)
     return Outcome(
         shares=tuple(round(float(share), 9) for share in shares),
         patients=len(np.unique(patient_index(cases.patients))),
-        auroc=area,
-        slope=slope,
-        in_the_large=large,
+        auroc=cases.p_abnormal_area()
+        if cases.has_reference
+        else estimate(mean(cases.areas()), cases.patients),
+        slope=fit.slope,
+        in_the_large=fit.in_the_large,
     )

@@ -18,10 +18,11 @@ from lungscope.data.subset import part_of_training
 from lungscope.errors import ConfigError, LungscopeError
 from lungscope.evaluation.comparison import Candidate, Cost, Failure, compare
 from lungscope.evaluation.cost import parameters
-from lungscope.evaluation.learning_curve import learning_csv, learning_point, learning_section
+from lungscope.evaluation.learning_curve import learning_point
 from lungscope.experiments.training_run import TrainingRun, held_out, run_cell, weights_for
 from lungscope.reports.leaderboard import Leaderboard, write_leaderboard
 from lungscope.reports.section import Section
+from lungscope.reports.sections.learning_curve import learning_csv, learning_section
 from lungscope.runtime.engine import usable_cores
 from lungscope.system.files import claim_folder, write_atomically
 from lungscope.system.progress import stderr

@@ -14,10 +14,10 @@ from lungscope.data.pack import pack
 from lungscope.errors import ConfigError, LeakageError, ManifestError
 from lungscope.evaluation.comparison import Candidate, Cost, compare
 from lungscope.evaluation.cost import epochs_s, parameters, score
-from lungscope.evaluation.usage import repeated_evaluation_warning
 from lungscope.experiments.compare import machine
 from lungscope.experiments.evaluate_run import known_split
 from lungscope.reports.leaderboard import Leaderboard, write_leaderboard
+from lungscope.reports.summary import repeated_evaluation_warning
 
 
 def check_inputs(runs: Sequence[Path], recipes: str) -> list[str]:

@@ -16,6 +16,7 @@ from lungscope.bundle.validation_summary import summarise
 from lungscope.data.dataset import Dataset, load
 from lungscope.data.manifest import write_csv
 from lungscope.errors import BundleError, ConfigError
+from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.evaluation.validation import validation_outcome
 from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle
 from lungscope.experiments.train_run import (
@@ -93,7 +94,7 @@ def build_ensemble(runs: Sequence[Path], out: Path, *, force: bool = False) -> E
     write_atomically(out / "recipe.toml", recipe)
     write_csv(data.manifest, out / "manifest.csv")
     write_atomically(out / "model.onnx", bundle_bytes(graph, card))
-    return evaluate_bundle(load_bundle(out), data, out, split=held_out(data.manifest))
+    return evaluate_bundle(load_bundle(out), data, out, EvaluationOptions(held_out(data.manifest)))
 
 
 def common_data(runs: Sequence[Path], bundles: Sequence[Bundle]) -> Dataset:

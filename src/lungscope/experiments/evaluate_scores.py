@@ -13,10 +13,13 @@ from lungscope.data.manifest import is_reference, order_classes
 from lungscope.data.table import NO_LABEL, PATIENT_COLUMNS, read_cells
 from lungscope.errors import ConfigError, DataError, ManifestError
 from lungscope.evaluation.cases import check_cases
+from lungscope.evaluation.decision_curve import decisions
 from lungscope.evaluation.evaluate import Evaluation, evaluate
 from lungscope.evaluation.measurements import Measurements
 from lungscope.evaluation.subgroups import measure_subgroups
-from lungscope.experiments.measure_all import decisions
+from lungscope.reports.html import write_report
+from lungscope.reports.report import Report
+from lungscope.reports.sections.every import report_sections
 from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 from lungscope.stats.prior_correction import ROUNDING
@@ -57,6 +60,16 @@ class ScoreEvaluation:
         """Discrimination, calibration and operating points."""
         return self.measurements.evaluation
 
+    def report(self, path: Path | str) -> Path:
+        """Write everything as one self-contained HTML page, and return its path.
+
+        Raises:
+            OutputError: the place cannot be written.
+        """
+        sections = report_sections(self.measurements, of_model=False)
+        write_report(Path(path), Report(self.evaluation, sections=sections))
+        return Path(path)
+
 
 def evaluate_scores(
     labels: ArrayLike,
@@ -92,16 +105,15 @@ def evaluate_scores(
         given = np.column_stack([1 - given.ravel(), given.ravel()])
     truth, names = _indexed(np.asarray(labels), given.shape[1], classes)
     owners = np.full(len(truth), "") if patients is None else np.asarray(patients, np.str_)
-    cases = check_cases(truth, given, owners, names)
-    referenced = len(names) == 2 or is_reference(names[0])
-    points = _points(thresholds) if referenced else ()
+    cases = check_cases(truth, given, owners, names, has_reference=is_reference(names[0]))
+    points = _points(thresholds) if cases.has_reference else ()
     groups = {name: tuple(map(str, values)) for name, values in (columns or {}).items()}
     if misfit := next((name for name, values in groups.items() if len(values) != len(truth)), ""):
         raise DataError(f"Column {misfit!r} has {len(groups[misfit])} rows and the labels have {len(truth)}.")
     return ScoreEvaluation(
         Measurements(
-            evaluate(cases.labels, cases.probabilities, owners, names, points, prevalence=prevalence),
-            decision_curve=decisions(cases) if referenced else None,
+            evaluate(cases, points, prevalence=prevalence),
+            decision_curve=decisions(cases) if cases.has_reference else None,
             subgroups=measure_subgroups(cases, groups, points[0] if points else None) if groups else None,
         )
     )

@@ -14,10 +14,10 @@ from lungscope.bundle.default_model import CARD, MODEL
 from lungscope.bundle.provenance import TOPICS, Statement
 from lungscope.data.dataset import Dataset, load
 from lungscope.errors import BundleError, ConfigError
+from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.evaluation.usage import evaluations
 from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle
 from lungscope.experiments.training_run import held_out
-from lungscope.reports.facts import Origin
 from lungscope.reports.model_card import CardSection, ModelCard, card_markdown, model_card
 from lungscope.system.files import check_free, write_atomically
 
@@ -93,10 +93,8 @@ def release_model(
     data = _own_images(bundle)
     with TemporaryDirectory() as folder:
         sealed = _stage(content, bundle, Path(folder))
-        done = evaluate_bundle(
-            sealed, data, Path(folder) / "evaluation", split=held_out(data.manifest),
-            runtime="onnxruntime", precision="fp32", ood=ood,
-        )  # fmt: skip
+        options = EvaluationOptions(held_out(data.manifest), runtime="onnxruntime", precision="fp32", ood=ood)
+        done = evaluate_bundle(sealed, data, Path(folder) / "evaluation", options)
     _check_figures(bundle, done)
     write_atomically(out / CARD, card_markdown(_card(bundle, sealed, done, making)))
     write_atomically(out / MODEL, content)
@@ -174,7 +172,7 @@ def _check_figures(bundle: Bundle, done: Evaluated) -> None:
         model, data, area = former["model"]["sha256"], former["data"]["fingerprint"], former["auroc"]["value"]
     except (OSError, ValueError, KeyError, TypeError):
         raise BundleError(f"{path}: no evaluation can be read there. {_again(bundle, done)}") from None
-    if model != bundle.sha256 or data != done.document["data"]["fingerprint"]:
+    if model != bundle.sha256 or data != done.data_fingerprint:
         raise BundleError(f"{path}: of another model or other images than the run's. {_again(bundle, done)}")
     now = done.evaluation.auroc.value
     if (area is None) != (now is None) or abs((area or 0) - (now or 0)) > TOLERANCE:
@@ -190,9 +188,9 @@ def _again(bundle: Bundle, done: Evaluated) -> str:
 
 def _card(bundle: Bundle, sealed: Bundle, done: Evaluated, making: Provenance) -> ModelCard:
     assert done.shown is not None  # an evaluation that was written
-    origin: Origin = "test" if done.split == "test" else "validation"
-    card = model_card(done.shown, sealed.card, origin, alone=True)
-    times = evaluations(bundle.path.parent, done.document["data"]["fingerprint"])
+    assert done.shown.origin is not None
+    card = model_card(done.shown, sealed.card, done.shown.origin, alone=True)
+    times = evaluations(bundle.path.parent, done.data_fingerprint)
     made = CardSection(
         "How it was made",
         (

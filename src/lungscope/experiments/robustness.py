@@ -22,10 +22,10 @@ from lungscope.evaluation.strata import (
     StratumEstimates,
     by_stratum,
     measure,
-    robustness_json,
 )
 from lungscope.experiments.evaluate_run import known_split
 from lungscope.inference.predictor import Predictor
+from lungscope.reports.evaluation_json import strata_json
 from lungscope.system.files import write_atomically
 from lungscope.system.progress import Bar
 
@@ -122,10 +122,10 @@ def robustness_document(found: RobustnessReport) -> dict[str, Any]:
     """For robustness.json."""
     return {
         "split": found.split,
-        "held_out": robustness_json(found.held_out),
-        "corrupted": robustness_json(found.corrupted),
-        "external": robustness_json(Robustness((found.external,))) if found.external else None,
-        "left_out": robustness_json(found.left_out) if found.left_out else None,
+        "held_out": strata_json(found.held_out),
+        "corrupted": strata_json(found.corrupted),
+        "external": strata_json(Robustness((found.external,))) if found.external else None,
+        "left_out": strata_json(found.left_out) if found.left_out else None,
     }
 
 

@@ -14,6 +14,7 @@ from lungscope.config.recipe import Recipe, differences, dump_recipe, load_recip
 from lungscope.data.dataset import Dataset, load, prepare
 from lungscope.data.manifest import Manifest, read_manifest, write_csv
 from lungscope.errors import ConfigError, DataError, UndefinedEstimate
+from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.evaluation.validation import validation_outcome
 from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle
 from lungscope.runtime.engine import choose_engine, open_session
@@ -123,7 +124,7 @@ def train_and_evaluate(source: Path, recipe: Recipe, out: Path, **options: Any) 
     bundle = train_run(source, recipe, out, **options)
     data = load(out / "manifest.csv", bundle.card.size, classes=bundle.card.classes)
     split = "test" if len(data.rows("test")) else "validation"
-    return evaluate_bundle(bundle, data, out, split=split)
+    return evaluate_bundle(bundle, data, out, EvaluationOptions(split))
 
 
 def write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) -> Bundle:

@@ -7,6 +7,7 @@ from lungscope.bundle.bundle import load_bundle
 from lungscope.config.recipe import Recipe, differences, dump_recipe, load_recipe
 from lungscope.data.manifest import write_csv
 from lungscope.errors import ConfigError
+from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.experiments.ensemble import common_data
 from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle
 from lungscope.experiments.train_run import write_bundle
@@ -44,7 +45,7 @@ def average_weights(runs: Sequence[Path], out: Path, *, force: bool = False) -> 
     write_csv(data.manifest, out / "manifest.csv")
     trained = Trained(network, export_backbone(network, recipe.image.size), ())
     bundle = write_bundle(out, trained, data, recipe)
-    return evaluate_bundle(bundle, data, out, split=held_out(data.manifest))
+    return evaluate_bundle(bundle, data, out, EvaluationOptions(held_out(data.manifest)))
 
 
 def common_recipe(runs: Sequence[Path], recipes: Sequence[Recipe]) -> Recipe:

@@ -5,18 +5,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from lungscope import __version__
 from lungscope.data.audit.checks import Finding
 from lungscope.data.audit.inspection import ClassStatistics, Inspection, Spread, inspection_json
 from lungscope.data.audit.near_duplicates import NearPair
 from lungscope.data.audit.shortcuts import Probe
 from lungscope.reports import summary
-from lungscope.reports.section import Picture, Plot, Section, Table
+from lungscope.reports.page import render_page
+from lungscope.reports.section import Picture, Plot, Row, Section, SectionKey, Table
 from lungscope.reports.svg import (
     ACCENT,
     MUTED,
@@ -51,13 +50,9 @@ def write_inspection(found: Inspection, out: Path) -> Path:
 
 def render_inspection(found: Inspection) -> str:
     """The page as HTML; neither file names nor patients are in it, but radiographs are."""
-    environment = Environment(
-        loader=PackageLoader("lungscope.reports"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    return environment.get_template("audit.html").render(
-        report=found.report, verdict=verdict(found), remarks=[*_remarks(found.report.findings)],
-        fingerprint=found.manifest.fingerprint(), sections=_sections(found), version=__version__,
+    return render_page(
+        "audit.html", report=found.report, verdict=verdict(found), remarks=[*_remarks(found.report.findings)],
+        fingerprint=found.manifest.fingerprint(), sections=_sections(found),
     )  # fmt: skip
 
 
@@ -115,14 +110,14 @@ def _statistics(found: Inspection) -> Section:
         "Median, and the smallest and largest.",
     )
     lead = f"{report.n:,} files of {report.n_patients:,} patients; {report.unreadable:,} cannot be read."
-    return Section("Classes", lead, tables=(counts, sizes))
+    return Section(SectionKey.AUDIT_CLASSES, "Classes", lead, tables=(counts, sizes))
 
 
 def _counted(images: int, patients: int) -> summary.Cell:
     return summary.Cell(f"{images:,}", f"{patients:,} patient{'s' * (patients != 1)}", "")
 
 
-def _size_row(each: ClassStatistics) -> tuple[str | summary.Cell, ...]:
+def _size_row(each: ClassStatistics) -> Row:
     sizes = (_spread(each.width, 1), _spread(each.height, 1), _spread(each.file_bytes, 1000))
     return each.name, *sizes, str(each.most_of_one_patient)
 
@@ -139,13 +134,13 @@ def _shortcuts(found: Inspection) -> Section:
     shown = [each for each in found.probes if each.target == "label" and each.auroc.value is not None]
     plots: tuple[Plot, ...] = ()
     if shown:
-        reading = "At 0.5 it tells nothing, at 1 everything. Bars are 95% intervals over patients."
-        plots = (Plot("What tells the label", _probe_figure(shown), reading),)
+        meaning = "At 0.5 it tells nothing, at 1 everything. Bars are 95% intervals over patients."
+        plots = (Plot("What tells the label", _probe_figure(shown), meaning),)
     lead = (
         "Can the label, or the split, be told from properties that know nothing of anatomy? Each "
         "is given to a small decision tree, several together to many trees, and tested on patients left out."
     )
-    return Section("Shortcuts", lead, tables=tables, plots=plots)
+    return Section(SectionKey.SHORTCUTS, "Shortcuts", lead, tables=tables, plots=plots)
 
 
 def _probe_table(probes: Sequence[Probe], target: str) -> Table:
@@ -153,7 +148,7 @@ def _probe_table(probes: Sequence[Probe], target: str) -> Table:
     reasons = {each.auroc.reason for each in of_target}
     # Fourteen rows that say the same would hide that there is one reason.
     if len(reasons) == 1 and all(each.auroc.value is None for each in of_target):
-        rows: tuple[tuple[str | summary.Cell, ...], ...] = (("every property", "–", of_target[0].verdict),)
+        rows: tuple[Row, ...] = (("every property", "–", of_target[0].verdict),)
     else:
         rows = tuple((each.name, _auroc(each), each.verdict) for each in of_target)
     return Table(
@@ -193,7 +188,7 @@ def _probe_figure(probes: Sequence[Probe]) -> Markup:
 def _patients(found: Inspection) -> Section:
     pairs = [(overlap.one, overlap.other) for overlap in found.readings[0].overlaps]
     header = ("Who is one patient", "Patients", *(f"In {one} and {other}" for one, other in pairs))
-    rows: tuple[tuple[str | summary.Cell, ...], ...] = tuple(
+    rows: tuple[Row, ...] = tuple(
         (
             way.name,
             f"{way.patients:,}",
@@ -207,10 +202,11 @@ def _patients(found: Inspection) -> Section:
             " How the Kaggle set numbers its patients was never published: the truth lies between the reading by "
             "number alone and the one by number with kind or series."
         )
-    reading = (
+    meaning = (
         "Each column counts patients with images in both splits." if pairs else "No two splits are assigned."
     )
-    return Section("Patients", lead, tables=(Table("Patients under each reading", header, rows, reading),))
+    table = Table("Patients under each reading", header, rows, meaning)
+    return Section(SectionKey.PATIENTS, "Patients", lead, tables=(table,))
 
 
 def _identical(found: Inspection) -> Section | None:
@@ -224,7 +220,7 @@ def _identical(found: Inspection) -> Section | None:
     lead = (
         f"{len(index):,} pictures stand in several files, pixel by pixel. {_shown(len(index), 'duplicates')}"
     )
-    return Section("Identical pictures", lead, pictures=pictures)
+    return Section(SectionKey.IDENTICAL, "Identical pictures", lead, pictures=pictures)
 
 
 def _near(found: Inspection) -> Section:
@@ -233,7 +229,7 @@ def _near(found: Inspection) -> Section:
             "No two pictures are nearly the same. Copies that were saved again, resized, brightened, mirrored or cut "
             "by up to 5% at each edge would have been found, turned ones not."
         )
-        return Section("Near-identical pictures", lead)
+        return Section(SectionKey.NEAR_IDENTICAL, "Near-identical pictures", lead)
     numbered = sorted(enumerate(found.near, start=1), key=lambda each: not _grave(found, each[1]))
     pictures = tuple(
         Picture(_pair(found, pair), _told(found, number, pair)) for number, pair in numbered[:MOST_PICTURES]
@@ -242,7 +238,7 @@ def _near(found: Inspection) -> Section:
         f"{len(found.near):,} pairs show the same exposure, though not pixel by pixel. Look at each: "
         f"ribs and vessels of two exposures never lie alike. {_shown(len(found.near), 'near_duplicates')}"
     )
-    return Section("Near-identical pictures", lead, pictures=pictures)
+    return Section(SectionKey.NEAR_IDENTICAL, "Near-identical pictures", lead, pictures=pictures)
 
 
 def _shown(n: int, key: str) -> str:

@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from lungscope.reports.facts import Facts
+from lungscope.reports.section import slug
 
 MISSING = "A person must supply this."
 FILES = ("claim-2024.toml", "tripod-ai.toml")
@@ -50,7 +51,7 @@ class Checklist:
     @property
     def anchor(self) -> str:
         """Its place in the page."""
-        return "".join(letter if letter.isalnum() else "-" for letter in self.name.lower())
+        return slug(self.name)
 
     def count(self, state: str) -> int:
         """How many items are in that state."""

@@ -5,11 +5,12 @@ The model card and the reporting checklists say only this, and ask a person for 
 
 import tomllib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from lungscope.bundle.bundle import Card
 from lungscope.reports import recipe_facts, summary
-from lungscope.reports.html import Report
+from lungscope.reports.report import Origin, Relation, Report
+from lungscope.reports.section import SectionKey
 from lungscope.stats.metrics import Estimate
 
 
@@ -51,9 +52,7 @@ class Facts:
     """The report's further sections."""
 
 
-Origin = Literal["test", "validation", "trained on", "other"]
-"""What the images evaluated were to the model: kept from it, used to choose, used to train, or not of its run."""
-WHENCE: dict[Origin, str] = {
+WHENCE: dict[Relation, str] = {
     "test": "held out from the same data the model was trained on",
     "validation": "of the same data the model was trained on, used to choose epoch, calibration and thresholds",
     "trained on": "among them images that the model was trained on",
@@ -62,13 +61,7 @@ WHENCE: dict[Origin, str] = {
 
 
 def gather(report: Report, card: Card, origin: Origin) -> Facts:
-    """Put a run's knowledge into sentences.
-
-    Args:
-        report: of the evaluation.
-        card: of the model.
-        origin: what the images evaluated were to the model.
-    """
+    """Put into sentences what a report, the model's card and their origin tell."""
     recipe = tomllib.loads(card.recipe)
     return Facts(
         task=_task(card),
@@ -86,7 +79,7 @@ def gather(report: Report, card: Card, origin: Origin) -> Facts:
         counts=_counts(card),
         evaluated=_evaluated(report, origin),
         excluded=_excluded(report),
-        imbalance=_imbalance(recipe, report),
+        imbalance=_imbalance(recipe),
         calibration=_calibration(card, report),
         operating_points=_points(card),
         parity=_parity(card),
@@ -97,27 +90,27 @@ def gather(report: Report, card: Card, origin: Origin) -> Facts:
         ),
         errors=_errors(report),
         provenance=(
-            f"Model SHA-256 {report.model.sha256}; fingerprint of the evaluated data {report.data_fingerprint}; "
-            f"run by {report.model.runtime} in {report.model.precision}."
+            f"Model SHA-256 {origin.model.sha256}; fingerprint of the evaluated data {origin.data_fingerprint}; "
+            f"run by {origin.model.runtime} in {origin.model.precision}."
         ),
         recipe=f"Lungscope recipe “{card.recipe_name}”, with every setting in recipe.toml.",
         ensemble=recipe_facts.ensemble(recipe),
         metrics=_metrics(report),
-        internal="" if origin == "other" else f"{_evaluated(report, origin)} {_performance(report)}",
-        external=f"{_evaluated(report, origin)} {_performance(report)}" if origin == "other" else "",
+        internal="" if origin.images == "other" else f"{_evaluated(report, origin)} {_performance(report)}",
+        external=f"{_evaluated(report, origin)} {_performance(report)}" if origin.images == "other" else "",
         at_points=_at_points(report),
         calibrated=_calibrated(card),
-        explained=_section(report, "Heat maps", "Grad-CAM heat maps, checked"),
-        by_group=_section(report, "Subgroups", "Figures by group"),
+        explained=_section(report, SectionKey.HEATMAPS, "Grad-CAM heat maps, checked"),
+        by_group=_section(report, SectionKey.SUBGROUPS, "Estimates by group"),
         input_check=_input_check(report, card),
         further=_further(report),
     )
 
 
-def format_estimate(figure: Estimate, form: summary.Format = summary.percent) -> str:
-    """A figure with its interval, or why there is none, in a line."""
-    shown = summary.cell(figure, form)
-    if figure.value is None:
+def format_estimate(estimate: Estimate, form: summary.Format = summary.percent) -> str:
+    """An estimate with its interval, or why there is none, in a line."""
+    shown = summary.cell(estimate, form)
+    if estimate.value is None:
         return f"undefined ({shown.reason})"
     return f"{shown.value} ({shown.interval})" if shown.interval else f"{shown.value} ({shown.reason})"
 
@@ -159,9 +152,7 @@ def _counts(card: Card) -> str:
 def _evaluated(report: Report, origin: Origin) -> str:
     found = report.evaluation
     share = f"; {format_estimate(found.prevalence)} diseased" if found.prevalence.value is not None else ""
-    return (
-        f"{found.n:,} radiographs of {found.patients:,} patients ({report.split}), {WHENCE[origin]}{share}."
-    )
+    return f"{found.n:,} radiographs of {found.patients:,} patients ({origin.split}), {WHENCE[origin.images]}{share}."
 
 
 def _excluded(report: Report) -> str:
@@ -170,7 +161,7 @@ def _excluded(report: Report) -> str:
     return f"{report.audit.unreadable:,} of {report.audit.n:,} files could not be read and were left out."
 
 
-def _imbalance(recipe: dict[str, Any], report: Report) -> str:
+def _imbalance(recipe: dict[str, Any]) -> str:
     way = recipe.get("imbalance", "")
     return f"Recipe setting: imbalance = “{way}”." if way else ""
 
@@ -242,25 +233,20 @@ def _at_points(report: Report) -> str:
     )
 
 
-def _section(report: Report, title: str, words: str) -> str:
-    return f"{words}: section “{title}” of the report." if _has(report, title) else ""
-
-
-def _has(report: Report, title: str) -> bool:
-    return any(each.title == title for each in report.sections)
+def _section(report: Report, key: SectionKey, words: str) -> str:
+    found = report.section(key)
+    return f"{words}: section “{found.title}” of the report." if found else ""
 
 
 def _input_check(report: Report, card: Card) -> str:
     if card.input_check is None:
         return ""
-    measured = (
-        " How often it does so is in the report." if _has(report, "Images that are not assessed") else ""
-    )
+    measured = " How often it does so is in the report." if report.section(SectionKey.INPUT_CHECK) else ""
     return (
         f"The model declines pictures unlike its training images and says why instead of a finding.{measured}"
     )
 
 
 def _further(report: Report) -> str:
-    titles = [each.title for each in report.sections if each.title != "Heat maps"]
+    titles = [each.title for each in report.sections if each.key != SectionKey.HEATMAPS]
     return f"Sections of the report: {', '.join(titles)}." if titles else ""

@@ -1,68 +1,27 @@
 """An evaluation as one self-contained HTML page: no script, no external resource, the same bytes every time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from lungscope import __version__
 from lungscope.data.audit.checks import AuditReport, Finding
-from lungscope.evaluation.evaluate import Confusion, Evaluation, ModelReference
+from lungscope.evaluation.evaluate import Confusion, Evaluation
 from lungscope.inference.overlay import colour_ramp, overlay
 from lungscope.reports import plots as figures
-from lungscope.reports import summary
 from lungscope.reports.history import TrainingEpoch
-from lungscope.reports.section import Plot, Section, data_uri
+from lungscope.reports.page import render_page
+from lungscope.reports.report import GalleryCase, Report
+from lungscope.reports.section import Plot, data_uri
 from lungscope.system.files import write_atomically
 
 LARGEST_PICTURE = 360
 """Longest side of a picture in the page, so that it can still be mailed."""
 SHORTEST_NAME = 5
 """Letters from which a file's name without its ending is looked for in a message."""
-
-
-@dataclass(frozen=True)
-class GalleryCase:
-    """One image on which the model errs."""
-
-    name: str = field(repr=False)
-    """Of the file. Never shown: it may carry a patient identifier; the page numbers the cases."""
-    label: str
-    predicted: str
-    probability: float
-    """Of the class predicted."""
-    image: NDArray[np.uint8] = field(repr=False)
-    """(H, W)."""
-    heatmap: NDArray[np.floating] = field(repr=False)
-    """(h, w), at least 0: what speaks for disease."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything a report shows."""
-
-    evaluation: Evaluation
-    model: ModelReference
-    data_fingerprint: str
-    split: str
-    recipe: str
-    """Fully resolved, TOML."""
-    versions: Mapping[str, str]
-    """Of the libraries involved, by name."""
-    audit: AuditReport | None = None
-    history: tuple[TrainingEpoch, ...] = ()
-    gallery: tuple[GalleryCase, ...] = ()
-    """The worst errors first."""
-    notes: tuple[str, ...] = ()
-    """What was decided about the data, in plain words."""
-    sections: tuple[Section, ...] = ()
-    """Further topics, after the figures that every report has."""
-    files: Mapping[str, str] = field(default_factory=dict)
-    """What lies beside the page, by its relative path, with words for it."""
 
 
 @dataclass(frozen=True)
@@ -80,25 +39,26 @@ class _Remark:
     n_files: int
 
 
-def write_report(path: Path, report: Report) -> None:
+def write_report(path: Path, report: Report, files: Mapping[str, str] | None = None) -> None:
     """Write a report, whole or not at all.
+
+    Args:
+        path: of the page.
+        report: what it shows.
+        files: what lies beside the page, by its relative path, with words for it.
 
     Raises:
         OutputError: the place cannot be written.
     """
-    write_atomically(path, render_report(report))
+    write_atomically(path, render_report(report, files))
 
 
-def render_report(report: Report) -> str:
+def render_report(report: Report, files: Mapping[str, str] | None = None) -> str:
     """The page as HTML; patient identifiers and file names are not in it."""
-    environment = Environment(
-        loader=PackageLoader("lungscope.reports"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
     evaluation = report.evaluation
     point = evaluation.operating_points[0].point if evaluation.operating_points else None
-    return environment.get_template("report.html").render(
-        report=report, evaluation=evaluation, point=point, version=__version__, summary=summary,
+    return render_page(
+        "report.html", report=report, origin=report.origin, files=files or {}, evaluation=evaluation, point=point,
         confusion=evaluation.operating_points[0].confusion if point else evaluation.confusion,
         shares=_row_shares, plots=_plots(evaluation), training=_training(report.history),
         remarks=_remarks(report.audit), cases=_cases(report.gallery), ramp=_ramp(),

@@ -5,12 +5,10 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from lungscope import __version__
 from lungscope.evaluation.comparison import FEWEST_SEEDS, Comparison, Standing
 from lungscope.evaluation.paired import LEVEL, Test
 from lungscope.reports import leaderboard_plots, summary
+from lungscope.reports.page import render_page
 from lungscope.reports.section import Section
 from lungscope.stats.metrics import Estimate
 from lungscope.system.files import write_atomically
@@ -47,16 +45,12 @@ def write_leaderboard(out: Path, board: Leaderboard) -> None:
 
 def render_leaderboard(board: Leaderboard) -> str:
     """The page as HTML, self-contained; neither file names nor patients are in it."""
-    environment = Environment(
-        loader=PackageLoader("lungscope.reports"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
     standings = board.comparison.standings
-    return environment.get_template("leaderboard.html").render(
-        board=board, comparison=board.comparison, verdicts=verdicts(board.comparison), summary=summary,
+    return render_page(
+        "leaderboard.html", board=board, comparison=board.comparison, verdicts=verdicts(board.comparison),
         roc=leaderboard_plots.roc_figure(standings) if any(each.roc for each in standings) else None,
         aurocs=leaderboard_plots.auroc_figure(standings) if standings[0].auroc.value is not None else None,
-        cost=cost, p_value=p_value, spread=spread, standing_word=standing_word, version=__version__,
+        cost=cost, p_value=p_value, spread=spread, standing_word=standing_word,
         many=len(board.comparison.classes) > 2,
     )  # fmt: skip
 

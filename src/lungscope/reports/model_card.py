@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from lungscope.bundle.bundle import Card
 from lungscope.data.audit.checks import AuditReport
 from lungscope.evaluation.evaluate import Evaluation
-from lungscope.reports.facts import Facts, Origin, gather
-from lungscope.reports.html import Report
-from lungscope.reports.section import Section, Table
+from lungscope.reports.facts import Facts, gather
+from lungscope.reports.report import Origin, Relation, Report
+from lungscope.reports.section import Section, Table, slug
 from lungscope.reports.summary import Cell, cell, decimal, sentences
 
 PERSON = "A person must supply this"
@@ -27,7 +27,7 @@ class CardSection:
     @property
     def anchor(self) -> str:
         """Its place in the page."""
-        return "".join(letter if letter.isalnum() else "-" for letter in self.title.lower())
+        return slug(self.title)
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,22 @@ def model_card(report: Report, card: Card, origin: Origin, *, alone: bool = Fals
     Args:
         report: of its evaluation.
         card: of the bundle.
-        origin: what the images evaluated were to the model.
+        origin: of the model and of the images evaluated.
         alone: whether it stands without the report; then it has all tables.
     """
     facts = gather(report, card, origin)
     return ModelCard(
-        f"{report.model.recipe}: {', '.join(card.classes)}",
+        f"{origin.model.recipe}: {', '.join(card.classes)}",
         (
             _what(facts, card),
             _use(card),
             _data(facts, report, card),
             _training(facts, card),
-            _figures(facts, report.evaluation),
+            _measured(facts, report.evaluation),
             CardSection("Calibration and decisions", _given(facts.calibration, facts.operating_points)),
             *(_report_section(each, alone) for each in report.sections),
-            _limits(card, origin),
-            _origin(facts, card),
+            _limits(card, origin.images),
+            _provenance(facts, card),
         ),
     )
 
@@ -90,7 +90,7 @@ def table_markdown(table: Table) -> list[str]:
         for row in (list(table.header), *rows)
     ]
     return [
-        f"**{table.caption}.** {table.reading}",
+        f"**{table.caption}.** {table.meaning}",
         "",
         body[0],
         "|" + " --- |" * len(table.header),
@@ -199,17 +199,17 @@ def _training(facts: Facts, card: Card) -> CardSection:
     )
 
 
-def _figures(facts: Facts, found: Evaluation) -> CardSection:
+def _measured(facts: Facts, found: Evaluation) -> CardSection:
     rows = [
         ("AUROC", cell(found.auroc, decimal)),
         ("Average precision", cell(found.average_precision, decimal)),
         ("Balanced accuracy", cell(found.balanced_accuracy)),
         ("Brier score", cell(found.brier, decimal)),
     ]
-    tables = [Table("Overall", ("Figure", "Value (95 % interval)"), tuple(rows), facts.uncertainty)]
+    tables = [Table("Overall", ("Estimate", "Value (95 % interval)"), tuple(rows), facts.uncertainty)]
     if found.operating_points:
         tables.append(_points(found))
-    return CardSection("Figures", sentences(found), tables=tuple(tables))
+    return CardSection("What was measured", sentences(found), tables=tuple(tables))
 
 
 def _points(found: Evaluation) -> Table:
@@ -228,7 +228,7 @@ def _points(found: Evaluation) -> Table:
 
 
 def _report_section(section: Section, alone: bool) -> CardSection:
-    """The section without its drawings; of its tables the first, which is the main one, unless there is no report."""
+    """The section without its plots; of its tables the first, which is the main one, unless there is no report."""
     if alone:
         return CardSection(section.title, (section.lead,), section.warnings, section.tables)
     more = (
@@ -239,12 +239,13 @@ def _report_section(section: Section, alone: bool) -> CardSection:
     return CardSection(section.title, (section.lead, *more), section.warnings, section.tables[:1])
 
 
-def _limits(card: Card, origin: Origin) -> CardSection:
+def _limits(card: Card, images: Relation) -> CardSection:
     whence = (
-        "All figures come from images of the same source as the training images. Elsewhere they can be far worse: "
-        "evaluate on images of the hospital in question before believing any of them."
-        if origin != "other"
-        else "The figures hold for the images evaluated here; another hospital, device or age group needs an "
+        "All that was measured comes from images of the same source as the training images. Elsewhere it can be far "
+        "worse: "
+        "evaluate on images of the hospital in question before believing any of it."
+        if images != "other"
+        else "What was measured holds for the images evaluated here; another hospital, device or age group needs an "
         "evaluation of its own."
     )
     paragraphs = [
@@ -264,7 +265,7 @@ def _limits(card: Card, origin: Origin) -> CardSection:
     )
 
 
-def _origin(facts: Facts, card: Card) -> CardSection:
+def _provenance(facts: Facts, card: Card) -> CardSection:
     licence = "Made with Lungscope, which is under the Apache License 2.0"
     if not (card.statement and card.statement.licence):
         licence += "; that licence does not cover the model"

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy.optimize import linear_sum_assignment
 
 from lungscope.evaluation.curves import Histogram, RocBand
+from lungscope.evaluation.decision_curve import DecisionCurve
 from lungscope.evaluation.evaluate import PointEstimates
 from lungscope.reports.history import TrainingEpoch
 from lungscope.reports.svg import (
@@ -114,13 +115,12 @@ def reliability_figure(curve: ReliabilityCurve, key: str = "reliability") -> Mar
     return render(figure, Caption(key, "Reliability diagram", f"By bin: {told}."))
 
 
-def decision_figure(
-    risks: Array, model: Array, low: Array | None, high: Array | None, everybody: Array
-) -> Markup:
+def decision_figure(curve: DecisionCurve) -> Markup:
     """Net benefit by risk of acting on the model, on everybody and on nobody."""
     figure, axes = new_axes(WIDTH, HEIGHT)
-    if low is not None and high is not None:
-        axes.fill_between(risks, low, high, color=ACCENT, alpha=0.16, linewidth=0)
+    risks, model, everybody = curve.risks, curve.model, curve.everybody
+    if curve.low is not None and curve.high is not None:
+        axes.fill_between(risks, curve.low, curve.high, color=ACCENT, alpha=0.16, linewidth=0)
     axes.plot(risks, model, color=ACCENT, linewidth=LINE, label="the model")
     axes.plot(risks, everybody, color=REFERENCE, linewidth=1.2, dashes=(5, 2), label="everybody")
     axes.axhline(0, color=MUTED, linewidth=0.9, dashes=(3, 3), label="nobody")

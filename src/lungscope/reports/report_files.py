@@ -1,13 +1,8 @@
 """What lies beside a report: its model card, its checklists, and its data as JSON and CSV."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from lungscope import __version__
 from lungscope.bundle.bundle import Card
 from lungscope.reports.checklists import (
     INTRODUCTION,
@@ -19,9 +14,11 @@ from lungscope.reports.checklists import (
     wanted,
 )
 from lungscope.reports.csv_files import curve_csvs, estimates_csv
-from lungscope.reports.facts import Origin, gather
-from lungscope.reports.html import Report
+from lungscope.reports.evaluation_json import Document
+from lungscope.reports.facts import gather
 from lungscope.reports.model_card import ModelCard, card_markdown, model_card
+from lungscope.reports.page import render_page
+from lungscope.reports.report import Origin, Report
 from lungscope.system.files import write_atomically
 
 FILES = {
@@ -29,8 +26,8 @@ FILES = {
     "model_card.md": "model card as text",
     "checklists.md": "CLAIM and TRIPOD+AI as text",
     "checklists.csv": "the same as a table",
-    "evaluation.json": "every figure",
-    "estimates.csv": "every figure as a table",
+    "evaluation.json": "every estimate",
+    "estimates.csv": "every estimate as a table",
     "predictions.csv": "every image",
 }
 """What a report links to, with words for it."""
@@ -44,9 +41,7 @@ def linked(report: Report) -> dict[str, str]:
     return FILES | curves
 
 
-def write_report_files(
-    out: Path, report: Report, card: Card, document: Mapping[str, Any], origin: Origin
-) -> None:
+def write_report_files(out: Path, report: Report, card: Card, document: Document, origin: Origin) -> None:
     """Write everything beside a report but its predictions.
 
     Args:
@@ -54,7 +49,7 @@ def write_report_files(
         report: what the report shows.
         card: of the model.
         document: the content of evaluation.json.
-        origin: what the images evaluated were to the model.
+        origin: of the model and of the images evaluated.
 
     Raises:
         OutputError: the place cannot be written.
@@ -66,7 +61,7 @@ def write_report_files(
         "model_card.md": card_markdown(filled),
         "checklists.md": checklists_markdown(lists),
         "checklists.csv": checklists_csv(lists),
-        "estimates.csv": estimates_csv(dict(document)),
+        "estimates.csv": estimates_csv(document),
         **{f"{CURVES}/{name}": content for name, content in curves.items()},
         "evaluation.json": json.dumps(document, indent=2, allow_nan=False) + "\n",
     }
@@ -78,15 +73,11 @@ def write_report_files(
 
 def render_card(card: ModelCard, lists: tuple[Checklist, ...]) -> str:
     """Model card and checklists as one self-contained page."""
-    environment = Environment(
-        loader=PackageLoader("lungscope.reports"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    return environment.get_template("model_card.html").render(
+    return render_page(
+        "model_card.html",
         card=card,
         checklists=lists,
         introduction=INTRODUCTION,
         standing=standing,
         wanted=wanted,
-        version=__version__,
     )

@@ -1,8 +1,9 @@
-"""A part of a report: a topic with its warnings, tables, drawings and pictures."""
+"""A section of a report: a topic with its warnings, tables, plots and pictures."""
 
 import base64
 import io
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import numpy as np
 from markupsafe import Markup
@@ -11,26 +12,47 @@ from PIL import Image
 
 from lungscope.reports.summary import Cell
 
+Row = tuple[str | Cell, ...]
+
+
+class SectionKey(StrEnum):
+    """Every section that a page can have beside its fixed ones; the value is its place in the page, for links."""
+
+    SHIFT = "compared-with-validation"
+    CALIBRATION = "calibration-effect"
+    DECISION_CURVE = "decision-curve"
+    SUBGROUPS = "subgroups"
+    PREVALENCE = "prevalence"
+    INPUT_CHECK = "input-check"
+    HEATMAPS = "heat-maps"
+    STRATA = "strata"
+    LEARNING_CURVE = "learning-curve"
+    AUDIT_CLASSES = "classes"
+    SHORTCUTS = "shortcuts"
+    PATIENTS = "patients"
+    IDENTICAL = "identical-pictures"
+    NEAR_IDENTICAL = "near-identical-pictures"
+
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawing and what it means."""
+    """A plot and what it means."""
 
     name: str
-    picture: Markup
-    """Inline SVG with a text alternative."""
-    reading: str
+    svg: Markup
+    """Inline, with a text alternative."""
+    meaning: str
     """Its meaning in one sentence."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Figures in rows; the first column names the row."""
+    """Values in rows; the first column names the row."""
 
     caption: str
     header: tuple[str, ...]
-    rows: tuple[tuple[str | Cell, ...], ...]
-    reading: str
+    rows: tuple[Row, ...]
+    meaning: str
     """Its meaning in one sentence."""
 
 
@@ -52,6 +74,7 @@ class Picture:
 class Section:
     """One topic of a report, such as the subgroups."""
 
+    key: SectionKey
     title: str
     lead: str
     """What it asks and what was found, in a sentence or two."""
@@ -60,10 +83,10 @@ class Section:
     plots: tuple[Plot, ...] = ()
     pictures: tuple[Picture, ...] = ()
 
-    @property
-    def anchor(self) -> str:
-        """Its place in the page, for links."""
-        return "".join(letter if letter.isalnum() else "-" for letter in self.title.lower()).strip("-")
+
+def slug(text: str) -> str:
+    """A text as a place in a page."""
+    return "".join(letter if letter.isalnum() else "-" for letter in text.lower())
 
 
 def data_uri(pixels: NDArray[np.uint8]) -> str:

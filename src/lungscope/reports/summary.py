@@ -191,6 +191,15 @@ def calibration_sentence(evaluation: Evaluation) -> str:
     )
 
 
+def repeated_evaluation_warning(times: int) -> tuple[str, ...]:
+    """What to know when the same images were evaluated before; nothing at the first time."""
+    if times < 2:
+        return ()
+    return (
+        f"This model was evaluated {times} times on these images. Estimates that a choice was based on are favourable.",
+    )
+
+
 def _without_point(evaluation: Evaluation) -> tuple[str, ...]:
     right = evaluation.accuracy
     if right.value is None:

@@ -30,11 +30,25 @@ class Estimate:
     reason: str = ""
     """Why there is no value, or no interval, in plain words; empty when both are there."""
 
+    def as_json(self) -> dict[str, Any]:
+        """The one form of an estimate in every JSON file: `value`, `ci95` and, where one is missing, the `reason`."""
+        given = self.low is not None and self.high is not None
+        return {
+            "value": rounded(self.value),
+            "ci95": [rounded(self.low), rounded(self.high)] if given else None,
+            **({"reason": self.reason} if self.reason else {}),
+        }
+
     def __str__(self) -> str:
         if self.value is None:
             return f"undefined ({self.reason})"
         interval = "" if self.low is None else f" ({self.low:.3f} to {self.high:.3f})"
         return f"{self.value:.3f}{interval}"
+
+
+def rounded(value: float | None) -> float | None:
+    """Six decimals, as JSON files hold; never a negative zero."""
+    return None if value is None else round(float(value), 6) + 0.0
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,13 @@ from lungscope.data.lesions import Region, mask
 from lungscope.data.manifest import Manifest
 from lungscope.data.phantoms.phantom import Phantom, draw_phantom
 from lungscope.errors import BundleError
-from lungscope.evaluation.heatmaps.checks import HeatChecks, check_heat, heat_json
+from lungscope.evaluation.heatmaps.checks import HeatChecks, check_heat
 from lungscope.evaluation.heatmaps.deletion import HeatCurves
 from lungscope.evaluation.heatmaps.pointing import Pointing
+from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.evaluation.skipped import Skipped
 from lungscope.inference.predictor import Predictions, Predictor
+from lungscope.reports.evaluation_json import heatmaps_json
 from lungscope.reports.sections.heatmap_warnings import heat_warnings
 from lungscope.reports.sections.heatmaps import heatmap_section
 
@@ -61,11 +63,11 @@ def test_the_checks_are_the_same_every_time(
     checks: HeatChecks, predictor: Predictor, noise: NDArray[np.uint8]
 ) -> None:
     again = check_heat(manifest(np.arange(24) % 2), noise, predictor.predict(noise), predictor)
-    assert heat_json(again) == heat_json(checks)
+    assert heatmaps_json(again) == heatmaps_json(checks)
 
 
 def test_the_json_has_every_figure_and_no_nan(checks: HeatChecks) -> None:
-    found = json.loads(json.dumps(heat_json(checks), allow_nan=False))
+    found = json.loads(json.dumps(heatmaps_json(checks), allow_nan=False))
     assert found["grid"] == [2, 2]
     assert set(found["regions"]) <= set(CLASSES)
     assert found["pointing"] == {"reason": checks.pointing.reason}  # type: ignore[union-attr]
@@ -202,7 +204,7 @@ def test_the_checks_can_be_left_out(
     (tmp_path / "t.csv").write_text("path,label\n" + "\n".join(lines))
     bundle = load_bundle(model)
     data = load(tmp_path / "t.csv", 64, classes=bundle.card.classes)
-    evaluate_bundle(bundle, data, tmp_path / "out", heat_checks=wanted)
+    evaluate_bundle(bundle, data, tmp_path / "out", EvaluationOptions(heat_checks=wanted))
     assert ("heatmaps" in json.loads((tmp_path / "out" / "evaluation.json").read_text())) == wanted
     assert ('id="heat-maps"' in (tmp_path / "out" / "report.html").read_text()) == wanted
     assert ("heatmaps.grid.0" in (tmp_path / "out" / "estimates.csv").read_text()) == wanted

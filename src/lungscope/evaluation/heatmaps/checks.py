@@ -1,7 +1,6 @@
 """Every check of a model's heat maps, on bounded samples of what is evaluated."""
 
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +8,13 @@ from numpy.typing import NDArray
 from lungscope.data.lesions import Lesions, find_lesions
 from lungscope.data.manifest import Manifest
 from lungscope.errors import BundleError
-from lungscope.evaluation.evaluate import DECIMALS, estimate_json
 from lungscope.evaluation.heatmaps.cases import HeatCases, draw
 from lungscope.evaluation.heatmaps.deletion import HeatCurves, stand_ins, trace_curves
 from lungscope.evaluation.heatmaps.pointing import Pointing, point
 from lungscope.evaluation.heatmaps.randomised import Randomisation, randomise
-from lungscope.evaluation.heatmaps.regions import CORNER_NAMES, ClassRegions, measure_regions
+from lungscope.evaluation.heatmaps.regions import ClassRegions, measure_regions
 from lungscope.evaluation.skipped import Skipped
 from lungscope.inference.predictor import Predictions, Predictor
-from lungscope.stats.metrics import Estimate
 
 SEED = 0
 PLACES, MARKED, CURVES, SHUFFLED = 120, 200, 16, 32
@@ -100,19 +97,6 @@ def check_heat(
     )
 
 
-def heat_json(checks: HeatChecks) -> dict[str, Any]:
-    """The checks for evaluation.json, under "heatmaps"."""
-    return {
-        "seed": checks.seed,
-        "grid": list(checks.grid),
-        "sample": len(checks.sample),
-        "regions": {each.name: _regions_json(each) for each in checks.regions},
-        "pointing": _plain(checks.pointing),
-        "deletion_insertion": _plain(checks.curves),
-        "randomisation": _plain(checks.randomisation),
-    }
-
-
 def _marked(chosen: Manifest, cases: HeatCases, referenced: bool) -> MarkedCases | Skipped:
     diseased = np.flatnonzero(chosen.labels > 0) if referenced else np.arange(len(chosen))
     rows = diseased[draw(chosen.labels[diseased], MARKED, SEED)]
@@ -152,25 +136,3 @@ def _randomised(called: HeatCases, predictor: Predictor) -> Randomisation | Skip
         return randomise(called.select(rows), predictor, SEED)
     except BundleError as error:
         return Skipped(str(error))
-
-
-def _regions_json(found: ClassRegions) -> dict[str, Any]:
-    return {
-        "images": found.images,
-        **{each.name.replace(" ", "_"): _plain(each) for each in found.regions},
-        "corners_heat": {
-            name.replace(" ", "_"): _plain(each)
-            for name, each in zip(CORNER_NAMES, found.corners, strict=True)
-        },
-    }
-
-
-def _plain(found: object) -> Any:
-    """Results as dictionaries, lists, texts and rounded numbers."""
-    if isinstance(found, Estimate):
-        return estimate_json(found)
-    if is_dataclass(found):
-        return {each.name: _plain(getattr(found, each.name)) for each in fields(found)}
-    if isinstance(found, tuple):
-        return [_plain(each) for each in found]
-    return round(found, DECIMALS) if isinstance(found, float) else found

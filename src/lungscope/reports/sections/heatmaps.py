@@ -16,9 +16,9 @@ from lungscope.evaluation.heatmaps.regions import border
 from lungscope.evaluation.skipped import Skipped
 from lungscope.inference.overlay import overlay
 from lungscope.reports.heatmap_plots import deletion_figure, insertion_figure
-from lungscope.reports.section import Picture, Plot, Section, Table
+from lungscope.reports.section import Picture, Plot, Row, Section, SectionKey, Table
 from lungscope.reports.sections.heatmap_warnings import heat_warnings
-from lungscope.reports.summary import Cell, cell, decimal, percent
+from lungscope.reports.summary import cell, decimal, percent
 from lungscope.stats.metrics import Estimate
 
 SHOWN = 4
@@ -27,7 +27,7 @@ SIDE = 240
 
 
 def heatmap_section(checks: HeatChecks) -> Section:
-    """The section."""
+    """What the checks of heat maps found, with pictures."""
     tables = [_places(checks)]
     plots: list[Plot] = []
     if isinstance(checks.pointing, Pointing):
@@ -38,6 +38,7 @@ def heatmap_section(checks: HeatChecks) -> Section:
     if isinstance(checks.randomisation, Randomisation):
         tables.append(_randomisation(checks.randomisation))
     return Section(
+        SectionKey.HEATMAPS,
         "Heat maps",
         " ".join(_lead(checks)),
         warnings=heat_warnings(checks),
@@ -141,7 +142,7 @@ def _pointing(found: Pointing) -> Table:
 
 
 def _curves(found: HeatCurves) -> Table:
-    gains: tuple[str | Cell, ...] = ("", cell(found.over_random, decimal), cell(found.over_centre, decimal))
+    gains: Row = ("", cell(found.over_random, decimal), cell(found.over_centre, decimal))
     return Table(
         "Deletion and insertion",
         ("Order", "Deletion area (low is good)", "Insertion area (high is good)", "Heat map is better by"),

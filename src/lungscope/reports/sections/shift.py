@@ -1,10 +1,8 @@
 """What a change against validation means for whoever wants to use the model."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from lungscope.reports.summary import Format, decimal, percent
-from lungscope.stats.metrics import Estimate
+from lungscope.evaluation.shift import Change, Shift
+from lungscope.reports.section import Row, Section, SectionKey, Table
+from lungscope.reports.summary import cell, decimal, percent
 
 LOOKS = 0.5
 """Shift of the embeddings from which images look different: more than patients of one hospital ever differ."""
@@ -16,57 +14,54 @@ OFF = 0.2
 """A calibration slope or intercept this far from its ideal is worth a warning."""
 
 
-@dataclass(frozen=True)
-class Change:
-    """A figure on validation and on these data."""
+def shift_section(shift: Shift) -> Section:
+    """The comparison, with its warnings."""
+    warnings = shift_warnings(shift)
+    rows: list[Row] = [
+        (each.name, *(cell(side, percent if each.is_share else decimal) for side in (each.then, each.now)))
+        for each in shift.changes
+    ]
+    further: list[Row] = [
+        ("Mean probability of disease", *(decimal(value) for value in shift.mean_p_abnormal)),
+        ("Shift of the probabilities (stability index)", "0", decimal(shift.stability)),
+        (
+            f"Shift of what the network sees (by chance {shift.by_chance:.2f})",
+            "0",
+            decimal(shift.embedding),
+        ),
+    ]
+    return Section(
+        SectionKey.SHIFT,
+        title="Compared with validation",
+        lead=f"What changed against the {shift.n:,} images that the model was calibrated and its thresholds were "
+        f"chosen on.{'' if warnings else ' Nothing stands out.'}",
+        warnings=warnings,
+        tables=(
+            Table(
+                "Then and now",
+                ("Estimate", "On validation", "Here"),
+                (*rows, *further),
+                f"A stability index above {SCORES:g} and a shift of what the network sees above {LOOKS:g} are large.",
+            ),
+        ),
+    )
 
-    name: str
-    key: str
-    then: Estimate
-    now: Estimate
-    is_share: bool = False
 
-    @property
-    def form(self) -> Format:
-        """How it is printed."""
-        return percent if self.is_share else decimal
-
-    @property
-    def clear(self) -> bool:
-        """Whether the two intervals are apart."""
-        if self.then.low is None or self.then.high is None or self.now.low is None or self.now.high is None:
-            return False
-        return self.then.high < self.now.low or self.now.high < self.then.low
-
-    def off(self, ideal: float) -> bool:
-        """Whether the interval here leaves the ideal out, by more than a little."""
-        if self.now.low is None or self.now.high is None or self.now.value is None:
-            return False
-        return not self.now.low <= ideal <= self.now.high and abs(self.now.value - ideal) > OFF
-
-
-def tell(changes: Sequence[Change], stability: float, embedding: float, by_chance: float) -> tuple[str, ...]:
-    """Warnings in plain words, the gravest first; none where nothing stands out.
-
-    Args:
-        changes: figures then and now.
-        stability: index of the distribution of p_abnormal.
-        embedding: shift of what the network sees.
-        by_chance: the shift that chance alone brings.
-    """
-    by_key = {each.key: each for each in changes}
-    told = [_area(by_key["auroc"])]
-    if embedding > LOOKS and embedding > 3 * by_chance:
-        told.append(
-            f"These images look different to the network from those it was validated on (shift {embedding:.2f}, by "
-            f"chance {by_chance:.2f}): probably another age group, hospital or machine. Figures from validation do "
-            "not hold here."
+def shift_warnings(shift: Shift) -> tuple[str, ...]:
+    """What to know before using the model here, the gravest first; nothing where nothing stands out."""
+    by_key = {each.key: each for each in shift.changes}
+    lines = [_area(by_key["auroc"])]
+    if shift.embedding > max(LOOKS, 3 * shift.by_chance):
+        lines.append(
+            f"These images look different to the network from those it was validated on (shift {shift.embedding:.2f}, "
+            f"by chance {shift.by_chance:.2f}): probably another age group, hospital or machine. Estimates from "
+            "validation do not hold here."
         )
-    told += [_calibration(by_key), _prevalence(by_key)]
-    found = tuple(each for each in told if each)
-    if not found and stability > SCORES:
+    lines += [_calibration(by_key), _prevalence(by_key)]
+    found = tuple(each for each in lines if each)
+    if not found and shift.stability > SCORES:
         return (
-            f"The probabilities are distributed otherwise than on validation (stability index {stability:.2f}).",
+            f"The probabilities are distributed otherwise than on validation (stability index {shift.stability:.2f}).",
         )
     return found
 
@@ -91,19 +86,27 @@ def _area(area: Change) -> str:
 
 def _calibration(changes: dict[str, Change]) -> str:
     slope, large = changes.get("calibration_slope"), changes.get("calibration_in_the_large")
-    if slope and slope.off(1.0):
+    if slope and _off(slope, 1.0):
         value = slope.now.value or 0.0
         return (
             f"The probabilities are {'too extreme' if value < 1 else 'too cautious'} on these images (calibration "
             f"slope {decimal(value)}, 1 is ideal): do not read them as chances."
         )
-    if large and large.off(0.0):
+    if large and _off(large, 0.0):
         value = large.now.value or 0.0
         return (
             f"On the whole the probabilities are too {'low' if value > 0 else 'high'} on these images (in the large "
             f"{decimal(value)}, 0 is ideal). If only the prevalence differs, --adapt-prior fixes it."
         )
     return ""
+
+
+def _off(change: Change, ideal: float) -> bool:
+    """Whether the interval here leaves the ideal out, by more than a little."""
+    now = change.now
+    if now.low is None or now.high is None or now.value is None:
+        return False
+    return not now.low <= ideal <= now.high and abs(now.value - ideal) > OFF
 
 
 def _prevalence(changes: dict[str, Change]) -> str:
