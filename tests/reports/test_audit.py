@@ -1,5 +1,6 @@
 """The page of the audit: self-contained, without names, with a picture of every pair."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,6 +13,7 @@ from lungscope.data.audit.inspection import Inspection, inspect
 from lungscope.data.phantoms.phantom import draw_phantom
 from lungscope.errors import OutputError
 from lungscope.reports.audit import render_inspection, verdict, write_inspection
+from lungscope.reports.audit_json import inspection_json
 
 
 def write(folder: Path, *, copies: bool) -> Path:
@@ -49,6 +51,20 @@ def clean(cache: None, tmp_path_factory: pytest.TempPathFactory) -> Inspection:
 @pytest.fixture(scope="module")
 def html(leaky: Inspection) -> str:
     return render_inspection(leaky)
+
+
+def test_the_json_has_everything_under_its_own_keys(leaky: Inspection) -> None:
+    found = json.loads(json.dumps(inspection_json(leaky), allow_nan=False))
+    assert (found["n"], found["leakage"], found["splits"]) == (22, True, ["train", "test"])
+    assert sum(sum(row) for row in found["images"].values()) == 22
+    assert {each["kind"] for each in found["findings"]} >= {"near-duplicate-across-splits", "duplicate"}
+    assert all(isinstance(path, str) for each in found["findings"] for path in each["paths"])
+    (copies,) = found["duplicates"]
+    assert [Path(path).name for path in copies] == ["00000000_000.png", "DOE^JOHN.png"]
+    assert found["near_duplicates"][0]["number"] == 1
+    assert set(found["near_duplicates"][0]["splits"]) == {"train", "test"}
+    assert {each["target"] for each in found["shortcuts"]} == {"label", "split"}
+    assert found["statistics"][0]["width"]["median"] > 0
 
 
 class Page(HTMLParser):

@@ -27,7 +27,7 @@ def write(found: "Inspection", out: Path) -> Path:
 
 def inspection(found: "Inspection", page: Path | None, *, as_json: bool = False) -> None:
     """Print what the audit found, and where its page is."""
-    from lungscope.data.audit.inspection import inspection_json
+    from lungscope.reports.audit_json import inspection_json
 
     if as_json:
         print(json.dumps(inspection_json(found), indent=2))

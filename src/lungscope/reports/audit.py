@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lungscope.data.audit.checks import Finding
-from lungscope.data.audit.inspection import ClassStatistics, Inspection, Spread, inspection_json
+from lungscope.data.audit.inspection import ClassStatistics, Inspection, Spread
 from lungscope.data.audit.near_duplicates import NearPair
 from lungscope.data.audit.shortcuts import Probe
 from lungscope.reports import summary
+from lungscope.reports.audit_json import inspection_json
 from lungscope.reports.page import render_page
 from lungscope.reports.section import Picture, Plot, Row, Section, SectionKey, Table
 from lungscope.reports.svg import (

@@ -1,9 +1,6 @@
 """The content of `evaluation.json`, as `docs/evaluation.schema.json` describes it."""
 
-from dataclasses import asdict, fields, is_dataclass
-from typing import Any
-
-import numpy as np
+from dataclasses import asdict, fields
 
 from lungscope.evaluation.calibration import ROWS, CalibrationEffect, CalibrationEstimates
 from lungscope.evaluation.evaluate import Evaluation, ModelReference, PointEstimates
@@ -15,8 +12,9 @@ from lungscope.evaluation.prevalence import CALLS, Adaptation
 from lungscope.evaluation.shift import Shift
 from lungscope.evaluation.strata import Robustness
 from lungscope.evaluation.subgroups import Grouping, Subgroups
+from lungscope.reports.plain import Document, named, plain
 from lungscope.reports.sections.shift import shift_warnings
-from lungscope.stats.metrics import Estimate, rounded
+from lungscope.stats.metrics import rounded
 
 VERSION = 1
 OVERALL = (
@@ -25,8 +23,6 @@ OVERALL = (
 AT_A_POINT = ("sensitivity", "specificity", "ppv", "npv", "f1", "accuracy", "balanced_accuracy")
 OF_A_CLASS = ("auroc", "precision", "recall", "f1")
 OF_A_GROUP = ("prevalence", "auroc", "sensitivity", "specificity", "ece")
-
-Document = dict[str, Any]
 
 
 def evaluation_json(found: Measurements, model: ModelReference | None, data_fingerprint: str) -> Document:
@@ -65,23 +61,6 @@ def strata_json(found: Robustness) -> Document:
     return {"worst": worst, "strata": plain(found.strata)}
 
 
-def plain(found: object) -> Any:
-    """Results as dictionaries, lists, texts and rounded numbers; estimates in their one form."""
-    if isinstance(found, Estimate):
-        return found.as_json()
-    if is_dataclass(found):
-        return {each.name: plain(getattr(found, each.name)) for each in fields(found)}
-    if isinstance(found, tuple):
-        return [plain(each) for each in found]
-    if isinstance(found, np.ndarray):
-        return plain(tuple(found.tolist()))
-    return rounded(found) if isinstance(found, float) else found
-
-
-def _named(owner: object, names: tuple[str, ...]) -> Document:
-    return {name: plain(getattr(owner, name)) for name in names}
-
-
 def _overall(evaluation: Evaluation) -> Document:
     fit = evaluation.recalibration
     return {
@@ -89,13 +68,13 @@ def _overall(evaluation: Evaluation) -> Document:
         "n": evaluation.n,
         "classes": list(evaluation.classes),
         "support": {each.name: each.support for each in evaluation.per_class},
-        **_named(evaluation, OVERALL),
+        **named(evaluation, OVERALL),
         **{f"calibration_{each.name}": plain(getattr(fit, each.name)) for each in fields(fit)},
         "operating_points": {each.point.name: _point(each) for each in evaluation.operating_points},
         "expected_prevalence": evaluation.expected_prevalence,
         "confusion_matrix": evaluation.confusion.tolist(),
         "per_class": {
-            each.name: {"support": each.support, **_named(each, OF_A_CLASS)} for each in evaluation.per_class
+            each.name: {"support": each.support, **named(each, OF_A_CLASS)} for each in evaluation.per_class
         },
     }
 
@@ -107,11 +86,11 @@ def _point(each: PointEstimates) -> Document:
         "threshold": point.threshold,
         "goal": point.goal,
         "note": point.note,
-        **_named(each.estimates, AT_A_POINT),
+        **named(each.estimates, AT_A_POINT),
         **{name: estimate.as_json() for name, estimate in expected.items() if estimate},
         "counts": asdict(each.estimates.counts),
         "confusion_matrix": each.confusion.tolist(),
-        "when_chosen": _named(point, ("sensitivity", "specificity")),
+        "when_chosen": named(point, ("sensitivity", "specificity")),
     }
 
 
@@ -135,7 +114,7 @@ def _effect(effect: CalibrationEffect) -> Document:
 def _calibration(found: CalibrationEstimates) -> Document:
     return {
         **{key: found.estimate(key).as_json() for _, key in ROWS},
-        "reliability": _named(found.reliability, ("predicted", "observed", "low", "high", "count")),
+        "reliability": named(found.reliability, ("predicted", "observed", "low", "high", "count")),
     }
 
 
@@ -149,12 +128,12 @@ def _grouping(grouping: Grouping) -> Document:
     return {
         "note": grouping.note,
         "groups": {
-            each.name: _named(each, ("n", "patients", "small", *OF_A_GROUP)) for each in grouping.groups
+            each.name: named(each, ("n", "patients", "small", *OF_A_GROUP)) for each in grouping.groups
         },
         "largest_gaps": {
             each.estimate: {
-                **_named(each, ("higher", "lower")),
-                **_named(each.gap, ("difference", "p_value")),
+                **named(each, ("higher", "lower")),
+                **named(each.gap, ("difference", "p_value")),
                 "p_holm": rounded(each.corrected),
             }
             for each in grouping.differences
@@ -167,7 +146,7 @@ def _adaptation(found: Adaptation) -> Document:
         return dict(zip(found.classes, plain(values), strict=True))
 
     both = {"uncorrected": found.uncorrected, "corrected": found.corrected}
-    calls = dict(zip(both, (_named(each, CALLS) for each in found.calls), strict=False))
+    calls = dict(zip(both, (named(each, CALLS) for each in found.calls), strict=False))
     return {
         "calibrated_for": by_class(found.prior),
         "estimated": by_class(tuple(found.shift.shares)),
@@ -189,7 +168,7 @@ def _set(each: SetEstimates, classes: tuple[str, ...]) -> Document:
 def heatmaps_json(checks: HeatChecks) -> Document:
     """What every check of the heat maps found, or why it does not apply."""
     return {
-        **_named(checks, ("seed", "grid")),
+        **named(checks, ("seed", "grid")),
         "sample": len(checks.sample),
         "regions": {each.name: _regions(each) for each in checks.regions},
         "pointing": plain(checks.pointing),

@@ -14,10 +14,10 @@ from lungscope.reports.checklists import (
     wanted,
 )
 from lungscope.reports.csv_files import curve_csvs, estimates_csv
-from lungscope.reports.evaluation_json import Document
 from lungscope.reports.facts import gather
 from lungscope.reports.model_card import ModelCard, card_markdown, model_card
 from lungscope.reports.page import render_page
+from lungscope.reports.plain import Document
 from lungscope.reports.report import Origin, Report
 from lungscope.system.files import write_atomically
 

@@ -1,13 +1,12 @@
 """The complete audit of small data sets in which faults were planted."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from lungscope.data.audit.inspection import Inspection, examine, inspect, inspection_json
+from lungscope.data.audit.inspection import Inspection, examine, inspect
 from lungscope.data.manifest import read_manifest
 from lungscope.data.pack import pack
 from lungscope.data.phantoms.phantom import draw_phantom
@@ -152,17 +151,6 @@ def test_a_single_class_is_refused_with_the_remedy(phantoms: list[Image.Image], 
     phantoms[0].save(tmp_path / "NORMAL" / "a.png")
     with pytest.raises(ManifestError, match="only one class.*Pass the folder above"):
         inspect(tmp_path)
-
-
-def test_the_json_has_everything_under_its_own_keys(phantoms: list[Image.Image], tmp_path: Path) -> None:
-    folder = write(tmp_path / "data", phantoms[:FEW])
-    phantoms[1].resize((90, 90)).save(folder / "test" / "NORMAL" / "00000900_000.png")
-    table = json.loads(json.dumps(inspection_json(inspect(folder))))
-    assert {"n", "findings", "near_duplicates", "readings", "shortcuts", "statistics"} <= set(table)
-    (pair,) = table["near_duplicates"]
-    assert (pair["number"], pair["splits"], pair["labels"]) == (1, ["test", "train"], ["NORMAL", "PNEUMONIA"])
-    assert {each["target"] for each in table["shortcuts"]} == {"label", "split"}
-    assert table["statistics"][0]["width"]["median"] > 0
 
 
 @pytest.mark.slow

@@ -95,31 +95,6 @@ def audit(manifest: Manifest, pack: Pack) -> AuditReport:
     )
 
 
-def audit_json(report: AuditReport) -> dict[str, object]:
-    """The report as plain lists, texts and numbers, for `json.dumps`."""
-    by_class = range(len(report.classes))
-    return {
-        "n": report.n,
-        "patients": report.n_patients,
-        "unreadable": report.unreadable,
-        "classes": list(report.classes),
-        "splits": [split or "unassigned" for split in report.splits],
-        "images": {report.classes[i]: report.counts[i].tolist() for i in by_class},
-        "patients_per_class": {report.classes[i]: report.patients[i].tolist() for i in by_class},
-        "leakage": bool(report.leaks),
-        "findings": [
-            {
-                "kind": finding.kind,
-                "severity": finding.severity,
-                "message": finding.message,
-                "paths": [str(path) for path in finding.paths],
-            }
-            for finding in report.findings
-        ],
-        "duplicates": [[str(path) for path in group] for group in report.duplicates],
-    }
-
-
 def _case(manifest: Manifest, pack: Pack) -> _Case:
     present = set(manifest.splits)
     splits = tuple(split for split in ("train", "validation", "test", "") if split in present)

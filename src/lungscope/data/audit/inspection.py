@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.data.audit.checks import SEVERITIES, AuditReport, Finding, audit, audit_json
+from lungscope.data.audit.checks import SEVERITIES, AuditReport, Finding, audit
 from lungscope.data.audit.near_duplicates import NearPair, near_duplicates
 from lungscope.data.audit.patient_names import NUMBER, NUMBER_AND_KIND, Overlap, Reading, readings
 from lungscope.data.audit.shortcuts import CLEAR, Probe, probe
@@ -99,28 +99,6 @@ def examine(manifest: Manifest, packed: Pack) -> Inspection:
         replace(report, findings=tuple(findings)), linked, packed, near, ways, probes,
         _statistics(linked, packed),
     )  # fmt: skip
-
-
-def inspection_json(found: Inspection) -> dict[str, object]:
-    """Everything as plain lists, texts and numbers; pairs are numbered as in the page."""
-    paths, names = found.manifest.paths, found.manifest.classes
-    return audit_json(found.report) | {
-        "near_duplicates": [
-            {
-                "number": number,
-                "paths": [str(paths[row]) for row in (pair.first, pair.second)],
-                "labels": [names[found.manifest.labels[row]] for row in (pair.first, pair.second)],
-                "splits": [found.manifest.splits[row] or "unassigned" for row in (pair.first, pair.second)],
-                "agreement": pair.agreement,
-                "mirrored": pair.mirrored,
-                "cut": pair.cut,
-            }
-            for number, pair in enumerate(found.near, start=1)
-        ],
-        "readings": [asdict(each) for each in found.readings],
-        "shortcuts": [asdict(each) for each in found.probes],
-        "statistics": [asdict(each) for each in found.statistics],
-    }
 
 
 def _near_findings(manifest: Manifest, near: Sequence[NearPair]) -> Iterator[Finding]:
