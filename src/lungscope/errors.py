@@ -7,13 +7,13 @@ LungscopeError
 │   ├── UnsupportedImage     intact, but not a kind of picture that is read here
 │   ├── ManifestError        folders or CSV that do not describe a data set
 │   ├── LeakageError         the same patient or picture in two splits
-│   └── UndefinedFigure      a figure that these data cannot give (one class only, no score varies)
+│   └── UndefinedEstimate    a figure that these data cannot give (one class only, no score varies)
 ├── TrainingDiverged       a loss that is no longer a number
 ├── OutputError            a result that cannot be written, or would overwrite another
 ├── BundleError            a model file that is damaged, foreign or of another version
 └── RuntimeUnavailable     a library, device or download that this machine does not have
 
-Each entry point translates once: exit status and one line, HTTP problem, DICOM status, a row of a batch.
+Each entry point translates once: exit status and one line, HTTP problem, a row of a batch.
 Patient identifiers never enter a message.
 """
 

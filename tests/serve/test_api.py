@@ -1,6 +1,7 @@
 import base64
 import csv
 import io
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
+from lungscope.cli.app import app as cli
 from lungscope.data.images.radiograph import read_radiograph
 from lungscope.inference.predictor import Predictor
 from lungscope.serve.settings import Limits, Settings
@@ -99,6 +102,21 @@ def test_another_operating_point_decides_otherwise(client: TestClient, pictures:
         "urn:lungscope:problem:unknown-operating-point",
     )
     assert "half, strict" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("goal", ["0.37", "specificity >= 0.90", "youden"])
+def test_a_goal_decides_as_on_the_command_line(
+    client: TestClient, model: Path, pictures: list[Path], tmp_path: Path, goal: str
+) -> None:
+    out = tmp_path / "found.jsonl"
+    options = ["--model", str(model), "--operating-point", goal, "--out", str(out)]
+    done = CliRunner().invoke(cli, ["predict", str(pictures[0]), *options])
+    assert done.exit_code == 0, done.output
+    printed = json.loads(out.read_text())
+    (one,) = post(client, pictures[0], params={"operating_point": goal})["predictions"]
+    for name in ("finding", "operating_point", "threshold"):
+        assert one[name] == printed[name]
+    assert client.get(one["links"]["pdf"]).content.startswith(b"%PDF")
 
 
 def test_the_radiograph_and_its_heat_map_have_the_same_shape(
@@ -343,11 +361,11 @@ def test_a_full_queue_is_429_with_retry_after(
     settings: Settings, predictor: Predictor, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = replace(settings, limits=replace(settings.limits, files=4, queue=4))
-    input_check, inside, real = threading.Event(), threading.Event(), read_radiograph
+    released, inside, real = threading.Event(), threading.Event(), read_radiograph
 
     def held(*arguments: object, **options: object) -> object:
         inside.set()
-        input_check.wait(20)
+        released.wait(20)
         return real(*arguments, **options)  # type: ignore[arg-type]
 
     with running(small, predictor) as (client, _):
@@ -359,7 +377,7 @@ def test_a_full_queue_is_429_with_retry_after(
         refused = client.post("/v1/predictions", files=parts(*pictures[:2]))
         assert (refused.status_code, refused.json()["type"]) == (429, "urn:lungscope:problem:queue-full")
         assert 1 <= int(refused.headers["retry-after"]) <= 60
-        input_check.set()
+        released.set()
         first.join()
         assert answers[0]["assessed"] == 3
         assert post(client, *pictures[:4])["assessed"] == 4
@@ -369,17 +387,17 @@ def test_a_full_queue_is_429_with_retry_after(
 def test_an_answer_that_takes_too_long_is_504(
     settings: Settings, predictor: Predictor, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    input_check, real = threading.Event(), read_radiograph
+    released, real = threading.Event(), read_radiograph
 
     def held(*arguments: object, **options: object) -> object:
-        input_check.wait(20)
+        released.wait(20)
         return real(*arguments, **options)  # type: ignore[arg-type]
 
     with running(replace(settings, limits=replace(settings.limits, seconds=0.3)), predictor) as (client, _):
         monkeypatch.setattr("lungscope.serve.pipeline.read_radiograph", held)
         answer = client.post("/v1/predictions", content=pictures[0].read_bytes(), headers=JPEG)
         assert (answer.status_code, answer.json()["type"]) == (504, "urn:lungscope:problem:timeout")
-        input_check.set()
+        released.set()
 
 
 def test_closing_finishes_what_was_accepted(

@@ -11,7 +11,10 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 from starlette.testclient import TestClient
 
+from lungscope.bundle.bundle import load_bundle
+from lungscope.bundle.default_model import bundled_model
 from lungscope.inference.predictor import Predictor
+from lungscope.serve.schemas import EXAMPLE, Prediction
 from lungscope.serve.settings import Limits, Settings
 from tests.serve.conftest import running
 
@@ -75,6 +78,16 @@ def test_every_operation_is_described_with_a_summary_and_an_example(client: Test
             assert operation["summary"], (method, path)
     assert document["components"]["schemas"]["Prediction"]["example"]["status"] == "assessed"
     assert "multipart/form-data" in document["paths"]["/v1/predictions"]["post"]["requestBody"]["content"]
+
+
+def test_the_example_is_an_answer_that_the_bundled_model_could_give() -> None:
+    example = Prediction.model_validate(EXAMPLE)
+    card = load_bundle(bundled_model()).card
+    assert example.operating_point in [point.name for point in card.operating_points]
+    assert tuple(example.probabilities or ()) == card.classes
+    assert example.p_abnormal is not None
+    assert example.threshold is not None
+    assert example.positive == (example.p_abnormal >= example.threshold)
 
 
 def test_no_document_loads_anything_from_elsewhere(client: TestClient) -> None:

@@ -1,5 +1,6 @@
 """One prediction on one page, for printing. Research use only stands on it."""
 
+from contextlib import suppress
 from io import BytesIO
 
 import numpy as np
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lungscope.bundle.bundle import Card
+from lungscope.errors import LungscopeError
 from lungscope.inference.overlay import overlay
 from lungscope.serve.settings import RESEARCH_USE
 from lungscope.serve.store.records import Record, from_us
@@ -86,8 +88,9 @@ def _answer(record: Record, card: Card) -> list[tuple[str, str]]:
     facts += [(f"   {name}", f"{p:.1%}") for name, p in found.probabilities.items()]
     if found.operating_point is not None:
         facts.append(("Operating point", f"{found.operating_point}, positive from {found.threshold:.3f}"))
-        for point in card.operating_points:
-            if (point.name, point.threshold) == (found.operating_point, found.threshold):
+        with suppress(LungscopeError):  # another model answered, whose points this one does not have
+            point = card.operating_point(found.operating_point)
+            if point.threshold == found.threshold:
                 facts.append(("On validation", _measured(point)))
     return facts
 

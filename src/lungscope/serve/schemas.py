@@ -18,7 +18,7 @@ EXAMPLE: dict[str, Any] = {
     "positive": True,
     "p_abnormal": 0.9312,
     "probabilities": {"NORMAL": 0.0688, "PNEUMONIA": 0.9312},
-    "operating_point": "sensitivity95",
+    "operating_point": "sensitivity-95",
     "threshold": 0.42,
     "model_sha256": "0f" * 32,
     "engine": "openvino bf16",

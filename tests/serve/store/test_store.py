@@ -136,7 +136,7 @@ def test_days_sum_what_was_predicted(store: Store) -> None:
     store.give_feedback(rows[0].id, "disagree", "ann")
     (day,) = read_days(store.engine, "a" * 64, 0)
     assert (day.images, day.assessed, day.positive) == (3, 2, 1)
-    assert day.suspicion_sum == pytest.approx(1.2)
+    assert day.p_abnormal_sum == pytest.approx(1.2)
     assert day.bins.tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0, 1]
     assert day.sketch_sum.tolist() == [2.0 * n for n in range(16)]
     assert (day.agreements, day.disagreements) == (0, 1)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from lungscope.errors import LungscopeError
 from lungscope.serve.pipeline import Job
 from lungscope.serve.problems import (
     QUEUE_FULL,
@@ -84,7 +85,12 @@ class AskRoutes:
         self,
         request: Request,
         operating_point: Annotated[
-            str | None, Query(max_length=200, description="One of the model's; the default is its first.")
+            str | None,
+            Query(
+                max_length=200,
+                description="Name of one of the model's, or a goal such as `sensitivity >= 0.98` or `0.37`. "
+                "The model's first by default.",
+            ),
         ] = None,
     ) -> Response:
         """Every file gets an answer of its own; one that cannot be read is `not_assessed`, with the reason.
@@ -105,11 +111,12 @@ class AskRoutes:
         answer = Answer(predictions=shown, assessed=assessed, not_assessed=len(shown) - assessed)
         return Response(answer.model_dump_json(), 201, media_type="application/json")
 
-    def _check_point(self, name: str | None) -> None:
-        points = self._service.predictor.card.operating_points
-        if name is not None and name not in (point.name for point in points):
-            known = ", ".join(point.name for point in points) or "none"
-            raise Problem(UNKNOWN_POINT, f"The model has no such operating point. It has: {known}.")
+    def _check_point(self, asked: str | None) -> None:
+        if asked is not None:
+            try:
+                self._service.predictor.card.operating_point(asked)
+            except LungscopeError as error:
+                raise Problem(UNKNOWN_POINT, str(error)) from None
 
     def _declared_bytes(self, request: Request) -> int:
         most, declared = (

@@ -26,7 +26,7 @@ class Day:
     images: int
     assessed: int
     positive: int
-    suspicion_sum: float
+    p_abnormal_sum: float
     bins: NDArray[np.int64]
     """(BINS,), images by p_abnormal in equal bins from 0 to 1."""
     sketch_sum: NDArray[np.float64]
@@ -83,7 +83,7 @@ def _add(day: Day, records: Sequence[Record]) -> Day:
         day.images + len(records),
         day.assessed + len(found),
         day.positive + sum(bool(one.positive) for one in found),
-        day.suspicion_sum + float(p_abnormal.sum()),
+        day.p_abnormal_sum + float(p_abnormal.sum()),
         day.bins + counts,
         day.sketch_sum + np.sum(sketches, axis=0) if sketches else day.sketch_sum,
     )
@@ -94,7 +94,7 @@ def _columns(day: Day) -> dict[str, Any]:
         "images": day.images,
         "assessed": day.assessed,
         "positive": day.positive,
-        "p_abnormal_sum": day.suspicion_sum,
+        "p_abnormal_sum": day.p_abnormal_sum,
         "bins": json.dumps(day.bins.tolist()),
         "sketch_sum": json.dumps([round(float(value), 4) for value in day.sketch_sum]),
     }
@@ -107,7 +107,7 @@ def _day(row: Any, votes: dict[tuple[int, str], int] | None = None) -> Day:
         row.images,
         row.assessed,
         row.positive,
-        row.suspicion_sum,
+        row.p_abnormal_sum,
         np.array(json.loads(row.bins), np.int64),
         np.array(json.loads(row.sketch_sum)),
         votes.get((row.day, "agree"), 0),
