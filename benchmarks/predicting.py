@@ -69,7 +69,7 @@ def read(predictor: Predictor, given: argparse.Namespace) -> Work:
                     n += 1
                     yield next(paths)
 
-        write_table(predictor.read(until_time_is_up(), heatmaps=given.heatmaps), table, predictor.card)
+        write_table(predictor.assess_files(until_time_is_up(), heatmaps=given.heatmaps), table, predictor.card)
         spent = time.perf_counter() - started
         table.unlink()
         return {"images": n, "seconds": spent}
@@ -85,7 +85,7 @@ def one(predictor: Predictor, given: argparse.Namespace) -> Work:
         began, times = time.perf_counter(), []
         while time.perf_counter() - began < seconds:
             started = time.perf_counter()
-            list(predictor.read([next(paths)], heatmaps=given.heatmaps))
+            list(predictor.assess_files([next(paths)], heatmaps=given.heatmaps))
             times.append(1000 * (time.perf_counter() - started))
         return {"ms": times}
 

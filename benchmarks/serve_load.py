@@ -100,7 +100,7 @@ def measure(service: Service, model: Path, images: list[Path], listing: Path, se
     size = predictor.bundle.card.size
     pixels = np.concatenate([block for block, _ in decode(images, size, 2)])
     bare = rate(lambda: len(predictor.predict(pixels, heatmaps=True).probabilities), seconds)
-    files = rate(lambda: sum(1 for _ in predictor.read(images, heatmaps=True)), seconds)
+    files = rate(lambda: sum(1 for _ in predictor.assess_files(images, heatmaps=True)), seconds)
     print(f"model alone: {bare:.0f} images/s from memory, {files:.0f} from files")
     for clients in (1, 8, 64):
         before = service.cpu_s()

@@ -16,7 +16,7 @@ from lungscope.inference.predictor import Predictor
 def main(model: Path, folder: Path) -> None:
     """Print the p_abnormal of every image, the most suspicious first."""
     predictor = Predictor(load_bundle(model))
-    readings = list(predictor.read(find_images(folder)))
+    readings = list(predictor.assess_files(find_images(folder)))
     failed = [reading for reading in readings if reading.decision is None]
     read = [(reading.decision.p_abnormal, reading) for reading in readings if reading.decision]
     for p_abnormal, reading in sorted(read, key=lambda pair: -pair[0]):

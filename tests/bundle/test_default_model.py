@@ -324,14 +324,14 @@ def test_it_declines_what_is_no_radiograph(tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.png" for name in ("astronaut", "camera", "text", "coins")]
     for path in paths:
         Image.fromarray(getattr(pictures, path.stem)()).save(path)
-    found = list(Predictor(load_bundle(REAL)).read(paths))
+    found = list(Predictor(load_bundle(REAL)).assess_files(paths))
     assert all(reading.not_assessed for reading in found)
 
 
 @real
 def test_it_gives_a_heat_map(shared: Path) -> None:
     path = next((shared / "data" / "kermany_fullsize" / "PNEUMONIA").iterdir())
-    (reading,) = Predictor(load_bundle(REAL)).read([path], heatmaps=True)
+    (reading,) = Predictor(load_bundle(REAL)).assess_files([path], heatmaps=True)
     assert reading.heatmap.shape[0] == 2
     assert np.isfinite(reading.heatmap).all()
     assert reading.abnormality_heatmap.max() > 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lungscope.bundle.input_check import COVERAGES, InputCheck, Level, calibrate_input_check, look
+from lungscope.bundle.input_check import COVERAGES, InputCheck, Level, calibrate_input_check, rejection_reason
 from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.errors import ConfigError
 
@@ -96,7 +96,7 @@ def test_few_images_give_the_largest_distance_seen() -> None:
 
 
 def test_a_radiograph_can_be_one() -> None:
-    assert look(radiograph(), 160) == ""
+    assert rejection_reason(radiograph(), 160) == ""
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_radiograph_can_be_one() -> None:
     ],
 )
 def test_what_cannot_be_a_radiograph_is_told_why(image: Radiograph, words: str) -> None:
-    assert words in look(image, 160)
+    assert words in rejection_reason(image, 160)
 
 
 def content(image: Image.Image, form: str) -> bytes:
@@ -127,11 +127,11 @@ def colours() -> Image.Image:
 @pytest.mark.parametrize("size", [None, 64])
 def test_a_picture_in_colour_is_told_from_a_grey_one_stored_in_colour(form: str, size: int | None) -> None:
     photograph = read_radiograph(content(colours(), form), size=size)
-    assert look(photograph, 64) == "a picture in colour"
+    assert rejection_reason(photograph, 64) == "a picture in colour"
     grey = read_radiograph(content(colours().convert("L").convert("RGB"), form), size=size)
     tinted = Image.merge("RGB", [colours().convert("L").point(lambda v, t=t: v * t) for t in (0.9, 0.95, 1)])
-    assert look(grey, 64) == ""
-    assert look(read_radiograph(content(tinted, form), size=size), 64) == ""
+    assert rejection_reason(grey, 64) == ""
+    assert rejection_reason(read_radiograph(content(tinted, form), size=size), 64) == ""
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])

@@ -17,7 +17,8 @@ from lungscope.evaluation.input_check import (
     measure_input_check,
     measure_sets,
 )
-from lungscope.inference.predictor import Predictions, Predictor
+from lungscope.inference.predictions import Predictions
+from lungscope.inference.predictor import Predictor
 from lungscope.reports.sections.input_check import input_check_section
 from lungscope.stats.metrics import Estimate
 

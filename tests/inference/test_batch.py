@@ -25,7 +25,7 @@ def mixed(pictures, tmp_path: Path) -> list[Path]:
 
 def test_csv_has_a_row_per_file_and_counts_failures(predictor, mixed, tmp_path) -> None:
     out = tmp_path / "new" / "out.csv"
-    assert write_table(predictor.read(mixed), out, predictor.card) == 1
+    assert write_table(predictor.assess_files(mixed), out, predictor.card) == 1
     rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
     assert [row["file"] for row in rows] == [str(path) for path in mixed]
     assert rows[0]["finding"] in {"NORMAL", "PNEUMONIA"}
@@ -36,8 +36,8 @@ def test_csv_has_a_row_per_file_and_counts_failures(predictor, mixed, tmp_path) 
 
 
 def test_jsonl_has_the_same_columns(predictor, mixed, tmp_path) -> None:
-    write_table(predictor.read(mixed), tmp_path / "out.jsonl", predictor.card)
-    write_table(predictor.read(mixed), tmp_path / "out.csv", predictor.card)
+    write_table(predictor.assess_files(mixed), tmp_path / "out.jsonl", predictor.card)
+    write_table(predictor.assess_files(mixed), tmp_path / "out.csv", predictor.card)
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     header = (tmp_path / "out.csv").read_text().splitlines()[0]
     assert [list(line) for line in lines] == [header.split(",")] * 3
@@ -49,7 +49,7 @@ def test_a_stopped_run_leaves_no_half_file_and_keeps_the_former_one(predictor, p
     out.write_text("former")
 
     def stopped():
-        yield from predictor.read(pictures[:1])
+        yield from predictor.assess_files(pictures[:1])
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -74,7 +74,7 @@ def test_overlays_are_named_after_the_file_and_its_folder(predictor, pictures, t
         (tmp_path / "in" / site).mkdir(parents=True)
         (tmp_path / "in" / site / "x.jpeg").write_bytes(pictures[0].read_bytes())
     sources = find_sources([tmp_path / "in"])
-    readings = predictor.read([source.path for source in sources], heatmaps=True)
+    readings = predictor.assess_files([source.path for source in sources], heatmaps=True)
     list(write_overlays(readings, sources, tmp_path / "maps"))
     found = sorted(
         path.relative_to(tmp_path / "maps").as_posix() for path in (tmp_path / "maps").rglob("*.png")
@@ -90,7 +90,7 @@ def test_an_image_that_vanishes_before_its_overlay_keeps_its_probabilities(
     path = tmp_path / "x.jpeg"
     path.write_bytes(pictures[0].read_bytes())
     sources = find_sources([path])
-    readings = list(predictor.read([path], heatmaps=True))
+    readings = list(predictor.assess_files([path], heatmaps=True))
     path.unlink()
     (reading,) = write_overlays(readings, sources, tmp_path / "maps")
     assert reading.decision is not None

@@ -36,13 +36,13 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_what_is_like_the_training_images_is_assessed(predictor, pictures) -> None:
-    readings = list(predictor.read(pictures))
+    readings = list(predictor.assess_files(pictures))
     assert np.mean([not reading.not_assessed for reading in readings]) >= 0.95
     assert all(reading.distance is not None for reading in readings)
 
 
 def test_strangers_are_not_assessed_and_keep_their_probability_for_programs(predictor, strangers) -> None:
-    stripes, blank, colour = predictor.read(strangers)
+    stripes, blank, colour = predictor.assess_files(strangers)
     assert stripes.not_assessed
     assert "blank" in blank.not_assessed
     assert colour.not_assessed == "a picture in colour"
@@ -56,15 +56,15 @@ def test_strangers_are_not_assessed_and_keep_their_probability_for_programs(pred
 
 def test_many_at_once_are_judged_as_one_alone(predictor, pictures, strangers) -> None:
     paths = [*pictures[:20], *strangers, *pictures[20:]]
-    together = {reading.source: reading.not_assessed for reading in predictor.read(paths)}
+    together = {reading.source: reading.not_assessed for reading in predictor.assess_files(paths)}
     for path in (*strangers, *pictures[:3]):
-        (alone,) = predictor.read([path])
+        (alone,) = predictor.assess_files([path])
         assert bool(alone.not_assessed) == bool(together[path])
 
 
 def test_tables_hold_the_reason_and_the_set(predictor, pictures, strangers, tmp_path) -> None:
     for name in ("out.csv", "out.jsonl"):
-        readings = predictor.read([pictures[0], strangers[1]], error_rate=0.2)
+        readings = predictor.assess_files([pictures[0], strangers[1]], error_rate=0.2)
         assert write_table(readings, tmp_path / name, predictor.card) == 0  # declined is not failed
     rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
     assert rows[0]["not_assessed"] == ""
@@ -76,18 +76,18 @@ def test_tables_hold_the_reason_and_the_set(predictor, pictures, strangers, tmp_
 
 def test_no_heat_map_is_drawn_over_what_is_not_assessed(predictor, pictures, strangers, tmp_path) -> None:
     sources = find_sources([pictures[0], strangers[0]])
-    readings = predictor.read([source.path for source in sources], heatmaps=True)
+    readings = predictor.assess_files([source.path for source in sources], heatmaps=True)
     assert len(list(write_overlays(readings, sources, tmp_path))) == 2
     assert [path.name for path in tmp_path.iterdir()] == [f"{pictures[0].name}.png"]
 
 
 def test_sets_are_given_when_asked_for(predictor, pictures) -> None:
-    (plain,) = predictor.read(pictures[:1])
+    (plain,) = predictor.assess_files(pictures[:1])
     assert plain.prediction_set is None
-    (asked,) = predictor.read(pictures[:1], error_rate=0.01)
+    (asked,) = predictor.assess_files(pictures[:1], error_rate=0.01)
     assert asked.prediction_set == ("NORMAL", "PNEUMONIA")  # 41 images cannot promise one in a hundred
     with pytest.raises(ConfigError, match="Error rate 0.9 is not kept"):
-        next(predictor.read(pictures, error_rate=0.9))
+        next(predictor.assess_files(pictures, error_rate=0.9))
 
 
 def without(bundle: Bundle, path: Path, *fields: str) -> Bundle:
@@ -104,9 +104,9 @@ def test_bundles_of_older_versions_assess_everything(checked_model, strangers, t
     old = without(load_bundle(checked_model), tmp_path / "model.onnx", "input_check", "conformal")
     assert (old.card.input_check, old.card.conformal) == (None, None)
     predictor = Predictor(old)
-    assert [reading.not_assessed for reading in predictor.read(strangers)] == ["", "", ""]
+    assert [reading.not_assessed for reading in predictor.assess_files(strangers)] == ["", "", ""]
     with pytest.raises(BundleError, match=r"no thresholds for prediction sets. Train it again"):
-        next(predictor.read(strangers, error_rate=0.1))
+        next(predictor.assess_files(strangers, error_rate=0.1))
 
 
 def test_the_gate_survives_the_file(checked_model) -> None:

@@ -40,7 +40,7 @@ def test_only_what_is_asked_for_is_returned(predictor: Predictor, pixels: np.nda
 
 def test_files_come_back_in_order_with_the_probabilities_of_their_pixels(predictor, pictures, pixels) -> None:
     wanted = predictor.predict(pixels, heatmaps=False).probabilities
-    readings = list(predictor.read(iter(pictures)))
+    readings = list(predictor.assess_files(iter(pictures)))
     assert [reading.source for reading in readings] == pictures
     np.testing.assert_allclose([reading.probabilities for reading in readings], wanted, atol=1e-6)
 
@@ -51,14 +51,14 @@ def test_a_bad_file_is_a_row_and_the_others_go_on(predictor, pictures, tmp_path,
     for i in bad_at:
         paths[i] = tmp_path / f"bad{i}.jpeg"
         paths[i].write_bytes(b"" if i % 2 else pictures[i].read_bytes()[:200])
-    readings = list(predictor.read(paths))
+    readings = list(predictor.assess_files(paths))
     assert [i for i, reading in enumerate(readings) if reading.error] == bad_at
     assert all(reading.decision is None for reading in readings if reading.error)
     assert all(reading.decision is not None for reading in readings if not reading.error)
 
 
 def test_a_vanished_file_is_a_row(predictor, pictures, tmp_path) -> None:
-    (reading,) = predictor.read([tmp_path / "gone.jpeg"])
+    (reading,) = predictor.assess_files([tmp_path / "gone.jpeg"])
     assert "gone.jpeg" in reading.error
 
 
@@ -75,11 +75,11 @@ def test_an_unknown_operating_point_is_refused_before_any_work(predictor: Predic
         yield
 
     with pytest.raises(BundleError, match="no operating point 'best'. It has: half, strict"):
-        next(predictor.read(never(), operating_point="best"))
+        next(predictor.assess_files(never(), operating_point="best"))
 
 
 def test_no_files_give_no_rows(predictor: Predictor) -> None:
-    assert list(predictor.read([])) == []
+    assert list(predictor.assess_files([])) == []
 
 
 def test_openvino_agrees(model: Path, pixels: np.ndarray, predictor: Predictor) -> None:

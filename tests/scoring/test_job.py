@@ -39,7 +39,7 @@ def test_rows_say_what_predict_says(folder, tiny, tmp_path, rows) -> None:
     paths = [folder / name for name in names(folder)]
     found = rows(tmp_path / "out")
     assert [row["path"] for row in found] == names(folder)
-    for row, reading in zip(found, predictor.read(paths), strict=True):
+    for row, reading in zip(found, predictor.assess_files(paths), strict=True):
         assert (row["p_NORMAL"], row["p_PNEUMONIA"]) == pytest.approx(reading.probabilities, abs=1e-6)
         assert (row["finding"], row["error"]) == (reading.decision.finding, None)
         assert row["decode_ms"] > 0

@@ -62,7 +62,7 @@ def test_an_answer_is_what_the_predictor_says(
     client: TestClient, predictor: Predictor, pictures: list[Path]
 ) -> None:
     found = post(client, *pictures[:5])["predictions"]
-    readings = list(predictor.read(pictures[:5]))
+    readings = list(predictor.assess_files(pictures[:5]))
     for one, reading in zip(found, readings, strict=True):
         assert reading.decision is not None
         assert one["p_abnormal"] == pytest.approx(reading.decision.p_abnormal, abs=1e-5)

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from lungscope.bundle.export_record import Export, parse_export
 from lungscope.bundle.folder import has_checksums, read_folder
 from lungscope.bundle.input_check import InputCheck, Level
@@ -23,6 +25,7 @@ from lungscope.stats.candidate import CalibrationCandidate
 from lungscope.stats.conformal import Conformal
 from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint, parse_goal
+from lungscope.stats.reference_class import Float, p_abnormal
 
 FORMAT = 1
 _CARD, _SEAL = "lungscope.card", "lungscope.sha256"
@@ -81,6 +84,24 @@ class Card:
     statement: Statement | None = None
     """What a person says of it; None in a model that was not made to be passed on."""
     format: int = FORMAT
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether the first class is one that all others are told from, such as "normal".
+
+        Of two classes it always is; of more where operating points were chosen, which needs one.
+        """
+        return len(self.classes) == 2 or bool(self.operating_points)
+
+    def p_abnormal(self, probabilities: NDArray[Float]) -> NDArray[Float] | None:
+        """Probability (N,) of not being of the reference class, from (N, K); None where no class is one."""
+        return p_abnormal(probabilities) if self.has_reference else None
+
+    def ranking_score(self, probabilities: NDArray[Float]) -> NDArray[Float]:
+        """What images (N, K) are ranked and watched for drift by: p_abnormal, else the likeliest class' probability."""
+        abnormal = self.p_abnormal(probabilities)
+        likeliest: NDArray[Float] = probabilities.max(axis=1)
+        return likeliest if abnormal is None else abnormal
 
     @property
     def label_pattern(self) -> str:

@@ -134,7 +134,7 @@ def calibrate_input_check(
     return InputCheck(coverage, tuple(levels), names, doubt, len(distances), n_patients)
 
 
-def look(radiograph: Radiograph, size: int) -> str:
+def rejection_reason(radiograph: Radiograph, size: int) -> str:
     """Why a picture cannot be a frontal chest radiograph by its file and its grey levels; empty when it can.
 
     Args:
@@ -149,9 +149,9 @@ def look(radiograph: Radiograph, size: int) -> str:
         return f"too small ({radiograph.width} × {radiograph.height} pixels; {least} a side are the least)"
     if long > LONGEST_SHAPE * short:
         return f"too long and narrow for a chest radiograph ({radiograph.width} × {radiograph.height} pixels)"
-    return look_at_pixels(radiograph.pixels)
+    return blank_reason(radiograph.pixels)
 
 
-def look_at_pixels(pixels: NDArray[np.uint8]) -> str:
+def blank_reason(pixels: NDArray[np.uint8]) -> str:
     """Why pixels (H, W) show nothing; empty when they show something."""
     return "blank: the picture has hardly any contrast" if float(pixels.std()) < FAINTEST else ""

@@ -192,7 +192,7 @@ def predict(
         show_statistics.predictive(predictor.card, operating_point, prevalence)
     sources = batch.find_sources(inputs)
     paths = [source.path for source in sources]
-    readings = predictor.read(
+    readings = predictor.assess_files(
         paths, operating_point=operating_point, heatmaps=heatmaps is not None, error_rate=error_rate
     )
     if heatmaps:

@@ -16,7 +16,8 @@ from rich.table import Table
 from lungscope.bundle.bundle import load_bundle
 from lungscope.bundle.default_model import CARD as BUNDLED_CARD
 from lungscope.inference.batch import write_table
-from lungscope.inference.predictor import ImageResult, Predictor
+from lungscope.inference.predictor import Predictor
+from lungscope.inference.result import ImageResult
 from lungscope.stats.metrics import Estimate
 from lungscope.system.progress import stderr, track
 
@@ -85,9 +86,9 @@ def _print_readings(rows: Iterable[ImageResult], predictor: Predictor) -> int:
         notes = f"  [{'; '.join(reading.notes)}]" if reading.notes else ""
         if reading.prediction_set is not None:
             notes = f"  {{{', '.join(reading.prediction_set)}}}{notes}"
-        print(
-            f"{decision.finding:<{width}}  {decision.p_abnormal:<11.4f}  {point:<24}  {reading.source}{notes}"
-        )
+        # Without a reference class there is no p_abnormal, and the finding is the likeliest class.
+        shown = max(reading.probabilities) if decision.p_abnormal is None else decision.p_abnormal
+        print(f"{decision.finding:<{width}}  {shown:<11.4f}  {point:<24}  {reading.source}{notes}")
     sys.stdout.flush()
     return failures
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.bundle.input_check import look_at_pixels
+from lungscope.bundle.input_check import blank_reason
 from lungscope.data.manifest import Manifest
 from lungscope.evaluation.out_of_distribution import (
     OutOfDistributionImages,
@@ -18,7 +18,8 @@ from lungscope.evaluation.out_of_distribution import (
     out_of_distribution,
     slices,
 )
-from lungscope.inference.predictor import Predictions, Predictor
+from lungscope.inference.predictions import Predictions
+from lungscope.inference.predictor import Predictor
 from lungscope.stats.metrics import Estimate
 from lungscope.stats.proportion import proportion
 
@@ -102,7 +103,7 @@ def measure_input_check(
         )
         for share in (None, COMMON)
     )
-    shown = np.array([not look_at_pixels(each) for each in pixels])
+    shown = np.array([not blank_reason(each) for each in pixels])
     right = predictions.probabilities.argmax(1) == chosen.labels
     patients = np.array(chosen.patients)
     some = np.sort(np.random.default_rng(seed).permutation(len(pixels))[:TURNED])

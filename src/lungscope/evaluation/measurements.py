@@ -25,7 +25,8 @@ from lungscope.evaluation.shift import Shift, measure_shift
 from lungscope.evaluation.skipped import Skipped
 from lungscope.evaluation.strata import Robustness, measure_strata
 from lungscope.evaluation.subgroups import Subgroups, measure_subgroups
-from lungscope.inference.predictor import Predictions, Predictor
+from lungscope.inference.predictions import Predictions
+from lungscope.inference.predictor import Predictor
 
 
 @dataclass(frozen=True)

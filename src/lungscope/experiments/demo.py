@@ -65,5 +65,5 @@ def _predict(run: Path, folder: Path) -> None:
     tests = read_manifest(run / "manifest.csv").split("test")
     path = tests.paths[int(tests.labels.argmax())]  # one of a class that is not the reference
     sources = [Source(path, path.parent)]
-    readings = write_overlays(predictor.read([path], heatmaps=True), sources, folder)
+    readings = write_overlays(predictor.assess_files([path], heatmaps=True), sources, folder)
     show.readings(readings, predictor, 1, None)

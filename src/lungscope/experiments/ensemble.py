@@ -27,7 +27,8 @@ from lungscope.experiments.train_run import (
     p_abnormal,
 )
 from lungscope.experiments.training_run import held_out
-from lungscope.inference.predictor import Predictions, Predictor
+from lungscope.inference.predictions import Predictions
+from lungscope.inference.predictor import Predictor
 from lungscope.runtime.engine import choose_engine, open_session
 from lungscope.stats.conformal import fit_conformal
 from lungscope.system.files import claim_folder, write_atomically

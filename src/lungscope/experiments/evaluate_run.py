@@ -16,7 +16,8 @@ from lungscope.errors import ManifestError
 from lungscope.evaluation.evaluate import Evaluation, ModelReference
 from lungscope.evaluation.measurements import EvaluationOptions, Measurements, measure_all
 from lungscope.evaluation.usage import count_evaluation
-from lungscope.inference.predictor import Predictions, Predictor
+from lungscope.inference.predictions import Predictions
+from lungscope.inference.predictor import Predictor
 from lungscope.reports.evaluation_json import evaluation_json
 from lungscope.reports.history import TrainingEpoch, parse_history
 from lungscope.reports.html import write_report

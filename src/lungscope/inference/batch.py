@@ -18,7 +18,7 @@ from lungscope.bundle.bundle import Card
 from lungscope.data.images.radiograph import find_images, read_radiograph
 from lungscope.errors import ConfigError, DataError, ManifestError, OutputError
 from lungscope.inference.overlay import overlay
-from lungscope.inference.predictor import ImageResult
+from lungscope.inference.result import ImageResult
 from lungscope.system.files import cannot_write, discard, write_atomically
 
 FORMATS = (".csv", ".jsonl")
@@ -57,14 +57,14 @@ def find_sources(inputs: Sequence[Path]) -> list[Source]:
 def row(reading: ImageResult, card: Card) -> dict[str, Any]:
     """One reading as named columns; the columns are the same for every reading of a model.
 
-    What is not assessed has no finding; its probability stays, beside the reason in `not_assessed`.
+    What is not assessed has no finding; its probabilities stay, beside the reason in `not_assessed`.
     """
-    decision = reading.decision
+    decision, p_abnormal = reading.decision, reading.p_abnormal
     probabilities = reading.probabilities or (None,) * len(card.classes)
     return {
-        "file": str(reading.source),
-        "finding": decision.finding if decision and not reading.not_assessed else None,
-        "probability": round(decision.p_abnormal, 6) if decision else None,
+        "file": str(reading.source or ""),
+        "finding": reading.finding,
+        "p_abnormal": None if p_abnormal is None else round(p_abnormal, 6),
         "operating_point": decision.operating_point if decision else None,
         "threshold": decision.threshold if decision else None,
         **{
@@ -152,6 +152,6 @@ def _open_whole(path: Path) -> Iterator[TextIO]:
 def _writer(file: TextIO, suffix: str, card: Card) -> Callable[[ImageResult], object]:
     if suffix == ".jsonl":
         return lambda reading: file.write(json.dumps(row(reading, card)) + "\n")
-    columns = csv.DictWriter(file, list(row(ImageResult(Path()), card)), lineterminator="\n")
+    columns = csv.DictWriter(file, list(row(ImageResult(), card)), lineterminator="\n")
     columns.writeheader()
     return lambda reading: columns.writerow(row(reading, card))

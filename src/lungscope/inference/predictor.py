@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,86 +13,30 @@ from numpy.typing import NDArray
 
 from lungscope.bundle.bundle import Bundle, Card
 from lungscope.bundle.export_record import export_engine
-from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS, look
+from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS, rejection_reason
 from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.errors import DataError
+from lungscope.inference.predictions import Predictions
+from lungscope.inference.result import Decision, ImageResult
 from lungscope.runtime.engine import Engine, Session, choose_engine, open_session, usable_cores
 
 BATCH = 16
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What the graph says of N images, rows in the order asked for."""
-
-    probabilities: NDArray[np.float32]
-    """(N, K), calibrated; rows sum to 1."""
-    logits: NDArray[np.float32]
-    """(N, K), before calibration."""
-    heatmaps: NDArray[np.float32] | None = None
-    """(N, K, h, w), Grad-CAM, at least 0."""
-    embeddings: NDArray[np.float32] | None = None
-    """(N, D), pooled features."""
-    distances: NDArray[np.float32] | None = None
-    """(N,), squared Mahalanobis distance per dimension from the training images; None without an input check."""
-    checks: NDArray[np.float32] | None = None
-    """(N, C), probabilities of how the image lies, named in the card's input check."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Probabilities held against an operating point."""
-
-    finding: str
-    p_abnormal: float
-    """Probability that the image is not of the reference class, or of the likeliest class without one."""
-    operating_point: str = ""
-    threshold: float | None = None
-
-
-@dataclass(frozen=True)
-class ImageResult:
-    """One file: its decision, or the reason why there is none.
-
-    What is not assessed keeps its decision for programs, which must look at `not_assessed` first.
-    """
-
-    source: Path
-    probabilities: tuple[float, ...] = ()
-    decision: Decision | None = None
-    notes: tuple[str, ...] = ()
-    """What was done to the image before the model saw it."""
-    error: str = ""
-    not_assessed: str = ""
-    """Why the input check declines the image, in plain words; empty when it does not."""
-    distance: float | None = None
-    prediction_set: tuple[str, ...] | None = None
-    """Classes that cannot be ruled out at the error rate asked for; None when none was."""
-    heatmap: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
-    """(K, h, w)."""
-
-    @property
-    def abnormality_heatmap(self) -> NDArray[np.float32] | None:
-        """(h, w), what speaks for disease, whichever way the decision went; else for the likeliest class.
-
-        The second holds where no class is a reference, which shows in a decision without a threshold.
-        """
-        if self.heatmap is None or self.decision is None:
-            return None
-        referenced = self.decision.threshold is not None or len(self.probabilities) == 2
-        heat: NDArray[np.float32] = (
-            self.heatmap[1:].max(0) if referenced else self.heatmap[int(np.argmax(self.probabilities))]
-        )
-        return heat
+_FIELDS = {
+    "probabilities": "probabilities", "logits": "logits", "heatmap": "heatmaps", "embedding": "embeddings",
+    "distance": "distances", "checks": "checks",
+}  # fmt: skip
+"""Field of `Predictions` by output of the graph."""
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What readings are to hold."""
+    """What results are to hold; see `Predictor.assess`."""
 
-    operating_point: str | None
-    heatmaps: bool
-    error_rate: float | None
+    operating_point: str | None = None
+    heatmaps: bool = False
+    embeddings: bool = False
+    error_rate: float | None = None
+    coverage: float | None = None
 
 
 class Predictor:
@@ -109,7 +53,6 @@ class Predictor:
         self.bundle, self.card = bundle, bundle.card
         self.engine = _engine(bundle.card, runtime, precision)
         self.threads = threads or usable_cores()
-        self._input_check_outputs = INPUT_CHECK_OUTPUTS if bundle.card.input_check else ()
         self._sessions: dict[int, Session] = {}
         self._lock = threading.Lock()
 
@@ -129,72 +72,97 @@ class Predictor:
             embeddings: whether to keep the embeddings.
             cores: processors this call may use; all by default, one beside others that predict too.
         """
-        cores = cores or self.threads
-        wanted = ["probabilities", "logits", *["heatmap"] * heatmaps, *["embedding"] * embeddings]
-        names = [*wanted, *self._input_check_outputs]
-        if len(pixels) <= cores or (cores == 1 and len(pixels) <= BATCH):
-            columns = self._session(cores).run([pixels], names)
-        else:
-            session = self._session(1)
-            chunks = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
-            with ThreadPoolExecutor(cores) as workers:
-                parts = list(
-                    workers.map(lambda chunk: session.run([np.ascontiguousarray(chunk)], names), chunks)
-                )
-            columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        found = dict(zip(names, columns, strict=True))
-        return Predictions(
-            found["probabilities"], found["logits"], found.get("heatmap"), found.get("embedding"),
-            found.get("distance"), found.get("checks"),
-        )  # fmt: skip
+        cores, names = cores or self.threads, self._names(heatmaps, embeddings)
+        if _one_run(len(pixels), cores):
+            return self._run(pixels, names, cores)
+        chunks = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
+        with ThreadPoolExecutor(cores) as workers:
+            return Predictions.join(list(workers.map(lambda chunk: self._run(chunk, names, 1), chunks)))
 
-    def read(
+    def assess(
         self,
-        sources: Iterable[Path],
+        images: Sequence[Radiograph],
         *,
         operating_point: str | None = None,
         heatmaps: bool = False,
+        embeddings: bool = False,
         error_rate: float | None = None,
-    ) -> Iterator[ImageResult]:
-        """Decode and predict files, in their order, with bounded memory; a bad file is a reading with an error.
+        coverage: float | None = None,
+        cores: int | None = None,
+    ) -> list[ImageResult]:
+        """Turn images into findings: the one way to a finding, wherever the images come from.
 
-        Every core decodes and predicts batches of its own, so that none waits for another.
+        A result depends on its image and on what is asked, not on the images beside it.
+
+        Args:
+            images: N of them, read at the size of the bundle: `read_radiograph(source, size=card.size)`.
+            operating_point: a name or a goal, as `Card.operating_point` takes them; by default the first.
+            heatmaps: whether results hold heat maps.
+            embeddings: whether results hold embeddings.
+            error_rate: of prediction sets; results hold none without it.
+            coverage: one of the levels of the input check; by default its own.
+            cores: processors this call may use; all by default, one beside others that predict too.
+
+        Returns:
+            N results, in order.
+
+        Raises:
+            BundleError: no such operating point, or the bundle cannot make prediction sets.
+            ConfigError: a goal, error rate or coverage that the bundle does not keep.
         """
-        if self.card.operating_points or operating_point:
-            self.card.operating_point(operating_point)  # refuses an unknown name before any work
-        if error_rate is not None:
-            self.card.prediction_sets.at(error_rate)
-        asked = _Asked(operating_point, heatmaps, error_rate)
-        paths = iter(sources)
-        first = list(itertools.islice(paths, BATCH + 1))
+        asked = _Asked(operating_point, heatmaps, embeddings, error_rate, coverage)
+        self._refuse(asked)
+        cores = cores or self.threads
+        if _one_run(len(images), cores):
+            return self._assess(images, asked, cores)
+        chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+        with ThreadPoolExecutor(cores) as workers:
+            parts = workers.map(lambda chunk: self._assess(chunk, asked, 1), chunks)
+            return list(itertools.chain.from_iterable(parts))
+
+    def assess_files(
+        self,
+        paths: Iterable[Path],
+        *,
+        operating_point: str | None = None,
+        heatmaps: bool = False,
+        embeddings: bool = False,
+        error_rate: float | None = None,
+        coverage: float | None = None,
+    ) -> Iterator[ImageResult]:
+        """Read and assess files, in their order, with bounded memory; a bad file is a result with an error.
+
+        Every core reads and assesses batches of its own, so that none waits for another.
+
+        Args:
+            paths: files of any kind that `read_radiograph` reads.
+            operating_point: as for `assess`, like all that follows.
+            heatmaps: whether results hold heat maps.
+            embeddings: whether results hold embeddings.
+            error_rate: of prediction sets.
+            coverage: of the input check.
+
+        Raises:
+            LungscopeError: as `assess`, before any file is read.
+        """
+        asked = _Asked(operating_point, heatmaps, embeddings, error_rate, coverage)
+        self._refuse(asked)
+        source = iter(paths)
+        first = list(itertools.islice(source, BATCH + 1))
         if len(first) <= self.threads:
-            yield from self._read_batch(first, asked, self.threads)
+            yield from self._assess_files(first, asked, self.threads)
             return
-        batches = iter(lambda: list(itertools.islice(paths, BATCH)), [])
+        batches = iter(lambda: list(itertools.islice(source, BATCH)), [])
         waiting: deque[Future[list[ImageResult]]] = deque()
         with ThreadPoolExecutor(self.threads) as workers:
             for batch in itertools.chain([first], batches):
-                waiting.append(workers.submit(self._read_batch, batch, asked, 1))
+                waiting.append(workers.submit(self._assess_files, batch, asked, 1))
                 if len(waiting) > 2 * self.threads:
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
 
-    def decide(
-        self, probabilities: Sequence[float] | NDArray[np.float32], name: str | None = None
-    ) -> Decision:
-        """Hold the probabilities (K,) of one image against an operating point, by default the first."""
-        classes = self.card.classes
-        likeliest = int(np.argmax(probabilities))
-        if not self.card.operating_points:
-            return Decision(classes[likeliest], float(probabilities[likeliest]))
-        point = self.card.operating_point(name)
-        p_abnormal = float(probabilities[1] if len(classes) == 2 else 1 - probabilities[0])
-        abnormal = 1 + int(np.argmax(probabilities[1:]))
-        finding = classes[abnormal] if point.is_positive(p_abnormal) else classes[0]
-        return Decision(finding, p_abnormal, point.name, point.threshold)
-
-    def judge(
+    def rejection_reasons(
         self, images: Sequence[Radiograph], found: Predictions, coverage: float | None = None
     ) -> tuple[str, ...]:
         """Why each image is not to be assessed, in plain words; empty where it is.
@@ -204,57 +172,101 @@ class Predictor:
         Args:
             images: N of them, as read.
             found: what `predict` said of them.
-            coverage: one of the input check's levels; by default its own.
+            coverage: one of the levels of the input check; by default its own.
         """
-        input_check = self.card.input_check
-        if input_check is None or found.distances is None:
+        check = self.card.input_check
+        if check is None or found.distances is None:
             return ("",) * len(images)
-        reasons = input_check.reasons(found.distances, found.checks, coverage)
+        reasons = check.reasons(found.distances, found.checks, coverage)
         return tuple(
-            look(image, self.card.size) or reason for image, reason in zip(images, reasons, strict=True)
+            rejection_reason(image, self.card.size) or reason
+            for image, reason in zip(images, reasons, strict=True)
         )
 
-    def _read_batch(self, sources: Sequence[Path], asked: "_Asked", threads: int) -> list[ImageResult]:
-        images = [self._open(source) for source in sources]
-        good = [image for image in images if isinstance(image, Radiograph)]
-        if not good:
-            return [
-                ImageResult(source, error=str(image)) for source, image in zip(sources, images, strict=True)
-            ]
-        pixels = np.stack([image.pixels for image in good])
-        found = self.predict(pixels, heatmaps=asked.heatmaps, cores=threads)
-        rows = iter(zip(range(len(good)), self.judge(good, found), strict=True))
+    def _refuse(self, asked: _Asked) -> None:
+        """Refuse, before any work, what the bundle cannot serve."""
+        if self.card.operating_points or asked.operating_point:
+            self.card.operating_point(asked.operating_point)
+        if asked.error_rate is not None:
+            self.card.prediction_sets.at(asked.error_rate)
+        if asked.coverage is not None and self.card.input_check:
+            self.card.input_check.limit(asked.coverage)
+
+    def _assess(self, images: Sequence[Radiograph], asked: _Asked, threads: int) -> list[ImageResult]:
+        """Assess images in one run of the graph."""
+        if not images:
+            return []
+        pixels = np.stack([image.pixels for image in images])
+        found = self._run(pixels, self._names(asked.heatmaps, asked.embeddings), threads)
+        reasons = self.rejection_reasons(images, found, asked.coverage)
+        sets = self._prediction_sets(found, asked.error_rate)
+        decisions = self._decide(found.probabilities, asked.operating_point)
         return [
-            ImageResult(source, error=image)
-            if isinstance(image, str)
-            else self._reading(source, image, found, *next(rows), asked)
-            for source, image in zip(sources, images, strict=True)
+            ImageResult(
+                probabilities=tuple(found.probabilities[i].tolist()),
+                logits=tuple(found.logits[i].tolist()),
+                decision=decisions[i],
+                notes=image.notes,
+                not_assessed=reasons[i],
+                distance=None if found.distances is None else float(found.distances[i]),
+                prediction_set=sets[i],
+                heatmaps=None if found.heatmaps is None else found.heatmaps[i],
+                embedding=None if found.embeddings is None else found.embeddings[i],
+                checks=None if found.checks is None else found.checks[i],
+            )
+            for i, image in enumerate(images)
         ]
 
-    def _reading(
-        self, source: Path, image: Radiograph, found: Predictions, i: int, reason: str, asked: "_Asked"
-    ) -> ImageResult:
-        probabilities, classes = found.probabilities[i], self.card.classes
-        kept = None
-        if asked.error_rate is not None:
-            mask = self.card.prediction_sets.sets(probabilities[None], asked.error_rate)[0]
-            kept = tuple(name for name, inside in zip(classes, mask, strict=True) if inside)
-        return ImageResult(
-            source,
-            tuple(float(p) for p in probabilities),
-            self.decide(probabilities, asked.operating_point),
-            image.notes,
-            not_assessed=reason,
-            distance=None if found.distances is None else float(found.distances[i]),
-            prediction_set=kept,
-            heatmap=None if found.heatmaps is None else found.heatmaps[i],
+    def _assess_files(self, paths: Sequence[Path], asked: _Asked, threads: int) -> list[ImageResult]:
+        images = [self._open(path) for path in paths]
+        assessed = iter(
+            self._assess([image for image in images if isinstance(image, Radiograph)], asked, threads)
         )
+        return [
+            replace(next(assessed), source=path)
+            if isinstance(image, Radiograph)
+            else ImageResult(path, error=image)
+            for path, image in zip(paths, images, strict=True)
+        ]
 
-    def _open(self, source: Path) -> Radiograph | str:
+    def _open(self, path: Path) -> Radiograph | str:
         try:
-            return read_radiograph(source, size=self.card.size)
+            return read_radiograph(path, size=self.card.size)
         except DataError as error:
             return str(error)
+
+    def _decide(self, probabilities: NDArray[np.float32], name: str | None) -> list[Decision]:
+        """Decisions for probabilities (N, K) at an operating point, or for the likeliest class without one."""
+        classes, abnormal = self.card.classes, self.card.p_abnormal(probabilities)
+        likeliest = probabilities.argmax(1)
+        values = [None] * len(probabilities) if abnormal is None else abnormal.tolist()
+        if abnormal is None or not self.card.operating_points:
+            return [Decision(classes[k], value) for k, value in zip(likeliest, values, strict=True)]
+        point = self.card.operating_point(name)
+        found = np.where(point.is_positive(abnormal), 1 + probabilities[:, 1:].argmax(1), 0)
+        return [
+            Decision(classes[k], value, point.name, point.threshold)
+            for k, value in zip(found, values, strict=True)
+        ]
+
+    def _prediction_sets(
+        self, found: Predictions, error_rate: float | None
+    ) -> Sequence[tuple[str, ...] | None]:
+        if error_rate is None:
+            return [None] * len(found.probabilities)
+        kept = self.card.prediction_sets.sets(found.probabilities, error_rate)
+        return [
+            tuple(name for name, inside in zip(self.card.classes, row, strict=True) if inside) for row in kept
+        ]
+
+    def _names(self, heatmaps: bool, embeddings: bool) -> list[str]:
+        """Outputs of the graph that are computed."""
+        wanted = ["probabilities", "logits", *["heatmap"] * heatmaps, *["embedding"] * embeddings]
+        return [*wanted, *(INPUT_CHECK_OUTPUTS if self.card.input_check else ())]
+
+    def _run(self, pixels: NDArray[np.uint8], names: list[str], threads: int) -> Predictions:
+        columns = self._session(threads).run([np.ascontiguousarray(pixels)], names)
+        return Predictions(**{_FIELDS[name]: column for name, column in zip(names, columns, strict=True)})
 
     def _session(self, threads: int) -> Session:
         with self._lock:
@@ -263,6 +275,11 @@ class Predictor:
                     self.bundle.graph, self.engine, threads=threads, weights=self.bundle.weights
                 )
             return self._sessions[threads]
+
+
+def _one_run(images: int, cores: int) -> bool:
+    """Whether so many images are fastest in one run of the graph rather than in batches, one on each core."""
+    return images <= cores or (cores == 1 and images <= BATCH)
 
 
 def _engine(card: Card, runtime: str, precision: str) -> Engine:

@@ -116,14 +116,13 @@ def _corrected(path: Path, card: Card, prior: NDArray[np.float64]) -> "pyarrow.T
     scored = ~np.isnan(given[:, 0])
     shifted = np.full_like(given, np.nan)
     shifted[scored] = shift_prior(given[scored], card.prior, prior)
+    p_abnormal = card.p_abnormal(shifted)
     columns = {
         "path": table["path"],
         "path_bytes": table["path_bytes"],
-        "probability": 1 - shifted[:, 0],
+        **({} if p_abnormal is None else {"p_abnormal": p_abnormal}),
         **dict(zip(names, shifted.T, strict=True)),
     }
-    if not card.operating_points:  # no class is a reference, so no probability of disease
-        del columns["probability"]
     return pyarrow.table(
         {
             name: pyarrow.array(column, pyarrow.float32(), mask=~scored)

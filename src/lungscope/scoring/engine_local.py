@@ -10,11 +10,10 @@ from itertools import islice
 from pathlib import Path
 from threading import Lock
 
-import numpy as np
-
 from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.errors import DataError
-from lungscope.inference.predictor import BATCH, Predictions, Predictor
+from lungscope.inference.predictor import BATCH, Predictor
+from lungscope.inference.result import ImageResult
 from lungscope.scoring.listing import Item
 from lungscope.scoring.object_store import Store, is_url, open_store
 from lungscope.scoring.parquet import Row
@@ -55,20 +54,9 @@ class Scorer:
         decoded = [self._decode(file) for file in files]
         images = [one.image for one in decoded if one.image is not None]
         started = time.perf_counter()
-        found = self._predict(images) if images else None
+        results = iter(self.predictor.assess(images, operating_point=self._point, cores=1))
         share = _since(started) / max(len(images), 1)
-        reasons = self.predictor.judge(images, found) if found else ()
-        numbered = iter(range(len(images)))
-        return [
-            _failed(one)
-            if one.image is None or found is None
-            else self._row(one, one.image, found, reasons, next(numbered), share)
-            for one in decoded
-        ]
-
-    def _predict(self, images: Sequence[Radiograph]) -> Predictions:
-        pixels = np.stack([image.pixels for image in images])
-        return self.predictor.predict(pixels, heatmaps=False, cores=1)
+        return [_failed(one) if one.image is None else _row(one, next(results), share) for one in decoded]
 
     def _decode(self, file: Fetched) -> _Decoded:
         if file.error:
@@ -84,30 +72,6 @@ class Scorer:
             reason = f"the decoder failed ({type(error).__name__}). Report this, with the file if you may."
             return _Decoded(file, None, reason, _since(started))
         return _Decoded(file, image, "", _since(started))
-
-    def _row(
-        self,
-        one: _Decoded,
-        image: Radiograph,
-        found: Predictions,
-        reasons: Sequence[str],
-        i: int,
-        share: float,
-    ) -> Row:
-        probabilities = found.probabilities[i]
-        decision = self.predictor.decide(probabilities, self._point)
-        return Row(
-            path=one.fetched.item.name,
-            probabilities=tuple(probabilities.tolist()),
-            finding=None if reasons[i] else decision.finding,
-            probability=decision.p_abnormal,
-            not_assessed=reasons[i] or None,
-            distance=None if found.distances is None else float(found.distances[i]),
-            notes="; ".join(image.notes) or None,
-            fetch_ms=one.fetched.milliseconds,
-            decode_ms=one.milliseconds,
-            infer_ms=share,
-        )
 
 
 class Fetcher:
@@ -172,6 +136,21 @@ def _on_its_way(item: Item, fetcher: Fetcher, pool: ThreadPoolExecutor) -> Calla
     if is_url(item.place):
         return pool.submit(fetcher.fetch, item).result
     return lambda: fetcher.fetch(item)
+
+
+def _row(one: _Decoded, result: ImageResult, share: float) -> Row:
+    return Row(
+        path=one.fetched.item.name,
+        probabilities=result.probabilities,
+        finding=result.finding,
+        p_abnormal=result.p_abnormal,
+        not_assessed=result.not_assessed or None,
+        distance=result.distance,
+        notes="; ".join(result.notes) or None,
+        fetch_ms=one.fetched.milliseconds,
+        decode_ms=one.milliseconds,
+        infer_ms=share,
+    )
 
 
 def _failed(one: _Decoded) -> Row:

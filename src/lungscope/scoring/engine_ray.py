@@ -61,7 +61,7 @@ def score_on_ray(
     Args:
         items: files that every machine of the cluster can read at the same place.
         predictor: the model and the engine that every actor uses.
-        operating_point: see `Predictor.decide`.
+        operating_point: see `Predictor.assess`.
         workers: actors; by default one for each of the cluster's processors.
         address: of a running cluster; else the one that RAY_ADDRESS names, or a new one on this machine.
 

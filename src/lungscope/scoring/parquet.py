@@ -32,8 +32,8 @@ class Row:
     path: str
     probabilities: tuple[float, ...] = ()
     finding: str | None = None
-    probability: float | None = None
-    """p_abnormal, as `Decision` has it."""
+    p_abnormal: float | None = None
+    """None where no class is a reference."""
     not_assessed: str | None = None
     distance: float | None = None
     notes: str | None = None
@@ -78,7 +78,7 @@ def schema(classes: Sequence[str], made_by: dict[str, Any]) -> "pyarrow.Schema":
     word = pa.dictionary(pa.int32(), pa.string())
     numbers = [(f"p_{name}", pa.float32()) for name in classes]
     fields = [
-        ("path", pa.string()), ("path_bytes", pa.binary()), ("finding", word), ("probability", pa.float32()),
+        ("path", pa.string()), ("path_bytes", pa.binary()), ("finding", word), ("p_abnormal", pa.float32()),
         *numbers, ("not_assessed", pa.string()), ("distance", pa.float32()), ("notes", word),
         ("error", pa.string()), ("fetch_ms", pa.float32()), ("decode_ms", pa.float32()),
         ("infer_ms", pa.float32()),
@@ -93,7 +93,7 @@ def to_table(rows: Sequence[Row], layout: "pyarrow.Schema", n_classes: int) -> "
     probabilities = zip(*(row.probabilities or none for row in rows), strict=True)
     names = [split_path(row.path) for row in rows]
     first = [[text for text, _ in names], [exact for _, exact in names]]
-    decided = [[row.finding for row in rows], [row.probability for row in rows]]
+    decided = [[row.finding for row in rows], [row.p_abnormal for row in rows]]
     rest = [
         [getattr(row, name) for row in rows]
         for name in ("not_assessed", "distance", "notes", "error", "fetch_ms", "decode_ms", "infer_ms")

@@ -69,7 +69,7 @@ class Metrics:
         for record in records:
             self.images.labels("assessed" if record.assessment else "not_assessed").inc()
             if record.assessment:
-                self.p_abnormal.observe(record.assessment.p_abnormal)
+                self.p_abnormal.observe(record.assessment.ranking_score)
 
     def text(self, today: DaySummary | None) -> bytes:
         """All of it; figures of today that are undefined are NaN."""

@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lungscope.bundle.bundle import Card
 from lungscope.bundle.validation_summary import sketch
 from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.errors import DataError
-from lungscope.inference.predictor import BATCH, Predictions, Predictor
+from lungscope.inference.predictor import BATCH, Predictor
+from lungscope.inference.result import ImageResult
 from lungscope.serve.metrics import Metrics
 from lungscope.serve.problems import NOT_READY, QUEUE_FULL, Problem
 from lungscope.serve.settings import Settings
@@ -138,39 +140,37 @@ class Pipeline:
 
     def _answer(self, jobs: Sequence[Job]) -> Sequence[Record]:
         images = [self._decode(job) for job in jobs]
-        good = [image for image in images if isinstance(image, Radiograph)]
         # Every core for a lone request; one each beside others, so that none waits for another.
         cores = None if self._open == len(jobs) else 1
-        records = []
-        read = iter(self._read(jobs, images, good, cores))
-        for job, image in zip(jobs, images, strict=True):
-            records.append(next(read) if isinstance(image, Radiograph) else self._not_read(job, str(image)))
-            self._remember(job, records[-1])
+        results = self._assess(jobs, images, cores)
+        records = [
+            self._assessed(job, image, results[job.id])
+            if isinstance(image, Radiograph)
+            else self._not_read(job, str(image))
+            for job, image in zip(jobs, images, strict=True)
+        ]
+        for job, record in zip(jobs, records, strict=True):
+            self._remember(job, record)
         self.store.add(records)
         self._metrics.read(records)
         return records
 
-    def _read(
-        self,
-        jobs: Sequence[Job],
-        images: Sequence[Radiograph | DataError],
-        good: Sequence[Radiograph],
-        cores: int | None,
-    ) -> Iterator[Record]:
-        if not good:
-            return
-        pixels = np.stack([image.pixels for image in good])
-        found = self.predictor.predict(pixels, embeddings=True, cores=cores)
-        reasons = self.predictor.judge(good, found)
-        sketches = None if found.embeddings is None else sketch(found.embeddings)
-        readable = [job for job, image in zip(jobs, images, strict=True) if isinstance(image, Radiograph)]
-        for i, (job, image, reason) in enumerate(zip(readable, good, reasons, strict=True)):
-            if reason:
-                yield self._record(
-                    job, _facts(image), reason=reason, notes=image.notes, patient_hash=self._hash(image)
-                )
-            else:
-                yield self._assessed(job, image, found, i, None if sketches is None else sketches[i])
+    def _assess(
+        self, jobs: Sequence[Job], images: Sequence[Radiograph | DataError], cores: int | None
+    ) -> dict[str, ImageResult]:
+        """Results by the id of their job; jobs that ask for one operating point are assessed together."""
+        groups: dict[str | None, list[tuple[Job, Radiograph]]] = {}
+        for job, image in zip(jobs, images, strict=True):
+            if isinstance(image, Radiograph):
+                groups.setdefault(job.operating_point, []).append((job, image))
+        found: dict[str, ImageResult] = {}
+        for point, group in groups.items():
+            results = self.predictor.assess(
+                [image for _, image in group],
+                operating_point=point, heatmaps=True, embeddings=True, cores=cores,
+            )  # fmt: skip
+            found |= {job.id: result for (job, _), result in zip(group, results, strict=True)}
+        return found
 
     def _hash(self, image: Radiograph) -> str | None:
         return self.store.key.pseudonym(image.patient)
@@ -181,32 +181,20 @@ class Pipeline:
         except DataError as error:
             return error
 
-    def _assessed(
-        self, job: Job, image: Radiograph, found: Predictions, row: int, sketched: NDArray[np.float32] | None
-    ) -> Record:
-        probabilities, card = found.probabilities[row], self.predictor.card
-        decision = self.predictor.decide(probabilities, job.operating_point)
-        reference = bool(card.operating_points)
-        named = {name: float(p) for name, p in zip(card.classes, probabilities, strict=True)}
-        heat: NDArray[np.float32] | None = None
-        if found.heatmaps is not None:
-            maps = found.heatmaps[row]
-            heat = maps[1:].max(0) if reference else maps[card.classes.index(decision.finding)]
+    def _assessed(self, job: Job, image: Radiograph, result: ImageResult) -> Record:
+        patient, facts, heat = self._hash(image), _facts(image), result.abnormality_heatmap
+        if result.not_assessed:
+            return self._record(
+                job, facts, reason=result.not_assessed, notes=result.notes, patient_hash=patient
+            )
         return self._record(
             job,
-            _facts(image),
-            assessment=Assessment(
-                decision.finding,
-                decision.finding != card.classes[0] if reference else None,
-                decision.p_abnormal,
-                named,
-                decision.operating_point or None,
-                decision.threshold,
-            ),
-            notes=image.notes,
-            patient_hash=self._hash(image),
+            facts,
+            assessment=_assessment(result, self.predictor.card),
+            notes=result.notes,
+            patient_hash=patient,
             heatmap=None if heat is None else heat.astype(np.float16),
-            sketch=sketched,
+            sketch=None if result.embedding is None else sketch(result.embedding[None])[0],
         )
 
     def _not_read(self, job: Job, reason: str) -> Record:
@@ -247,6 +235,20 @@ class Pipeline:
         self.originals.remember(job.id, job.upload.name, content)
         if content and self._settings.keep_images:
             self.originals.keep(job.id, grey_png(read_radiograph(content).pixels))
+
+
+def _assessment(result: ImageResult, card: Card) -> Assessment | None:
+    decision = result.decision
+    if decision is None:
+        return None
+    return Assessment(
+        finding=decision.finding,
+        positive=decision.finding != card.classes[0] if card.has_reference else None,
+        p_abnormal=decision.p_abnormal,
+        probabilities=dict(zip(card.classes, result.probabilities, strict=True)),
+        operating_point=decision.operating_point or None,
+        threshold=decision.threshold,
+    )
 
 
 def _facts(image: Radiograph) -> ImageFacts:

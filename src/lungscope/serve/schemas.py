@@ -159,7 +159,7 @@ def prediction(record: Record, *, name: str | None, pixels: bool) -> Prediction:
         file=record.file or name,
         finding=found.finding if found else None,
         positive=found.positive if found else None,
-        p_abnormal=min(found.p_abnormal, 1.0) if found else None,
+        p_abnormal=found.p_abnormal if found else None,
         probabilities=found.probabilities if found else None,
         operating_point=found.operating_point if found else None,
         threshold=found.threshold if found else None,

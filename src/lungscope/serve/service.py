@@ -46,7 +46,7 @@ class Service:
         """
         validation = self.predictor.card.validation
         reference = validation.reference if validation else None
-        binary = bool(self.predictor.card.operating_points)
+        binary = self.predictor.card.has_reference
         found = read_days(self.store.engine, self.predictor.bundle.sha256, today() - last + 1)
         return [summarise_day(day, reference, binary=binary) for day in found]
 

@@ -20,7 +20,8 @@ from lungscope.evaluation.heatmaps.deletion import HeatCurves
 from lungscope.evaluation.heatmaps.pointing import Pointing
 from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.evaluation.skipped import Skipped
-from lungscope.inference.predictor import Predictions, Predictor
+from lungscope.inference.predictions import Predictions
+from lungscope.inference.predictor import Predictor
 from lungscope.reports.evaluation_json import heatmaps_json
 from lungscope.reports.sections.heatmap_warnings import heat_warnings
 from lungscope.reports.sections.heatmaps import heatmap_section

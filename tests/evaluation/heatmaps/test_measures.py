@@ -18,7 +18,7 @@ from lungscope.evaluation.heatmaps.regions import (
     measure_regions,
     single_corners,
 )
-from lungscope.inference.predictor import Predictions
+from lungscope.inference.predictions import Predictions
 
 Maps = NDArray[np.float32]
 

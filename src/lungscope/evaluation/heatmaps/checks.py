@@ -14,7 +14,8 @@ from lungscope.evaluation.heatmaps.pointing import Pointing, point
 from lungscope.evaluation.heatmaps.randomised import Randomisation, randomise
 from lungscope.evaluation.heatmaps.regions import ClassRegions, measure_regions
 from lungscope.evaluation.skipped import Skipped
-from lungscope.inference.predictor import Predictions, Predictor
+from lungscope.inference.predictions import Predictions
+from lungscope.inference.predictor import Predictor
 
 SEED = 0
 PLACES, MARKED, CURVES, SHUFFLED = 120, 200, 16, 32

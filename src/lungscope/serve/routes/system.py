@@ -100,7 +100,7 @@ def model_document(service: Service) -> dict[str, Any]:
     return {
         "sha256": service.predictor.bundle.sha256,
         "classes": card.classes,
-        "reference": card.classes[0] if card.operating_points else None,
+        "reference": card.classes[0] if card.has_reference else None,
         "input_size": card.size,
         "engine": str(service.predictor.engine),
         "version": __version__,

@@ -75,7 +75,7 @@ def _empty(day: int) -> Day:
 
 def _add(day: Day, records: Sequence[Record]) -> Day:
     found = [record.assessment for record in records if record.assessment]
-    p_abnormal = np.array([one.p_abnormal for one in found])
+    p_abnormal = np.array([one.ranking_score for one in found])
     counts, _ = np.histogram(p_abnormal, bins=BINS, range=(0, 1))
     sketches = [record.sketch for record in records if record.sketch is not None]
     return Day(

@@ -44,10 +44,16 @@ class Assessment:
     finding: str
     positive: bool | None
     """None when no class of the model is a reference."""
-    p_abnormal: float
+    p_abnormal: float | None
+    """None when no class of the model is a reference."""
     probabilities: dict[str, float]
     operating_point: str | None
     threshold: float | None
+
+    @property
+    def ranking_score(self) -> float:
+        """p_abnormal, else the likeliest class' probability, as `Card.ranking_score` has it."""
+        return max(self.probabilities.values()) if self.p_abnormal is None else self.p_abnormal
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +86,7 @@ class Record:
     @property
     def urgency(self) -> float:
         """By which a worklist is sorted."""
-        return self.assessment.p_abnormal if self.assessment else NOT_ASSESSED_URGENCY
+        return self.assessment.ranking_score if self.assessment else NOT_ASSESSED_URGENCY
 
     def digest(self) -> str:
         """SHA-256 over all that never changes, so that the audit log can vouch for it."""

@@ -1,0 +1,18 @@
+"""The reference class, such as "normal": the first one, which all others are told from. NumPy only."""
+
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = TypeVar("Float", bound=np.floating[Any])
+
+
+def p_abnormal(probabilities: NDArray[Float]) -> NDArray[Float]:
+    """Probability (N,) of not being of the reference class, which the caller knows to be one.
+
+    Args:
+        probabilities: (N, K), calibrated. Of two classes it is the second column to the bit, not 1 minus the first.
+    """
+    columns = probabilities[:, 1] if probabilities.shape[1] == 2 else 1 - probabilities[:, 0]
+    return np.clip(columns, 0, 1)  # a sum of probabilities is 1 but for rounding
