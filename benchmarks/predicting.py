@@ -69,7 +69,9 @@ def read(predictor: Predictor, given: argparse.Namespace) -> Work:
                     n += 1
                     yield next(paths)
 
-        write_table(predictor.assess_files(until_time_is_up(), heatmaps=given.heatmaps), table, predictor.card)
+        write_table(
+            predictor.assess_files(until_time_is_up(), heatmaps=given.heatmaps), table, predictor.card
+        )
         spent = time.perf_counter() - started
         table.unlink()
         return {"images": n, "seconds": spent}

@@ -142,7 +142,7 @@ def test_a_threshold_moves_at_prediction_time(model: Path, tmp_path: Path, capsy
         assert run("predict", image, "--model", model, "--out", out, *options) == 0
         (row,) = table(out)
         assert row["operating_point"] == point
-        flagged = float(row["probability"]) >= float(row["threshold"])
+        flagged = float(row["p_abnormal"]) >= float(row["threshold"])
         assert row["finding"] == ("PNEUMONIA" if flagged else "NORMAL")
 
 

@@ -97,10 +97,10 @@ def test_operating_points_are_on_the_probability_of_any_disease(three, tmp_path)
     threshold = load_bundle(model).card.operating_points[0].threshold
     for row in rows:
         p = {name: float(row[f"p_{name}"]) for name in ("NORMAL", "bacteria", "virus")}
-        assert float(row["probability"]) == pytest.approx(1 - p["NORMAL"], abs=2e-6)
-        if abs(float(row["probability"]) - threshold) > 1e-5:
+        assert float(row["p_abnormal"]) == pytest.approx(1 - p["NORMAL"], abs=2e-6)
+        if abs(float(row["p_abnormal"]) - threshold) > 1e-5:
             likeliest = max(("bacteria", "virus"), key=p.__getitem__)
-            assert row["finding"] == (likeliest if float(row["probability"]) >= threshold else "NORMAL")
+            assert row["finding"] == (likeliest if float(row["p_abnormal"]) >= threshold else "NORMAL")
     assert len(list(heat.rglob("*.png"))) == 90
     assert run("describe", model) == 0
 

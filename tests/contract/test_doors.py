@@ -64,7 +64,7 @@ def test_evaluation_and_prediction_give_the_same_probabilities(
     data = load(folder, bundle.card.size, classes=bundle.card.classes)
     evaluate_bundle(bundle, data, tmp_path / "out")
     lines = (tmp_path / "out" / "predictions.csv").read_text().splitlines()[1:]
-    evaluated = [float(line.rpartition(",")[2]) for line in lines]
+    evaluated = [float(line.split(",")[-2]) for line in lines]
     readings = Predictor(bundle).assess_files(data.manifest.paths)
     np.testing.assert_allclose([reading.probabilities[1] for reading in readings], evaluated, atol=2e-6)
 

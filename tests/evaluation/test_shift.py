@@ -27,7 +27,7 @@ def draw(n, *, share=0.5, gain=2.5, seed=0):
 def validation(n=800):
     labels, columns, embeddings = draw(n, seed=1)
     patients = np.arange(n).astype(str)
-    outcome = validation_outcome(labels, columns, patients, CLASSES, referenced=True)
+    outcome = validation_outcome(labels, columns, patients, CLASSES, has_reference=True)
     return summarise(columns[:, 1], embeddings, labels > 0, patients, outcome)
 
 

@@ -30,7 +30,7 @@ def test_csv_has_a_row_per_file_and_counts_failures(predictor, mixed, tmp_path) 
     assert [row["file"] for row in rows] == [str(path) for path in mixed]
     assert rows[0]["finding"] in {"NORMAL", "PNEUMONIA"}
     assert float(rows[0]["p_NORMAL"]) + float(rows[0]["p_PNEUMONIA"]) == pytest.approx(1, abs=2e-6)
-    assert (rows[1]["finding"], rows[1]["probability"]) == ("", "")
+    assert (rows[1]["finding"], rows[1]["p_abnormal"]) == ("", "")
     assert rows[1]["error"]
     assert rows[2]["error"] == ""
 
@@ -41,7 +41,7 @@ def test_jsonl_has_the_same_columns(predictor, mixed, tmp_path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     header = (tmp_path / "out.csv").read_text().splitlines()[0]
     assert [list(line) for line in lines] == [header.split(",")] * 3
-    assert lines[1]["probability"] is None
+    assert lines[1]["p_abnormal"] is None
 
 
 def test_a_stopped_run_leaves_no_half_file_and_keeps_the_former_one(predictor, pictures, tmp_path) -> None:

@@ -50,7 +50,7 @@ def test_strangers_are_not_assessed_and_keep_their_probability_for_programs(pred
         fields = row(reading, predictor.card)
         assert fields["finding"] is None
         assert fields["not_assessed"] == reading.not_assessed
-        assert 0 <= fields["probability"] <= 1
+        assert 0 <= fields["p_abnormal"] <= 1
         assert fields["error"] == ""
 
 

@@ -62,11 +62,16 @@ def test_a_vanished_file_is_a_row(predictor, pictures, tmp_path) -> None:
     assert "gone.jpeg" in reading.error
 
 
-def test_the_operating_point_moves_the_decision(predictor: Predictor) -> None:
-    assert predictor.decide([0.3, 0.7]).finding == "PNEUMONIA"
-    assert predictor.decide([0.3, 0.7]).operating_point == "half"
-    strict = predictor.decide([0.3, 0.7], "strict")
-    assert (strict.finding, strict.threshold) == ("NORMAL", 0.999)
+def test_the_operating_point_moves_the_decision(predictor: Predictor, pictures: list[Path]) -> None:
+    images = [read_radiograph(path, size=64) for path in pictures]
+    default, strict = (predictor.assess(images, operating_point=name) for name in (None, "strict"))
+    assert {each.decision.operating_point for each in default} == {"half"}
+    assert {each.decision.threshold for each in strict} == {0.999}
+    for one, other in zip(default, strict, strict=True):
+        assert one.p_abnormal == other.p_abnormal == one.probabilities[1]
+        assert one.finding == ("PNEUMONIA" if one.p_abnormal >= 0.5 else "NORMAL")
+        assert other.finding == ("PNEUMONIA" if one.p_abnormal >= 0.999 else "NORMAL")
+    assert {each.finding for each in default} != {each.finding for each in strict}
 
 
 def test_an_unknown_operating_point_is_refused_before_any_work(predictor: Predictor) -> None:

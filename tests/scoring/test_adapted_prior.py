@@ -82,9 +82,9 @@ def test_a_row_without_a_score_stays_without_one(bundle: Bundle, tmp_path: Path)
     adapt_scores(parts, tmp_path / "out", bundle.card)
     rows = pyarrow.parquet.read_table(tmp_path / "out" / "adapted").to_pylist()
     (failed,) = [row for row in rows if row["path"] == "bad.png"]
-    assert failed["probability"] is None
+    assert failed["p_abnormal"] is None
     assert failed["p_NORMAL"] is None
-    assert sum(row["probability"] is not None for row in rows) == 1501
+    assert sum(row["p_abnormal"] is not None for row in rows) == 1501
 
 
 def test_too_few_files_are_left_uncorrected_with_the_reason(bundle: Bundle, tmp_path: Path) -> None:

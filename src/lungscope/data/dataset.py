@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from lungscope.config.settings import DataSettings
 from lungscope.data.audit.checks import AuditReport, audit
+from lungscope.data.decode import Record
+from lungscope.data.images.radiograph import Radiograph
 from lungscope.data.manifest import Manifest, read_manifest
 from lungscope.data.pack import Pack, pack
 from lungscope.data.split import assign_splits, link_patients
@@ -24,6 +26,8 @@ class Dataset:
     """(N, S, S)."""
     audit: AuditReport
     """Of all files, the unreadable ones included."""
+    records: tuple[Record, ...]
+    """(N,), what is known of each file."""
     notes: tuple[str, ...] = ()
     """What was decided while reading and splitting, in plain words."""
 
@@ -31,6 +35,10 @@ class Dataset:
         """Indices of one split, or of everything for "all"."""
         splits = np.array(self.manifest.splits)
         return np.flatnonzero((splits == split) | (split == "all"))
+
+    def radiographs(self, rows: NDArray[np.int64]) -> list[Radiograph]:
+        """The images at these indices, as they were read."""
+        return [self.records[row].radiograph(self.pixels[row]) for row in rows]
 
 
 def prepare(
@@ -85,4 +93,5 @@ def _assemble(source: Path, manifest: Manifest, packed: Pack, notes: tuple[str, 
     if not readable.any():
         raise DataError(f"{source}: none of {len(manifest)} images can be read; {packed.records[0].error}")
     pixels = packed.pixels if readable.all() else packed.pixels[readable]
-    return Dataset(source, manifest.select(readable), pixels, report, (*manifest.notes, *notes))
+    records = tuple(record for record in packed.records if not record.error)
+    return Dataset(source, manifest.select(readable), pixels, report, records, (*manifest.notes, *notes))

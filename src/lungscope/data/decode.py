@@ -40,6 +40,15 @@ class Record:
     """Why it could not be read; empty when it was."""
     patient: str = field(default="", repr=False)
     """SHA-256 of the DICOM PatientID, which itself is not kept; empty where there is none."""
+    foreign: str = ""
+    """Why it cannot be a frontal radiograph by what its file says; empty when it can."""
+
+    def radiograph(self, pixels: NDArray[np.uint8]) -> Radiograph:
+        """What was read from the file but for the patient, with its packed pixels (S, S)."""
+        return Radiograph(
+            pixels, self.width, self.height, self.bits, self.format, self.file_bytes, self.sha256, self.notes,
+            foreign=self.foreign,
+        )  # fmt: skip
 
 
 def decode(
@@ -94,6 +103,7 @@ def _record(radiograph: Radiograph) -> Record:
         notes=radiograph.notes,
         error="",
         patient=hashlib.sha256(patient.encode()).hexdigest() if patient else "",
+        foreign=radiograph.foreign,
     )
 
 

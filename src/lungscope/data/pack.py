@@ -21,8 +21,8 @@ from lungscope.data.decode import Record, decode, file_digests
 from lungscope.errors import OutputError
 from lungscope.system.progress import Bar, stderr
 
-READER_VERSION = 1
-"""To be raised when `data.image` gives other pixels for the same file."""
+READER_VERSION = 2
+"""To be raised when `data.images` gives other pixels for the same file, or records hold something else."""
 PROBES = 32
 """Rows that are held against their digest when a pack is opened."""
 LARGEST_IN_MEMORY = 2 << 30
@@ -248,12 +248,9 @@ def _records_from_json(content: bytes) -> tuple[Record, ...]:
     digest, _, columns = content.partition(b"\n")
     if hashlib.sha256(columns).hexdigest().encode() != digest:
         raise ValueError("damaged records")
-    sha256, pixel_sha256, width, height, bits, form, file_bytes, notes, error, patient = json.loads(columns)
-    notes = map(tuple, notes)
-    rows = zip(
-        sha256, pixel_sha256, width, height, bits, form, file_bytes, notes, error, patient, strict=True
-    )
-    return tuple(Record(*row) for row in rows)
+    table, notes = json.loads(columns), [column.name for column in fields(Record)].index("notes")
+    table[notes] = map(tuple, table[notes])
+    return tuple(Record(*row) for row in zip(*table, strict=True))
 
 
 def _pack_in_memory(paths: Sequence[Path], size: int, workers: int, shelf: Path, error: OSError) -> Pack:

@@ -17,6 +17,7 @@ from lungscope.stats.metrics import Array, Estimate, Ranked, Ratio, Weights, cou
 from lungscope.stats.operating_points import predictive_values
 from lungscope.stats.patients import Patients
 from lungscope.stats.prior_correction import as_probabilities
+from lungscope.stats.reference_class import p_abnormal
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,7 @@ class Cases:
     @property
     def p_abnormal(self) -> Array:
         """(N,), probability of not being of the first class."""
-        if len(self.classes) == 2:
-            return self.probabilities[:, 1]
-        return np.clip(1 - self.probabilities[:, 0], 0.0, 1.0)
+        return p_abnormal(self.probabilities)
 
     def area(self, k: int) -> Estimate:
         """AUROC of class k against all others, with DeLong's interval."""

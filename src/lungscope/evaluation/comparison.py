@@ -164,11 +164,16 @@ def compare(
             else "Nothing to compare. Name models."
         )
     entries = [
-        _Entry(each, tuple(check_cases(labels, rows, patients, classes) for rows in each.probabilities))
+        _Entry(
+            each,
+            tuple(
+                check_cases(labels, rows, patients, classes, has_reference=has_reference)
+                for rows in each.probabilities
+            ),
+        )
         for each in candidates
     ]
-    referenced = len(classes) == 2 or has_reference
-    standings = [_standing(entry, referenced, resamples, seed) for entry in entries]
+    standings = [_standing(entry, resamples, seed) for entry in entries]
     order = sorted(range(len(entries)), key=lambda i: _merit(standings[i]), reverse=True)
     leader = entries[order[0]]
     behind = correct([hold_against(leader.cases, entries[i].cases, resamples, seed) for i in order[1:]])
@@ -181,7 +186,7 @@ def _merit(standing: Standing) -> tuple[float, float]:
     return tuple(-1.0 if each.value is None else each.value for each in (standing.auroc, standing.accuracy))  # type: ignore[return-value]
 
 
-def _standing(entry: _Entry, referenced: bool, resamples: int, seed: int) -> Standing:
+def _standing(entry: _Entry, resamples: int, seed: int) -> Standing:
     cases, names = entry.cases, entry.cases[0].patients
     calls = [_calls(cases, threshold, name) for threshold in THRESHOLDS for name in CALLS]
     f1 = mean([_mean_f1(each) for each in cases])
@@ -190,7 +195,7 @@ def _standing(entry: _Entry, referenced: bool, resamples: int, seed: int) -> Sta
         resamples=resamples, seed=seed,
     )  # fmt: skip
     area, accuracy, mean_f1, *called = found
-    if not referenced:
+    if not cases[0].has_reference:
         called = [Estimate(None, reason=NO_REFERENCE)] * len(called)
     at = [
         AtThreshold(threshold, *called[i * len(CALLS) : (i + 1) * len(CALLS)])
@@ -206,8 +211,8 @@ def _standing(entry: _Entry, referenced: bool, resamples: int, seed: int) -> Sta
         specificity=at[0].specificity,
         f1=at[0].f1 if len(cases[0].classes) == 2 else mean_f1,
         auroc_by_seed=() if area.value is None else tuple(float(auroc_metric(each)(None)) for each in cases),
-        thresholds=tuple(at) if referenced else (),
-        roc=_roc(cases) if referenced else None,
+        thresholds=tuple(at) if cases[0].has_reference else (),
+        roc=_roc(cases) if cases[0].has_reference else None,
     )
 
 

@@ -155,7 +155,7 @@ def _detection(predictor: Predictor, strangers: OutOfDistributionImages) -> Dete
     return Detection(
         strangers.kind,
         len(images),
-        proportion([bool(reason) for reason in predictor.judge(images, found)], patients),
-        proportion([bool(reason) for reason in predictor.judge(images, found, COMMON)], patients),
+        proportion([bool(reason) for reason in predictor.rejection_reasons(images, found)], patients),
+        proportion([bool(reason) for reason in predictor.rejection_reasons(images, found, COMMON)], patients),
         proportion(~(distances <= input_check.limit(COMMON)), patients),
     )

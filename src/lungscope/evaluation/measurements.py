@@ -92,7 +92,7 @@ def measure_all(
     card = predictor.card
     cases = check_cases(
         chosen.labels, predictions.probabilities, chosen.patients, card.classes,
-        has_reference=bool(card.operating_points),
+        has_reference=card.has_reference,
     )  # fmt: skip
     point = card.operating_points[0] if card.operating_points else None
     evaluation = evaluate(cases, card.operating_points, prevalence=options.prevalence)
@@ -113,5 +113,5 @@ def measure_all(
 def _shift(evaluation: Evaluation, cases: Cases, predictions: Predictions, card: Card) -> Shift | None:
     if card.validation is None or predictions.embeddings is None:
         return None
-    p_abnormal = cases.p_abnormal if card.operating_points else cases.probabilities.max(axis=1)
-    return measure_shift(evaluation, p_abnormal, predictions.embeddings, card.validation)
+    scores = card.ranking_score(cases.probabilities)
+    return measure_shift(evaluation, scores, predictions.embeddings, card.validation)

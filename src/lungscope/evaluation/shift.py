@@ -59,7 +59,7 @@ def measure_shift(
 
     Args:
         evaluation: of these data.
-        p_abnormal: (N,), as the reference counts it.
+        p_abnormal: (N,), as `Card.ranking_score` has it.
         embeddings: (N, D).
         validation: of the card.
     """

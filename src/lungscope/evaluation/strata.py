@@ -14,6 +14,7 @@ from lungscope.stats.bootstrap import estimates
 from lungscope.stats.calibration import expected_calibration_error
 from lungscope.stats.metrics import Estimate, Weights, auroc
 from lungscope.stats.proportion import proportion
+from lungscope.stats.reference_class import p_abnormal
 
 RESAMPLES = 500
 
@@ -142,11 +143,16 @@ def measure_strata(card: Card, chosen: Manifest, probabilities: NDArray[np.float
         probabilities: (N, K), of them.
     """
     strata = find_strata(chosen) if card.operating_points else ()
-    p_abnormal = (1 - probabilities[:, 0]).astype(np.float64)
     if not strata or not 0 < (chosen.labels > 0).sum() < len(chosen):
         return None
     return by_stratum(
-        HeldOut(chosen.labels > 0, p_abnormal, chosen.patients, card.operating_points[0].threshold), strata
+        HeldOut(
+            chosen.labels > 0,
+            p_abnormal(probabilities.astype(np.float64)),
+            chosen.patients,
+            card.operating_points[0].threshold,
+        ),
+        strata,
     )
 
 

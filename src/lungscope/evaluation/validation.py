@@ -16,7 +16,7 @@ def validation_outcome(
     patients: Patients,
     classes: tuple[str, ...],
     *,
-    referenced: bool,
+    has_reference: bool,
 ) -> Outcome:
     """Measure what a card keeps of its validation images.
 
@@ -25,9 +25,9 @@ def validation_outcome(
         probabilities: (N, K), calibrated; rows sum to 1.
         patients: (N,), whose each row is.
         classes: K names; the first is the reference.
-        referenced: whether the first is one that others are told from.
+        has_reference: whether the first is one that others are told from.
     """
-    cases = check_cases(labels, probabilities, patients, classes, has_reference=referenced)
+    cases = check_cases(labels, probabilities, patients, classes, has_reference=has_reference)
     shares = np.bincount(cases.labels, minlength=len(classes)) / len(cases.labels)
     fit = recalibrated(cases)
     return Outcome(

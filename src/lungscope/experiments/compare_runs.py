@@ -74,7 +74,8 @@ def compare_runs(runs: Sequence[Path], source: Path, out: Path, *, split: str = 
     chosen = data.manifest.select(data.rows(split))
     board = Leaderboard(
         compare(
-            chosen.labels, chosen.patients, classes, candidates, has_reference=chosen.has_reference,
+            chosen.labels, chosen.patients, classes, candidates,
+            has_reference=all(bundle.card.has_reference for bundle in bundles),
         ),
         f"Models that existed already, on {'all images' if split == 'all' else f'the {split} split'}. Each stands "
         "for itself, with one training run; training time is that of its epochs.",

@@ -24,13 +24,13 @@ from lungscope.experiments.train_run import (
     apply,
     calibrate,
     choose_operating_points,
-    p_abnormal,
 )
 from lungscope.experiments.training_run import held_out
 from lungscope.inference.predictions import Predictions
 from lungscope.inference.predictor import Predictor
 from lungscope.runtime.engine import choose_engine, open_session
 from lungscope.stats.conformal import fit_conformal
+from lungscope.stats.reference_class import p_abnormal
 from lungscope.system.files import claim_folder, write_atomically
 
 TOLERANCE = 1e-4
@@ -86,7 +86,7 @@ def build_ensemble(runs: Sequence[Path], out: Path, *, force: bool = False) -> E
                 probabilities,
                 validation.patients,
                 validation.classes,
-                referenced=bool(points),
+                has_reference=bool(points),
             ),
         ),
         input_check=input_check,

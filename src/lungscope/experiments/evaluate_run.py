@@ -2,11 +2,11 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lungscope.bundle.bundle import Bundle, Card
 from lungscope.data.dataset import Dataset
@@ -18,6 +18,7 @@ from lungscope.evaluation.measurements import EvaluationOptions, Measurements, m
 from lungscope.evaluation.usage import count_evaluation
 from lungscope.inference.predictions import Predictions
 from lungscope.inference.predictor import Predictor
+from lungscope.inference.result import ImageResult
 from lungscope.reports.evaluation_json import evaluation_json
 from lungscope.reports.history import TrainingEpoch, parse_history
 from lungscope.reports.html import write_report
@@ -71,7 +72,9 @@ def evaluate_bundle(
     rows = data.rows(split)
     chosen, pixels = data.manifest.select(rows), np.ascontiguousarray(data.pixels[rows])
     predictor = Predictor(bundle, runtime=options.runtime, precision=options.precision)
-    predictions = predictor.predict(pixels, heatmaps=True, embeddings=True)
+    images = data.radiographs(rows)
+    results = predictor.assess(images, heatmaps=True, embeddings=True)
+    predictions = Predictions.of(results)
     engine, card, fingerprint = predictor.engine, bundle.card, chosen.fingerprint()
     done = Evaluated(
         measure_all(predictor, chosen, pixels, predictions, options),
@@ -90,10 +93,10 @@ def evaluate_bundle(
         report_sections(done.measurements),
         audit=data.audit,
         history=_history(bundle),
-        gallery=_worst(chosen, predictions),
+        gallery=_worst(chosen, results),
         notes=(*data.notes, *repeated_evaluation_warning(done.times)),
     )
-    write_atomically(out / "predictions.csv", _predictions_csv(chosen, predictions))
+    write_atomically(out / "predictions.csv", _predictions_csv(chosen, results))
     document = evaluation_json(done.measurements, done.model, fingerprint)
     write_report_files(out, report, card, document, origin)
     write_report(out / "report.html", report, linked(report))
@@ -125,27 +128,24 @@ def known_split(data: Dataset, split: str) -> str:
     return split
 
 
-def _worst(chosen: Manifest, predictions: Predictions) -> tuple[GalleryCase, ...]:
-    """The images whose own class was given the least probability, among those decided wrongly."""
-    wrong = np.flatnonzero(predictions.probabilities.argmax(1) != chosen.labels)
-    own = predictions.probabilities[wrong, chosen.labels[wrong]]
-    if predictions.heatmaps is None:
-        return ()
-    worst = wrong[np.argsort(own, kind="stable")][:GALLERY]
-    return tuple(_case(chosen, predictions, predictions.heatmaps, int(i)) for i in worst)
+def _worst(chosen: Manifest, results: Sequence[ImageResult]) -> tuple[GalleryCase, ...]:
+    """The images whose own class was given the least probability, among those whose likeliest class is another."""
+    own = [each.probabilities[label] for each, label in zip(results, chosen.labels, strict=True)]
+    wrong = [i for i, each in enumerate(results) if int(np.argmax(each.probabilities)) != chosen.labels[i]]
+    return tuple(_case(chosen, results[i], i) for i in sorted(wrong, key=lambda i: own[i])[:GALLERY])
 
 
-def _case(chosen: Manifest, predictions: Predictions, heatmaps: NDArray[np.float32], i: int) -> GalleryCase:
-    decided = int(predictions.probabilities[i].argmax())
-    referenced = len(chosen.classes) == 2 or chosen.has_reference
+def _case(chosen: Manifest, result: ImageResult, i: int) -> GalleryCase:
+    likeliest = int(np.argmax(result.probabilities))
+    heatmap = result.abnormality_heatmap
+    assert heatmap is not None  # asked for
     return GalleryCase(
         name=chosen.paths[i].name,
         label=chosen.classes[chosen.labels[i]],
-        predicted=chosen.classes[decided],
-        probability=float(predictions.probabilities[i, decided]),
+        predicted=chosen.classes[likeliest],
+        probability=result.probabilities[likeliest],
         image=read_radiograph(chosen.paths[i]).pixels,
-        # What speaks for disease, also where the model missed it; without a reference, for the class called.
-        heatmap=heatmaps[i, 1:].max(0) if referenced else heatmaps[i, decided],
+        heatmap=heatmap,
     )
 
 
@@ -154,11 +154,16 @@ def _history(bundle: Bundle) -> tuple[TrainingEpoch, ...]:
     return parse_history(path.read_text(encoding="utf-8")) if path.exists() else ()
 
 
-def _predictions_csv(chosen: Manifest, predictions: Predictions) -> str:
+def _predictions_csv(chosen: Manifest, results: Sequence[ImageResult]) -> str:
+    """A row for each image; p_abnormal and the finding are as `lungscope predict` gives them."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "split", *(f"p_{name}" for name in chosen.classes)])
-    for i, path in enumerate(chosen.paths):
-        label = chosen.classes[chosen.labels[i]]
-        writer.writerow([path, label, chosen.splits[i], *(f"{p:.6f}" for p in predictions.probabilities[i])])
+    names = [f"p_{name}" for name in chosen.classes]
+    writer.writerow(["path", "label", "split", "finding", "p_abnormal", *names, "not_assessed"])
+    for i, (path, each) in enumerate(zip(chosen.paths, results, strict=True)):
+        label, values = chosen.classes[chosen.labels[i]], [f"{p:.6f}" for p in each.probabilities]
+        abnormal = "" if each.p_abnormal is None else f"{each.p_abnormal:.6f}"
+        writer.writerow(
+            [path, label, chosen.splits[i], each.finding or "", abnormal, *values, each.not_assessed]
+        )
     return text.getvalue()

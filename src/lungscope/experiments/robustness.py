@@ -31,6 +31,7 @@ from lungscope.system.progress import Bar
 
 if TYPE_CHECKING:
     from lungscope.training.leave_out import Features
+from lungscope.stats.reference_class import p_abnormal
 
 FILE = "robustness.json"
 
@@ -91,7 +92,9 @@ def measure_robustness(
     threshold = card.operating_points[0].threshold
 
     def cases(probabilities: NDArray[np.float32]) -> HeldOut:
-        return HeldOut(held.labels > 0, _p_abnormal(probabilities), held.patients, threshold)
+        return HeldOut(
+            held.labels > 0, p_abnormal(probabilities.astype(np.float64)), held.patients, threshold
+        )
 
     result = RobustnessReport(
         by_stratum(cases(found.probabilities), sites),
@@ -134,7 +137,10 @@ def _corrupted(predictor: Predictor, pixels: NDArray[np.uint8], plain: HeldOut) 
         for corruption in CORRUPTIONS:
             found = predictor.predict(corrupt(pixels, corruption), heatmaps=False)
             changed = HeldOut(
-                plain.positive, _p_abnormal(found.probabilities), plain.patients, plain.threshold
+                plain.positive,
+                p_abnormal(found.probabilities.astype(np.float64)),
+                plain.patients,
+                plain.threshold,
             )
             yield measure(f"{corruption.name} ({corruption.severity})", "corruption", changed)
             bar.advance()
@@ -144,7 +150,10 @@ def _external(predictor: Predictor, source: Path, threshold: float) -> StratumEs
     data = load(source, predictor.card.size, classes=predictor.card.classes)
     found = predictor.predict(np.ascontiguousarray(data.pixels), heatmaps=False)
     cases = HeldOut(
-        data.manifest.labels > 0, _p_abnormal(found.probabilities), data.manifest.patients, threshold
+        data.manifest.labels > 0,
+        p_abnormal(found.probabilities.astype(np.float64)),
+        data.manifest.patients,
+        threshold,
     )
     return measure("the external data set", "external", cases)
 
@@ -195,7 +204,7 @@ def leave_out(features: "Features", data: Dataset, site: Stratum) -> Sequence[St
     ].threshold
     judged = np.flatnonzero(held | inside)
     cases = HeldOut(
-        manifest.labels[judged] > 0, _p_abnormal(probabilities[judged]),
+        manifest.labels[judged] > 0, p_abnormal(probabilities[judged].astype(np.float64)),
         tuple(manifest.patients[row] for row in judged), threshold,
     )  # fmt: skip
     share = float((manifest.labels[held] > 0).mean())
@@ -205,8 +214,3 @@ def leave_out(features: "Features", data: Dataset, site: Stratum) -> Sequence[St
 def _without_test(data: Dataset) -> NDArray[np.int64]:
     # A run without a test part judges by its validation part.
     return data.rows("validation") if not len(data.rows("test")) else np.array([], np.int64)
-
-
-def _p_abnormal(probabilities: NDArray[Any]) -> NDArray[np.float64]:
-    """Probability (N,) of not being of the first class."""
-    return (1 - probabilities[:, 0]).astype(np.float64)

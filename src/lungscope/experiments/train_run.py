@@ -27,6 +27,7 @@ from lungscope.system.progress import stderr
 if TYPE_CHECKING:
     from lungscope.training.input_check import InputCheckWeights
     from lungscope.training.train import Trained
+from lungscope.stats.reference_class import p_abnormal
 
 PARITY_IMAGES = 64
 VERSIONED = ("lungscope", "torch", "timm", "onnx", "onnxruntime", "numpy", "pillow")
@@ -182,7 +183,7 @@ def write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) -
                 probabilities,
                 validation.patients,
                 validation.classes,
-                referenced=bool(points),
+                has_reference=bool(points),
             ),
         ),
         input_check=_calibrate_input_check(found, validation, recipe) if weights else None,
@@ -248,11 +249,6 @@ def choose_operating_points(
         raise DataError(
             f"No operating point can be chosen on validation: {error} Add validation images."
         ) from None
-
-
-def p_abnormal(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probability (N,) of not being of the reference class, which is the first."""
-    return probabilities[:, 1] if probabilities.shape[1] == 2 else 1 - probabilities[:, 0]
 
 
 def _fit_input_check(trained: "Trained", data: Dataset, recipe: Recipe) -> "InputCheckWeights | None":

@@ -14,6 +14,7 @@ from lungscope.errors import BundleError, ManifestError, UndefinedEstimate
 from lungscope.inference.predictor import BATCH
 from lungscope.runtime.engine import Precision, Session
 from lungscope.stats.metrics import auroc
+from lungscope.stats.reference_class import p_abnormal
 
 ASSESSED = "assessed"
 
@@ -133,7 +134,7 @@ def failures(found: Agreement, precision: Precision) -> tuple[str, ...]:
 
 def _areas(labels: NDArray[np.int64], probabilities: NDArray[np.float32], card: Card) -> NDArray[np.float64]:
     """AUROC of p_abnormal where a class is a reference, and of several classes each against all others."""
-    questions = [(labels > 0, _p_abnormal(probabilities))] if card.operating_points else []
+    questions = [(labels > 0, p_abnormal(probabilities))] if card.has_reference else []
     if len(card.classes) > 2 or not questions:
         questions += [(labels == k, probabilities[:, k]) for k in range(len(card.classes))]
     found = []
@@ -150,7 +151,7 @@ def _areas(labels: NDArray[np.int64], probabilities: NDArray[np.float32], card: 
 
 
 def _flips(original: Reference, exported: Reference, card: Card) -> tuple[Flips, ...]:
-    before, after = (_p_abnormal(each.of("probabilities")) for each in (original, exported))
+    before, after = (p_abnormal(each.of("probabilities")) for each in (original, exported))
     found = [
         Flips(point.name, int(((before >= point.threshold) != (after >= point.threshold)).sum()))
         for point in card.operating_points
@@ -168,11 +169,6 @@ def _assessed(found: Reference, input_check: InputCheck) -> NDArray[np.bool_]:
     distances, checks = (found.of(name) for name in INPUT_CHECK_OUTPUTS)
     reasons = input_check.reasons(distances, checks)
     return np.array([not reason for reason in reasons])
-
-
-def _p_abnormal(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    # Exactly as a entry point decides: with two classes the second's own probability.
-    return probabilities[:, 1] if probabilities.shape[1] == 2 else 1 - probabilities[:, 0]
 
 
 def _relative(original: NDArray[Any], exported: NDArray[Any]) -> float:

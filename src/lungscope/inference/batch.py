@@ -120,13 +120,13 @@ def write_overlays(
     for reading, source in zip(readings, sources, strict=True):
         if (heat := reading.abnormality_heatmap) is not None and not reading.not_assessed:
             below = source.path.relative_to(source.root)
-            reading = _draw(reading, heat, folder / below.with_name(below.name + ".png"))
+            reading = _draw(reading, source.path, heat, folder / below.with_name(below.name + ".png"))
         yield reading
 
 
-def _draw(reading: ImageResult, heat: NDArray[np.float32], path: Path) -> ImageResult:
+def _draw(reading: ImageResult, image: Path, heat: NDArray[np.float32], path: Path) -> ImageResult:
     try:
-        radiograph = read_radiograph(reading.source)
+        radiograph = read_radiograph(image)
     except DataError as error:  # it vanished or changed since it was read; its probabilities stand
         return replace(reading, notes=(*reading.notes, f"no heat map: {error}"))
     picture = BytesIO()

@@ -68,8 +68,8 @@ class Metrics:
         self.batch.observe(len(records))
         for record in records:
             self.images.labels("assessed" if record.assessment else "not_assessed").inc()
-            if record.assessment:
-                self.p_abnormal.observe(record.assessment.ranking_score)
+            if record.assessment and record.assessment.p_abnormal is not None:
+                self.p_abnormal.observe(record.assessment.p_abnormal)
 
     def text(self, today: DaySummary | None) -> bytes:
         """All of it; figures of today that are undefined are NaN."""

@@ -84,7 +84,7 @@ def _answer(record: Record, card: Card) -> list[tuple[str, str]]:
     found = record.assessment
     if found is None:
         return [("Result", "NOT ASSESSED"), ("Reason", record.reason)]
-    facts = [("Result", found.finding), ("Calibrated probability", f"{found.p_abnormal:.1%}")]
+    facts = [("Result", found.finding), ("Calibrated probability", f"{found.ranking_score:.1%}")]
     facts += [(f"   {name}", f"{p:.1%}") for name, p in found.probabilities.items()]
     if found.operating_point is not None:
         facts.append(("Operating point", f"{found.operating_point}, positive from {found.threshold:.3f}"))

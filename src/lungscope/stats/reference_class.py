@@ -15,4 +15,5 @@ def p_abnormal(probabilities: NDArray[Float]) -> NDArray[Float]:
         probabilities: (N, K), calibrated. Of two classes it is the second column to the bit, not 1 minus the first.
     """
     columns = probabilities[:, 1] if probabilities.shape[1] == 2 else 1 - probabilities[:, 0]
-    return np.clip(columns, 0, 1)  # a sum of probabilities is 1 but for rounding
+    clipped: NDArray[Float] = np.clip(columns, 0, 1)  # a sum of probabilities is 1 but for rounding
+    return clipped

@@ -79,10 +79,10 @@ def check_heat(
     cases = HeatCases(
         pixels, predictions.probabilities, predictions.heatmaps, chosen.patients, chosen.classes
     )
-    referenced = len(chosen.classes) == 2 or chosen.has_reference
-    marked = _marked(chosen, cases, referenced)
+    has_reference = predictor.card.has_reference
+    marked = _marked(chosen, cases, has_reference)
     # Health has no place: only what speaks for a disease can be taken away.
-    called = np.flatnonzero(cases.called > 0) if referenced else np.arange(len(cases))
+    called = np.flatnonzero(cases.called > 0) if has_reference else np.arange(len(cases))
     sample = cases.select(draw(cases.called, _bounded(PLACES, predictor), SEED))
     return HeatChecks(
         regions=measure_regions(sample, predictor),
@@ -94,12 +94,12 @@ def check_heat(
         grid=(predictions.heatmaps.shape[2], predictions.heatmaps.shape[3]),
         sample=sample,
         marked=marked,
-        reference=chosen.classes[0] if referenced else "",
+        reference=chosen.classes[0] if has_reference else "",
     )
 
 
-def _marked(chosen: Manifest, cases: HeatCases, referenced: bool) -> MarkedCases | Skipped:
-    diseased = np.flatnonzero(chosen.labels > 0) if referenced else np.arange(len(chosen))
+def _marked(chosen: Manifest, cases: HeatCases, has_reference: bool) -> MarkedCases | Skipped:
+    diseased = np.flatnonzero(chosen.labels > 0) if has_reference else np.arange(len(chosen))
     rows = diseased[draw(chosen.labels[diseased], MARKED, SEED)]
     lesions = find_lesions(chosen.select(rows)) if len(rows) else None
     if lesions is None:

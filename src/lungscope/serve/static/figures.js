@@ -71,6 +71,12 @@ export function disease(model) {
   return others.length === 1 ? spoken(others[0]) : "disease";
 }
 
+/** What a worklist ranks by: p_abnormal, else the likeliest class' probability; null before an answer. */
+export function rankingScore(prediction) {
+  if (!prediction?.probabilities) return null;
+  return prediction.p_abnormal ?? Math.max(...Object.values(prediction.probabilities));
+}
+
 /** "sensitivity95" → "Sensitivity 95 %", as the goal has it; other names keep theirs. */
 export function pointTitle(point) {
   const goal = /^(sensitivity|specificity)\s*>=\s*([\d.]+)$/.exec(point.goal ?? "");

@@ -1,7 +1,7 @@
 /** The answer for the open radiograph: its probability and what it means in words. */
 
 import { announce, byId, h } from "./dom.js";
-import { atPrevalence, disease, ofHundred, percent, pointTitle, spoken, validationPrevalence } from "./figures.js";
+import { atPrevalence, disease, ofHundred, percent, pointTitle, rankingScore, spoken, validationPrevalence } from "./figures.js";
 
 export class Finding {
   /** @param {import("./reading.js").Reading} reading */
@@ -30,7 +30,7 @@ export class Finding {
 
   sentence(entry) {
     if (entry.state !== "assessed") return `${entry.state === "failed" ? "failed" : "not assessed"}. ${entry.message}`;
-    return `${this.verdict(entry)}, probability ${percent(entry.prediction.p_abnormal)}`;
+    return `${this.verdict(entry)}, probability ${percent(rankingScore(entry.prediction))}`;
   }
 
   verdict(entry) {
@@ -43,8 +43,8 @@ export class Finding {
   assessed(entry) {
     const suspicious = this.reading.isSuspicious(entry);
     const state = suspicious ? "suspicious" : "clear";
-    const { p_abnormal, probabilities, finding } = entry.prediction;
-    const shown = this.reading.model?.reference ? p_abnormal : probabilities[finding];
+    const { p_abnormal, probabilities } = entry.prediction;
+    const shown = rankingScore(entry.prediction);
     return [
       h("h2", { class: "verdict", "data-state": state, id: "verdict" }, this.reading.model ? this.verdict(entry) : ""),
       h("p", { class: "probability" }, h("span", { id: "probability" }, percent(shown)), h("small", {}, "calibrated probability")),

@@ -1,6 +1,6 @@
 /** What the page knows: the radiographs, which one is open, and how they are decided. */
 
-import { sentence } from "./figures.js";
+import { rankingScore, sentence } from "./figures.js";
 
 /**
  * One row of the worklist: a prediction, or a file that is on its way or could not be sent.
@@ -160,7 +160,7 @@ function describe(entry) {
 function bySuspicion(one, other) {
   return (
     URGENCY[one.state] - URGENCY[other.state] ||
-    (other.prediction?.p_abnormal ?? 0) - (one.prediction?.p_abnormal ?? 0) ||
+    (rankingScore(other.prediction) ?? 0) - (rankingScore(one.prediction) ?? 0) ||
     byTime(one, other)
   );
 }

@@ -1,7 +1,7 @@
 /** The list of radiographs. */
 
 import { announce, byId, h } from "./dom.js";
-import { counted, percent, when } from "./figures.js";
+import { counted, percent, rankingScore, when } from "./figures.js";
 
 const FILTERS = { all: "All", suspicious: "Suspicious", not_assessed: "Not assessed", failed: "Failed" };
 const LABELS = { not_assessed: "Not assessed", failed: "Failed", waiting: "Waiting", sending: "Sending" };
@@ -97,7 +97,8 @@ export class Worklist {
   row(entry) {
     const suspicious = this.reading.isSuspicious(entry);
     const state = entry.state === "assessed" ? (suspicious ? "suspicious" : "clear") : entry.state;
-    const { p_abnormal, feedback, created } = entry.prediction ?? {};
+    const { feedback, created } = entry.prediction ?? {};
+    const score = rankingScore(entry.prediction);
     const line = entry.message || (created ? when(created) : LABELS[entry.state]);
     return h(
       "li",
@@ -105,7 +106,7 @@ export class Worklist {
       this.thumbnail(entry),
       h("span", { class: "row-name" }, entry.name),
       h("span", { class: "row-line" }, line, feedback && h("em", {}, feedback.verdict === "agree" ? " · agreed" : " · disagreed")),
-      h("span", { class: "row-score" }, p_abnormal == null ? "" : percent(p_abnormal)),
+      h("span", { class: "row-score" }, score == null ? "" : percent(score)),
       h("span", { class: "chip", "data-state": state }, this.label(entry, suspicious)),
     );
   }
