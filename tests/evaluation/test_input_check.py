@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from lungscope.bundle.bundle import load_bundle
-from lungscope.data.images.radiograph import read_radiograph
+from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.data.manifest import Manifest
 from lungscope.errors import ManifestError
 from lungscope.evaluation import out_of_distribution as strangers
@@ -19,6 +19,7 @@ from lungscope.evaluation.input_check import (
 )
 from lungscope.inference.predictions import Predictions
 from lungscope.inference.predictor import Predictor
+from lungscope.inference.result import ImageResult
 from lungscope.reports.sections.input_check import input_check_section
 from lungscope.stats.metrics import Estimate
 
@@ -31,13 +32,18 @@ def predictor(checked_model: Path) -> Predictor:
 
 
 @pytest.fixture(scope="module")
-def pixels(pictures: list[Path]) -> np.ndarray:
-    return np.stack([read_radiograph(path, size=64).pixels for path in pictures])
+def images(pictures: list[Path]) -> list[Radiograph]:
+    return [read_radiograph(path, size=64) for path in pictures]
 
 
 @pytest.fixture(scope="module")
-def predictions(predictor: Predictor, pixels: np.ndarray) -> Predictions:
-    return predictor.predict(pixels)
+def results(predictor: Predictor, images: list[Radiograph]) -> list[ImageResult]:
+    return predictor.assess(images)
+
+
+@pytest.fixture(scope="module")
+def predictions(results: list[ImageResult]) -> Predictions:
+    return Predictions.of(results)
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +63,8 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def estimates(predictor, chosen, pixels, predictions, others) -> InputCheckEstimates:
-    found = measure_input_check(predictor, chosen, pixels, predictions, [others])
+def estimates(predictor, chosen, images, results, others) -> InputCheckEstimates:
+    found = measure_input_check(predictor, chosen, images, results, [others])
     assert found is not None
     return found
 
@@ -106,9 +112,9 @@ def test_the_section_shows_what_was_measured(estimates, predictor, chosen, predi
         assert {len(row) for row in table.rows} == {len(table.header)}
 
 
-def test_a_model_without_an_input_check_says_so(model, chosen, pixels, predictions) -> None:
+def test_a_model_without_an_input_check_says_so(model, chosen, images, predictions) -> None:
     old = Predictor(load_bundle(model))
-    assert measure_input_check(old, chosen, pixels, old.predict(pixels)) is None
+    assert measure_input_check(old, chosen, images, old.assess(images)) is None
     assert measure_sets(old, chosen, predictions) == ()
     assert "has no input check" in input_check_section(None, (), CLASSES).lead
 
@@ -129,11 +135,9 @@ def test_pictures_that_are_not_installed_are_left_out_with_a_note(monkeypatch) -
     assert "pip install scikit-image" in notes[0]
 
 
-def test_nothing_installed_is_an_undefined_figure(
-    monkeypatch, predictor, chosen, pixels, predictions
-) -> None:
+def test_nothing_installed_is_an_undefined_figure(monkeypatch, predictor, chosen, images, results) -> None:
     monkeypatch.setattr(strangers, "find_spec", lambda name: None)
-    found = measure_input_check(predictor, chosen, pixels, predictions)
+    found = measure_input_check(predictor, chosen, images, results)
     assert found.detections[0].declined == Estimate(None, reason="no such picture is installed")
 
 

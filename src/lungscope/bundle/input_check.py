@@ -149,9 +149,6 @@ def rejection_reason(radiograph: Radiograph, size: int) -> str:
         return f"too small ({radiograph.width} × {radiograph.height} pixels; {least} a side are the least)"
     if long > LONGEST_SHAPE * short:
         return f"too long and narrow for a chest radiograph ({radiograph.width} × {radiograph.height} pixels)"
-    return blank_reason(radiograph.pixels)
-
-
-def blank_reason(pixels: NDArray[np.uint8]) -> str:
-    """Why pixels (H, W) show nothing; empty when they show something."""
-    return "blank: the picture has hardly any contrast" if float(pixels.std()) < FAINTEST else ""
+    if float(radiograph.pixels.std()) < FAINTEST:
+        return "blank: the picture has hardly any contrast"
+    return ""

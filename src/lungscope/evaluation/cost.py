@@ -4,6 +4,7 @@ import csv
 import json
 import struct
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 from lungscope.bundle.bundle import Bundle
 from lungscope.data.dataset import Dataset
+from lungscope.data.images.radiograph import Radiograph
 from lungscope.evaluation.usage import count_evaluation
+from lungscope.inference.predictions import Predictions
 from lungscope.inference.predictor import Predictor
 
 SINGLES, WARM_UP = 15, 2
@@ -45,17 +48,17 @@ def score(bundle: Bundle, data: Dataset, split: str) -> Scores:
         split: "train", "validation", "test" or "all"; it must hold an image.
     """
     rows = data.rows(split)
-    chosen, pixels = data.manifest.select(rows), np.ascontiguousarray(data.pixels[rows])
+    chosen, images = data.manifest.select(rows), data.radiographs(rows)
     predictor = Predictor(bundle)
-    predictor.predict(pixels[: 2 * predictor.threads], heatmaps=False)  # loads the graph
+    predictor.assess(images[: 2 * predictor.threads])  # loads the graph
     started = time.perf_counter()
-    probabilities = predictor.predict(pixels, heatmaps=False).probabilities
+    results = predictor.assess(images)
     seconds = time.perf_counter() - started
     return Scores(
         paths=chosen.paths,
-        probabilities=probabilities,
-        images_per_s=len(pixels) / seconds,
-        milliseconds=_single(predictor, pixels),
+        probabilities=Predictions.of(results).probabilities,
+        images_per_s=len(images) / seconds,
+        milliseconds=_single(predictor, images),
         engine=str(predictor.engine),
         evaluations=count_evaluation(bundle, split, chosen.fingerprint()),
     )
@@ -85,11 +88,10 @@ def epochs_s(run: Path) -> float | None:
         return sum(float(row["seconds"]) for row in csv.DictReader(file))
 
 
-def _single(predictor: Predictor, pixels: NDArray[np.uint8]) -> float:
+def _single(predictor: Predictor, images: Sequence[Radiograph]) -> float:
     seconds = []
     for i in range(SINGLES + WARM_UP):
-        one = pixels[i % len(pixels)][None]
         started = time.perf_counter()
-        predictor.predict(one, heatmaps=False)
+        predictor.assess([images[i % len(images)]])
         seconds.append(time.perf_counter() - started)
     return 1000 * float(np.median(seconds[WARM_UP:]))

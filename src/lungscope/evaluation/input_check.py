@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.bundle.input_check import blank_reason
+from lungscope.data.images.radiograph import Radiograph
 from lungscope.data.manifest import Manifest
 from lungscope.evaluation.out_of_distribution import (
     OutOfDistributionImages,
@@ -20,6 +20,7 @@ from lungscope.evaluation.out_of_distribution import (
 )
 from lungscope.inference.predictions import Predictions
 from lungscope.inference.predictor import Predictor
+from lungscope.inference.result import ImageResult
 from lungscope.stats.metrics import Estimate
 from lungscope.stats.proportion import proportion
 
@@ -75,8 +76,8 @@ class SetEstimates:
 def measure_input_check(
     predictor: Predictor,
     chosen: Manifest,
-    pixels: NDArray[np.uint8],
-    predictions: Predictions,
+    images: Sequence[Radiograph],
+    results: Sequence[ImageResult],
     others: Sequence[Path] = (),
     *,
     seed: int = 0,
@@ -86,8 +87,8 @@ def measure_input_check(
     Args:
         predictor: of the model.
         chosen: the evaluated images.
-        pixels: (N, S, S), theirs.
-        predictions: of them.
+        images: these, as read.
+        results: of them.
         others: folders of images of another kind, such as another age group.
         seed: which of the evaluated images are shown turned and inverted.
 
@@ -95,29 +96,23 @@ def measure_input_check(
         None when the model has no input check.
     """
     input_check = predictor.card.input_check
-    if input_check is None or predictions.distances is None:
+    if input_check is None:
         return None
-    own, common = (
-        np.array(
-            [not reason for reason in input_check.reasons(predictions.distances, predictions.checks, share)]
-        )
-        for share in (None, COMMON)
-    )
-    shown = np.array([not blank_reason(each) for each in pixels])
-    right = predictions.probabilities.argmax(1) == chosen.labels
+    assessed, common = _assessed(predictor, images, results)
+    right = np.array([each.probabilities for each in results]).argmax(1) == chosen.labels
     patients = np.array(chosen.patients)
-    some = np.sort(np.random.default_rng(seed).permutation(len(pixels))[:TURNED])
+    some = np.sort(np.random.default_rng(seed).permutation(len(images))[:TURNED])
+    turned = np.stack([images[i].pixels for i in some])
     size = predictor.card.size
     pictures, notes = other_pictures(size)
     kinds = [
         pictures, slices(size), noise(size), blank(size),
-        *misplaced(pixels[some], tuple(patients[some])), *(out_of_distribution(folder, size) for folder in others),
+        *misplaced(turned, tuple(patients[some])), *(out_of_distribution(folder, size) for folder in others),
     ]  # fmt: skip
-    assessed = own & shown
     return InputCheckEstimates(
         coverage=input_check.coverage,
         assessed=proportion(assessed, patients),
-        assessed_common=proportion(common & shown, patients),
+        assessed_common=proportion(common, patients),
         right_assessed=proportion(right[assessed], patients[assessed], empty="no image is assessed"),
         right_declined=proportion(right[~assessed], patients[~assessed], empty="every image is assessed"),
         detections=tuple(_detection(predictor, each) for each in kinds),
@@ -149,13 +144,21 @@ def _detection(predictor: Predictor, strangers: OutOfDistributionImages) -> Dete
     if not images or input_check is None:
         none = Estimate(None, reason="no such picture is installed")
         return Detection(strangers.kind, 0, none, none, none)
-    found = predictor.predict(np.stack([each.pixels for each in images]), heatmaps=False)
-    patients = strangers.patients or None
-    distances = np.zeros(len(images)) if found.distances is None else found.distances
+    results, patients = predictor.assess(images), strangers.patients or None
+    assessed, common = _assessed(predictor, images, results)
+    near = [each.distance is not None and each.distance <= input_check.limit(COMMON) for each in results]
     return Detection(
         strangers.kind,
         len(images),
-        proportion([bool(reason) for reason in predictor.rejection_reasons(images, found)], patients),
-        proportion([bool(reason) for reason in predictor.rejection_reasons(images, found, COMMON)], patients),
-        proportion(~(distances <= input_check.limit(COMMON)), patients),
+        proportion(~assessed, patients),
+        proportion(~common, patients),
+        proportion(~np.array(near), patients),
     )
+
+
+def _assessed(
+    predictor: Predictor, images: Sequence[Radiograph], results: Sequence[ImageResult]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which images (N,) are assessed, at the model's own coverage and at the common one."""
+    reasons = predictor.rejection_reasons(images, Predictions.of(results), COMMON)
+    return np.array([not each.not_assessed for each in results]), np.array([not each for each in reasons])

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lungscope.bundle.bundle import Card
+from lungscope.data.images.radiograph import Radiograph
 from lungscope.data.manifest import Manifest
 from lungscope.evaluation.calibration import CalibrationEffect, calibration_effect
 from lungscope.evaluation.cases import Cases, check_cases
@@ -27,6 +27,7 @@ from lungscope.evaluation.strata import Robustness, measure_strata
 from lungscope.evaluation.subgroups import Subgroups, measure_subgroups
 from lungscope.inference.predictions import Predictions
 from lungscope.inference.predictor import Predictor
+from lungscope.inference.result import ImageResult
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ class Measurements:
 def measure_all(
     predictor: Predictor,
     chosen: Manifest,
-    pixels: NDArray[np.uint8],
-    predictions: Predictions,
+    images: Sequence[Radiograph],
+    results: Sequence[ImageResult],
     options: EvaluationOptions,
 ) -> Measurements:
     """Measure everything that these images and this model allow.
@@ -80,8 +81,8 @@ def measure_all(
     Args:
         predictor: of the model.
         chosen: the N images.
-        pixels: (N, S, S), theirs.
-        predictions: of them, with heat maps and embeddings.
+        images: these, as read.
+        results: of them, with heat maps and embeddings.
         options: what is asked for.
 
     Raises:
@@ -89,7 +90,7 @@ def measure_all(
         ManifestError: no image in a folder of `ood`, or a table of marked places makes no sense.
         ConfigError: the prevalence is not between 0 and 1.
     """
-    card = predictor.card
+    card, predictions = predictor.card, Predictions.of(results)
     cases = check_cases(
         chosen.labels, predictions.probabilities, chosen.patients, card.classes,
         has_reference=card.has_reference,
@@ -103,9 +104,11 @@ def measure_all(
         decision_curve=decisions(cases) if cases.has_reference else None,
         subgroups=measure_subgroups(cases, chosen.extra, point) if chosen.extra else None,
         adaptation=adapt_to(cases, card) if options.adapt_prior else None,
-        input_check=measure_input_check(predictor, chosen, pixels, predictions, options.ood),
+        input_check=measure_input_check(predictor, chosen, images, results, options.ood),
         prediction_sets=measure_sets(predictor, chosen, predictions),
-        heatmaps=check_heat(chosen, pixels, predictions, predictor) if options.heat_checks else None,
+        heatmaps=check_heat(chosen, np.stack([image.pixels for image in images]), predictions, predictor)
+        if options.heat_checks
+        else None,
         strata=measure_strata(card, chosen, predictions.probabilities),
     )
 

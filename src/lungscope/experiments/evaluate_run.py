@@ -16,7 +16,6 @@ from lungscope.errors import ManifestError
 from lungscope.evaluation.evaluate import Evaluation, ModelReference
 from lungscope.evaluation.measurements import EvaluationOptions, Measurements, measure_all
 from lungscope.evaluation.usage import count_evaluation
-from lungscope.inference.predictions import Predictions
 from lungscope.inference.predictor import Predictor
 from lungscope.inference.result import ImageResult
 from lungscope.reports.evaluation_json import evaluation_json
@@ -70,14 +69,12 @@ def evaluate_bundle(
     split = known_split(data, options.split)
     options = replace(options, split=split, heat_checks=options.heat_checks and out is not None)
     rows = data.rows(split)
-    chosen, pixels = data.manifest.select(rows), np.ascontiguousarray(data.pixels[rows])
+    chosen, images = data.manifest.select(rows), data.radiographs(rows)
     predictor = Predictor(bundle, runtime=options.runtime, precision=options.precision)
-    images = data.radiographs(rows)
     results = predictor.assess(images, heatmaps=True, embeddings=True)
-    predictions = Predictions.of(results)
     engine, card, fingerprint = predictor.engine, bundle.card, chosen.fingerprint()
     done = Evaluated(
-        measure_all(predictor, chosen, pixels, predictions, options),
+        measure_all(predictor, chosen, images, results, options),
         ModelReference(bundle.sha256, card.recipe_name, engine.runtime, engine.precision),
         fingerprint,
         split,
