@@ -6,7 +6,7 @@ DEMO   ?= demo
 DATA   ?=
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint types unit format clean
+.PHONY: demo test lint types docs unit format clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.train: pyproject.toml constraints.txt
@@ -17,7 +17,7 @@ $(VENV)/.train: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.train
 	@echo "Installing what the tests need ..."
-	@$(PIP) --editable '.[all,dev]'
+	@$(PIP) --editable '.[all,dev,docs]'
 	@touch $@
 
 # Real parts for the tests of the service: a browser and a database server.
@@ -33,7 +33,7 @@ $(VENV)/.system: $(VENV)/.dev
 demo: $(VENV)/.train  ## Train, evaluate and predict on phantoms, or on DATA=folder
 	@$(BIN)/lungscope demo --out $(DEMO) $(if $(DATA),--data $(DATA))
 
-test: lint types unit  ## Everything CI runs
+test: lint types docs unit  ## Everything CI runs
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check --no-cache .
@@ -41,6 +41,10 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+
+# The site, in ./site; a link that leads nowhere is an error.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 unit: $(VENV)/.system
 	$(BIN)/pytest -n 2 --dist worksteal
@@ -50,4 +54,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) site

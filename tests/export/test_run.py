@@ -114,7 +114,7 @@ def test_the_same_export_twice_is_the_same_file(model: Path, table: Path, tmp_pa
 def test_int8_is_smaller_and_a_bundle(
     monkeypatch, model: Path, table: Path, tmp_path: Path, pixels, format: str, name: str
 ) -> None:
-    # An untrained network on noise loses more than a trained one; the real tolerance is met in docs/export.md.
+    # An untrained network on noise loses more than a trained one; the real tolerance is met in docs/topics/export.md.
     monkeypatch.setitem(parity.TOLERANCES, "int8", Tolerance(0.9, 1, 0.3, 1))
     path = exported(model, table, tmp_path / name, format, "int8")
     bundle, original = load_bundle(path), load_bundle(model)

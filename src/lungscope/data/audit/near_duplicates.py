@@ -47,7 +47,7 @@ SIEVES = (
     _Sieve(40, ((1.0, 4.0), (0.7, 3.0), (0.7, 3.0)), 0.85),
     _Sieve(80, ((1.0, 4.0), (0.7, 3.0), (0.7, 3.0), (0.7, 3.0)), 0.94),
 )
-"""On the finest grid copies mostly reach 0.96, real exposures of one patient 0.81, phantoms 0.93; see docs/audit.md."""
+"""On the finest grid copies mostly reach 0.96, real exposures of one patient 0.81, phantoms 0.93; see docs/results."""
 
 
 @dataclass(frozen=True)
