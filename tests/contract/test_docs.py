@@ -24,7 +24,7 @@ from lungscope.cli.app import app, main
 from lungscope.config.recipe import load_recipe
 from lungscope.data.phantoms.phantom import write_phantoms
 from tests.contract.docs_blocks import PAGES, ROOT, SHELLS, Block, blocks
-from tests.contract.test_doors import as_dicom
+from tests.contract.test_same_answer import as_dicom
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 RUN_PAGES = sorted({str(block.page.relative_to(ROOT)) for block in BLOCKS if block.is_run})
@@ -84,8 +84,9 @@ def _draw(folder: Path) -> None:
         shutil.copy(path, folder / "new" / f"{'abcdef'[number]}.jpeg")
     shutil.copy(folder / "new" / "a.jpeg", folder / "x.jpeg")
     with Image.open(folder / "x.jpeg") as picture:
-        picture.convert("L").save(folder / "x.png")
-    as_dicom(folder / "x.png", folder / "study" / "0001")
+        pixels = np.asarray(picture.convert("L"))
+    Image.fromarray(pixels).save(folder / "x.png")
+    as_dicom(pixels, folder / "study" / "0001")
     rng = np.random.default_rng(0)
     for number in range(4):
         pixels = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)
