@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.predicting import Work, take_turns
-from lungscope.bundle.bundle import Calibration, Card, bundle_bytes
+from lungscope.bundle.bundle import bundle_bytes
+from lungscope.bundle.card import Calibration, Card
 from lungscope.config.recipe import Recipe, load_recipe
 from lungscope.data.manifest import read_manifest
 from lungscope.data.pack import pack

@@ -42,10 +42,11 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sealed bundle of a small untrained network: NORMAL and PNEUMONIA, 64 px, two operating points."""
+    """A bundle of a small untrained network: NORMAL and PNEUMONIA, 64 px, two operating points."""
     import torch
 
-    from lungscope.bundle.bundle import Calibration, Card, bundle_bytes
+    from lungscope.bundle.bundle import bundle_bytes
+    from lungscope.bundle.card import Calibration, Card
     from lungscope.bundle.validation_summary import SKETCH, Curve, Reference, Validation
     from lungscope.config.settings import ImageSettings, NetworkSettings
     from lungscope.networks.network import build_network
@@ -100,11 +101,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def checked_model(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path:
-    """A sealed bundle of a small network, 64 px, with an input check and prediction sets fitted on `pictures`."""
+    """A bundle of a small network, 64 px, with an input check and prediction sets fitted on `pictures`."""
     import numpy as np
     import torch
 
-    from lungscope.bundle.bundle import Calibration, Card, bundle_bytes
+    from lungscope.bundle.bundle import bundle_bytes
+    from lungscope.bundle.card import Calibration, Card
     from lungscope.bundle.input_check import calibrate_input_check
     from lungscope.config.settings import ImageSettings, InputCheckSettings, NetworkSettings
     from lungscope.data.images.radiograph import read_radiograph

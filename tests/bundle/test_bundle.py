@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from lungscope.bundle.bundle import Calibration, Card, Parity, bundle_bytes, load_bundle
+from lungscope.bundle.bundle import bundle_bytes, load_bundle
+from lungscope.bundle.card import Calibration, Card, Parity
 from lungscope.errors import BundleError
 from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
@@ -38,17 +39,17 @@ def identity_graph() -> bytes:
     return helper.make_model(graph).SerializeToString()
 
 
-SEALED = bundle_bytes(identity_graph(), CARD)
+WRITTEN = bundle_bytes(identity_graph(), CARD)
 
 
 def test_a_card_survives_the_file(tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_bytes(SEALED)
+    (tmp_path / "model.onnx").write_bytes(WRITTEN)
     for source in (tmp_path, tmp_path / "model.onnx"):
         assert load_bundle(source).card == CARD
 
 
 def test_onnx_itself_reads_the_card_and_the_graph() -> None:
-    model = onnx.load_from_string(SEALED)
+    model = onnx.load_from_string(WRITTEN)
     onnx.checker.check_model(model)
     assert {entry.key for entry in model.metadata_props} == {"lungscope.card", "lungscope.sha256"}
 
@@ -63,18 +64,18 @@ def test_a_named_operating_point_or_the_first() -> None:
 
 
 @settings(deadline=None)
-@given(st.integers(0, len(SEALED) - 1))
+@given(st.integers(0, len(WRITTEN) - 1))
 def test_a_file_cut_anywhere_is_refused(tmp_path_factory, length: int) -> None:
     path = tmp_path_factory.mktemp("cut") / "model.onnx"
-    path.write_bytes(SEALED[:length])
+    path.write_bytes(WRITTEN[:length])
     with pytest.raises(BundleError):
         load_bundle(path)
 
 
 @settings(deadline=None)
-@given(st.integers(0, len(SEALED) - 1), st.integers(1, 255))
+@given(st.integers(0, len(WRITTEN) - 1), st.integers(1, 255))
 def test_a_changed_byte_anywhere_is_refused(tmp_path_factory, at: int, change: int) -> None:
-    content = bytearray(SEALED)
+    content = bytearray(WRITTEN)
     content[at] ^= change
     path = tmp_path_factory.mktemp("changed") / "model.onnx"
     path.write_bytes(content)

@@ -294,7 +294,7 @@ def test_the_package_holds_a_model_that_may_be_passed_on_and_its_card() -> None:
         "src/lungscope/bundle/default/model.onnx is missing; see lungscope release"
     )
     assert (REAL / bundled.MODEL).stat().st_size <= LARGEST
-    bundle = load_bundle(REAL)  # checks the seal
+    bundle = load_bundle(REAL)  # checks the checksum
     check_fit(bundle, REAL)
     assert bundle.card.statement == read_statement(REAL / "statement.toml")
     card = (REAL / bundled.CARD).read_text(encoding="utf-8")
@@ -332,8 +332,8 @@ def test_it_declines_what_is_no_radiograph(tmp_path: Path) -> None:
 def test_it_gives_a_heat_map(shared: Path) -> None:
     path = next((shared / "data" / "kermany_fullsize" / "PNEUMONIA").iterdir())
     (reading,) = Predictor(load_bundle(REAL)).assess_files([path], heatmaps=True)
-    assert reading.heatmap.shape[0] == 2
-    assert np.isfinite(reading.heatmap).all()
+    assert reading.heatmaps.shape[0] == 2
+    assert np.isfinite(reading.heatmaps).all()
     assert reading.abnormality_heatmap.max() > 0
 
 

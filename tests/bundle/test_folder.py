@@ -5,15 +5,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lungscope.bundle.bundle import card_json, load_bundle
-from lungscope.bundle.folder import seal
+from lungscope.bundle.bundle import load_bundle
+from lungscope.bundle.card import card_json
+from lungscope.bundle.folder import checksums
 from lungscope.errors import BundleError
 
 
 @pytest.fixture(scope="module")
 def folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sealed folder; no runtime is needed to read and check it."""
-    path = tmp_path_factory.mktemp("sealed") / "exported"
+    """An exported folder; no runtime is needed to read and check it."""
+    path = tmp_path_factory.mktemp("export") / "exported"
     path.mkdir()
     files = {
         "model.xml": b"<net/>" * 20,
@@ -22,7 +23,7 @@ def folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, content in files.items():
         (path / name).write_bytes(content)
-    (path / "SHA256SUMS").write_bytes(seal(files))
+    (path / "SHA256SUMS").write_bytes(checksums(files))
     return path
 
 
@@ -65,30 +66,30 @@ def test_a_changed_byte_anywhere_is_refused(folder: Path, tmp_path_factory, data
         load_bundle(copy)
 
 
-def test_a_seal_without_one_of_the_files_is_refused(copy: Path) -> None:
+def test_a_list_without_one_of_the_files_is_refused(copy: Path) -> None:
     lines = (copy / "SHA256SUMS").read_text().splitlines(keepends=True)
     (copy / "SHA256SUMS").write_text("".join(line for line in lines if "model.bin" not in line))
-    with pytest.raises(BundleError, match="not part of the sealed model. Remove it, or export again"):
+    with pytest.raises(BundleError, match="not part of the model. Remove it, or export again"):
         load_bundle(copy)
 
 
 def test_a_model_smuggled_in_is_refused(copy: Path, model: Path) -> None:
     shutil.copy(model, copy / "model.onnx")
-    with pytest.raises(BundleError, match=r"model.onnx: not part of the sealed model"):
+    with pytest.raises(BundleError, match=r"model.onnx: not part of the model"):
         load_bundle(copy)
 
 
-def test_the_seal_cannot_point_outside(copy: Path) -> None:
+def test_the_list_cannot_point_outside(copy: Path) -> None:
     with (copy / "SHA256SUMS").open("a") as file:
         file.write(f"{'0' * 64}  ../../etc/passwd\n")
-    with pytest.raises(BundleError, match="the seal is damaged"):
+    with pytest.raises(BundleError, match="the list of checksums is damaged"):
         load_bundle(copy)
 
 
-def test_the_digest_is_that_of_the_seal(copy: Path) -> None:
+def test_the_digest_is_that_of_the_list(copy: Path) -> None:
     before = load_bundle(copy).sha256
     card = (copy / "card.json").read_bytes() + b" "
     (copy / "card.json").write_bytes(card)
     files = {name: (copy / name).read_bytes() for name in ("model.xml", "model.bin", "card.json")}
-    (copy / "SHA256SUMS").write_bytes(seal(files))
+    (copy / "SHA256SUMS").write_bytes(checksums(files))
     assert load_bundle(copy).sha256 != before

@@ -1,4 +1,4 @@
-"""A statement is read strictly, travels in the card, and is sealed with it."""
+"""A statement is read strictly, travels in the card, and is under its checksum."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_the_statement_travels_in_the_card_over_the_same_graph(checked_model: Pa
     assert replace_card(found, bundle.card) == checked_model.read_bytes()
 
 
-def test_a_statement_that_was_changed_breaks_the_seal(checked_model: Path, tmp_path: Path) -> None:
+def test_a_statement_that_was_changed_breaks_the_checksum(checked_model: Path, tmp_path: Path) -> None:
     bundle = load_bundle(checked_model)
     content = replace_card(bundle, replace(bundle.card, statement=Statement(licence="Apache-2.0")))
     path = tmp_path / "model.onnx"

@@ -46,7 +46,7 @@ def test_the_reference_describes_suspicion_and_embeddings(images) -> None:
     p_abnormal, embeddings, positive = images
     reference = summarise(p_abnormal, embeddings, positive).reference
     assert sum(reference.shares) == pytest.approx(1, abs=1e-5)
-    assert reference.mean_p_abnormal == pytest.approx(p_abnormal.mean())
+    assert reference.mean_score == pytest.approx(p_abnormal.mean())
     assert reference.sketch_mean == pytest.approx(sketch(embeddings).mean(0), abs=1e-5)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from lungscope.bundle.bundle import Calibration, Card, bundle_bytes, load_bundle
+from lungscope.bundle.bundle import bundle_bytes, load_bundle
+from lungscope.bundle.card import Calibration, Card
 from lungscope.bundle.validation_summary import SKETCH, Curve, Reference, Validation
 from lungscope.config.settings import ImageSettings, NetworkSettings
 from lungscope.data.audit.inspection import inspect

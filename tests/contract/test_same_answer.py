@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.testclient import TestClient
 
-from lungscope.bundle.bundle import Calibration, Card, load_bundle
+from lungscope.bundle.bundle import load_bundle
+from lungscope.bundle.card import Calibration, Card
 from lungscope.cli.app import main
 from lungscope.data.dataset import load
 from lungscope.data.images.radiograph import read_radiograph

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss
 
-from lungscope.bundle.bundle import Calibration, Card
+from lungscope.bundle.card import Calibration, Card
 from lungscope.bundle.validation_summary import summarise
 from lungscope.errors import BundleError
 from lungscope.evaluation.calibration import calibration_effect

@@ -71,7 +71,7 @@ def estimates(predictor, chosen, images, results, others) -> InputCheckEstimates
 
 def test_coverage_is_the_share_of_images_that_pass(predictor, predictions, estimates) -> None:
     input_check = predictor.card.input_check
-    upright = 1 - predictions.checks[:, 0] <= input_check.doubt
+    upright = 1 - predictions.checks[:, 0] <= input_check.largest_p_not_upright
     passed = (predictions.distances <= input_check.limit(COMMON)) & upright
     assert estimates.assessed_common.value == pytest.approx(passed.mean())
     assert estimates.assessed_common.low < estimates.assessed_common.value

@@ -12,7 +12,8 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from lungscope.bundle.bundle import Calibration, Card, bundle_bytes, load_bundle
+from lungscope.bundle.bundle import bundle_bytes, load_bundle
+from lungscope.bundle.card import Calibration, Card
 from lungscope.cli.app import main
 from lungscope.config.settings import ImageSettings, NetworkSettings
 from lungscope.data.manifest import read_manifest, write_csv

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tomli_w
 
-from lungscope.bundle.bundle import Calibration, Card, load_bundle, replace_card
+from lungscope.bundle.bundle import load_bundle, replace_card
+from lungscope.bundle.card import Calibration, Card
 from lungscope.bundle.export_record import Export
 from lungscope.bundle.provenance import Statement
 from lungscope.cli.app import main

@@ -4,7 +4,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from lungscope.bundle.bundle import Calibration, load_bundle
+from lungscope.bundle.bundle import load_bundle
+from lungscope.bundle.card import Calibration
 from lungscope.config.settings import ImageSettings, NetworkSettings
 from lungscope.errors import BundleError
 from lungscope.export.onnx_to_torch import GraphModule

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from lungscope.bundle.bundle import Card, load_bundle
+from lungscope.bundle.bundle import load_bundle
+from lungscope.bundle.card import Card
 from lungscope.bundle.export_record import Agreement, Flips, OutputDifference
 from lungscope.errors import BundleError, ManifestError
 from lungscope.export.parity import TOLERANCES, Reference, collect, compare, failures, flips_accepted

@@ -1,7 +1,6 @@
 """Every entry point of inference says which images it does not assess, and why."""
 
 import csv
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from lungscope.bundle import bundle as module
+from lungscope.bundle import checksum
 from lungscope.bundle.bundle import Bundle, load_bundle
 from lungscope.data.images.radiograph import read_radiograph
 from lungscope.errors import BundleError, ConfigError
@@ -95,8 +94,7 @@ def without(bundle: Bundle, path: Path, *fields: str) -> Bundle:
     graph = onnx.load_from_string(bundle.graph)
     graph.ClearField("metadata_props")
     card = {name: value for name, value in asdict(bundle.card).items() if name not in fields}
-    body = graph.SerializeToString() + module._entry("lungscope.card", json.dumps(card))
-    path.write_bytes(body + module._entry("lungscope.sha256", hashlib.sha256(body).hexdigest()))
+    path.write_bytes(checksum.append(graph.SerializeToString(), json.dumps(card)))
     return load_bundle(path)
 
 

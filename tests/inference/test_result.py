@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lungscope.bundle.bundle import Card, load_bundle
+from lungscope.bundle.bundle import load_bundle
+from lungscope.bundle.card import Card
 from lungscope.inference.result import Decision, ImageResult
 
 HEAT = np.arange(12, dtype=np.float32).reshape(3, 2, 2)[::-1]

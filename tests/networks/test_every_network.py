@@ -7,7 +7,7 @@ import torch
 from captum.attr import LayerGradCam
 from torch import nn
 
-from lungscope.bundle.bundle import Calibration
+from lungscope.bundle.card import Calibration
 from lungscope.config.settings import ImageSettings, NetworkSettings
 from lungscope.networks.backbones import GreyStem, TimmBackbone
 from lungscope.networks.network import Network, build_network, grad_cam, pool

@@ -4,7 +4,7 @@ import onnxruntime
 import pytest
 import torch
 
-from lungscope.bundle.bundle import Calibration
+from lungscope.bundle.card import Calibration
 from lungscope.config.settings import ImageSettings, NetworkSettings
 from lungscope.errors import BundleError
 from lungscope.networks.network import Network, build_network, grad_cam, pool

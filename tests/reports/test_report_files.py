@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lungscope.bundle.bundle import Card, load_bundle
+from lungscope.bundle.bundle import load_bundle
+from lungscope.bundle.card import Card
 from lungscope.evaluation.cases import check_cases
 from lungscope.evaluation.evaluate import ModelReference, evaluate
 from lungscope.evaluation.measurements import Measurements

@@ -12,7 +12,7 @@ from PIL import Image
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sealed bundle of 5 kB: NORMAL and PNEUMONIA, 32 px, two operating points."""
+    """A bundle of 5 kB: NORMAL and PNEUMONIA, 32 px, two operating points."""
     return write_tiny(tmp_path_factory.mktemp("tiny") / "model.onnx", seed=0)
 
 
@@ -20,7 +20,8 @@ def write_tiny(path: Path, *, seed: int, points: tuple[float, ...] = (0.5, 0.999
     """A bundle of an untrained network."""
     import torch
 
-    from lungscope.bundle.bundle import Calibration, Card, bundle_bytes
+    from lungscope.bundle.bundle import bundle_bytes
+    from lungscope.bundle.card import Calibration, Card
     from lungscope.config.settings import ImageSettings, NetworkSettings
     from lungscope.networks.network import build_network
     from lungscope.networks.onnx_graph import build_graph, export_backbone

@@ -7,7 +7,8 @@ import pytest
 import torch
 from sklearn.covariance import LedoitWolf
 
-from lungscope.bundle.bundle import Calibration, load_bundle
+from lungscope.bundle.bundle import load_bundle
+from lungscope.bundle.card import Calibration
 from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS, UPRIGHT
 from lungscope.config.settings import ImageSettings, InputCheckSettings, NetworkSettings
 from lungscope.errors import BundleError

@@ -3,7 +3,7 @@
 from importlib import resources
 from pathlib import Path
 
-from lungscope.bundle.bundle import Card
+from lungscope.bundle.card import Card
 from lungscope.errors import BundleError
 
 MODEL, CARD = "model.onnx", "card.md"

@@ -1,7 +1,7 @@
 """What an exported model says of itself: format, precision, and how far it is from the model it was made of."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from lungscope.errors import ConfigError
 from lungscope.runtime.engine import Engine, Precision, RuntimeName, choose_engine, has_bf16
@@ -99,20 +99,3 @@ def export_engine(export: Export, runtime: str = "auto", precision: str = "auto"
     if export.precision == "bf16" and not has_bf16():
         return Engine(own, "fp32")
     return Engine(own, export.precision)
-
-
-def parse_export(fields: dict[str, Any] | None) -> Export | None:
-    """Read from a card's JSON."""
-    if fields is None:
-        return None
-    if fields["format"] not in FORMATS or fields["precision"] not in get_args(Precision):
-        raise ValueError(f"export {fields['format']} {fields['precision']} is unknown")
-    return Export(**{**fields, "agreement": _agreement(fields["agreement"])})
-
-
-def _agreement(fields: dict[str, Any] | None) -> Agreement | None:
-    if fields is None:
-        return None
-    flips = tuple(Flips(**each) for each in fields["flips"])
-    outputs = tuple(OutputDifference(**each) for each in fields["outputs"])
-    return Agreement(**{**fields, "flips": flips, "outputs": outputs})

@@ -1,4 +1,4 @@
-"""A model of several files: a folder whose `SHA256SUMS` seals every one of them.
+"""A model of several files: a folder whose `SHA256SUMS` lists the checksum of every one of them.
 
 `sha256sum --check SHA256SUMS` checks it without Lungscope. The model's own digest is that of `SHA256SUMS`, which
 changes when any file does.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lungscope.errors import BundleError
 
-SEAL, CARD = "SHA256SUMS", "card.json"
+CHECKSUMS, CARD = "SHA256SUMS", "card.json"
 GRAPHS = ("model.xml", "model.tflite")
 """The graph's file; one of them is there."""
 WEIGHTS = "model.bin"
@@ -21,7 +21,7 @@ _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_.-]+)")
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """The content of a sealed folder, checked."""
+    """The content of an exported folder, checked."""
 
     path: Path
     """Of the graph."""
@@ -35,27 +35,29 @@ class ModelFolder:
 
 def has_checksums(folder: Path) -> bool:
     """Whether a folder was written as a model of several files."""
-    return (folder / SEAL).is_file()
+    return (folder / CHECKSUMS).is_file()
 
 
-def seal(files: Mapping[str, bytes]) -> bytes:
+def checksums(files: Mapping[str, bytes]) -> bytes:
     """The content of `SHA256SUMS` for files by name."""
     lines = (f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items()))
     return "".join(lines).encode()
 
 
 def read_folder(folder: Path) -> ModelFolder:
-    """Read and check every file that the seal names.
+    """Read and check every file that `SHA256SUMS` lists.
 
     Raises:
-        BundleError: a file is missing, cut or changed, one was added, or the seal itself is damaged.
+        BundleError: a file is missing, cut or changed, one was added, or `SHA256SUMS` itself is damaged.
     """
-    content = _read(folder / SEAL)
+    content = _read(folder / CHECKSUMS)
     files: dict[str, bytes] = {}
     for line in content.decode("utf-8", errors="replace").splitlines():
         found = _LINE.fullmatch(line)
         if found is None:
-            raise BundleError(f"{folder / SEAL}: the seal is damaged. Copy or export the model again.")
+            raise BundleError(
+                f"{folder / CHECKSUMS}: the list of checksums is damaged. Copy or export it again."
+            )
         digest, name = found.groups()
         files[name] = _read(folder / name)
         if hashlib.sha256(files[name]).hexdigest() != digest:
@@ -63,8 +65,10 @@ def read_folder(folder: Path) -> ModelFolder:
                 f"{folder / name}: the file was changed or damaged after it was written. Copy or export it again."
             )
     graph = next((name for name in GRAPHS if name in files), None)
-    if content != seal(files) or graph is None or CARD not in files:
-        raise BundleError(f"{folder / SEAL}: the seal names no whole model. Copy or export it again.")
+    if content != checksums(files) or graph is None or CARD not in files:
+        raise BundleError(
+            f"{folder / CHECKSUMS}: the list of checksums names no whole model. Copy or export it again."
+        )
     _refuse_others(folder, files)
     return ModelFolder(
         path=folder / graph,
@@ -76,10 +80,10 @@ def read_folder(folder: Path) -> ModelFolder:
 
 
 def _refuse_others(folder: Path, files: Mapping[str, bytes]) -> None:
-    # A model file that the seal does not name could be taken for the sealed one.
+    # A model file that is not listed could be taken for the one that is.
     for name in (*GRAPHS, WEIGHTS, "model.onnx"):
         if name not in files and (folder / name).exists():
-            raise BundleError(f"{folder / name}: not part of the sealed model. Remove it, or export again.")
+            raise BundleError(f"{folder / name}: not part of the model. Remove it, or export again.")
 
 
 def _read(path: Path) -> bytes:

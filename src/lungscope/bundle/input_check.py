@@ -1,4 +1,4 @@
-"""Whether an image is one the model may judge: a frontal chest radiograph like those it was trained on.
+"""Whether the model may assess an image: a frontal chest radiograph like those it was trained on.
 
 Three kinds of check, in this order: what the file says of itself, whether there is a picture at all, and what the
 graph says of it (`distance` from the training images and `checks` of how it lies). NumPy only: `predict` loads it.
@@ -27,7 +27,7 @@ FAR = 4.0
 COVERAGES = (0.9, 0.95, 0.98, 0.99, 0.995)
 """For which a bundle keeps the accepted distance, besides its own."""
 SHARE_OF_CHECKS = 0.25
-"""Of the images that the input check may decline on validation, how many the checks of how an image lies may take."""
+"""Of the images that the input check may reject on validation, how many the checks of how an image lies may take."""
 CERTAIN = 0.9
 """Probability from which a check is given as the reason why a picture is far from the training images."""
 UPRIGHT = "upright"
@@ -56,8 +56,8 @@ class InputCheck:
     levels: tuple[Level, ...]
     checks: tuple[str, ...]
     """Names of the columns of `checks`, which are probabilities; the first is `UPRIGHT`."""
-    doubt: float
-    """An image whose probability of not being upright is above this is not assessed."""
+    largest_p_not_upright: float
+    """An image whose probability of lying otherwise than upright, or of being inverted, is above this is rejected."""
     images: int
     patients: int
     """Validation images behind the levels, and whose they are."""
@@ -91,7 +91,7 @@ class InputCheck:
         limit, n = self.limit(coverage), len(distances)
         shown = np.ones((n, 1)) if checks is None else checks
         # NaN is not below any limit, and must not pass.
-        passed = (distances <= limit) & (1 - shown[:, 0] <= self.doubt)
+        passed = (distances <= limit) & (1 - shown[:, 0] <= self.largest_p_not_upright)
         return tuple("" if passed[i] else self._words(shown[i], float(distances[i]), limit) for i in range(n))
 
     def _words(self, shown: NDArray[np.floating], distance: float, limit: float) -> str:
@@ -110,7 +110,7 @@ def calibrate_input_check(
 ) -> InputCheck:
     """Choose limits on validation images so that a stated share of them passes all checks.
 
-    A check declines only what is more likely lying wrongly than not. Limits are conformal quantiles: a new image
+    A check rejects only what is more likely lying wrongly than not. Limits are conformal quantiles: a new image
     like the validation images passes with at least the stated probability. Where these are too few for that, the
     limit is the largest distance seen.
 
@@ -121,17 +121,17 @@ def calibrate_input_check(
         patients: (N,), whose each image is.
         coverage: the default share.
     """
-    doubts = 1 - checks[:, 0].astype(np.float64)
-    tail = quantile(doubts, 1 - SHARE_OF_CHECKS * (1 - coverage))
-    doubt = max(0.5, min(tail, float(doubts.max())))
-    # What the checks decline is beyond every distance, so that both together keep the share.
-    remaining = np.where(doubts <= doubt, distances.astype(np.float64), np.inf)
+    not_upright = 1 - checks[:, 0].astype(np.float64)
+    tail = quantile(not_upright, 1 - SHARE_OF_CHECKS * (1 - coverage))
+    largest_p = max(0.5, min(tail, float(not_upright.max())))
+    # What the checks reject is beyond every distance, so that both together keep the share.
+    remaining = np.where(not_upright <= largest_p, distances.astype(np.float64), np.inf)
     largest = float(np.max(remaining, where=np.isfinite(remaining), initial=0.0))
     levels = [
         Level(share, min(quantile(remaining, share), largest)) for share in sorted({*COVERAGES, coverage})
     ]
     n_patients = int(patient_index(patients).max()) + 1
-    return InputCheck(coverage, tuple(levels), names, doubt, len(distances), n_patients)
+    return InputCheck(coverage, tuple(levels), names, largest_p, len(distances), n_patients)
 
 
 def rejection_reason(radiograph: Radiograph, size: int) -> str:

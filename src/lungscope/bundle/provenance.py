@@ -1,9 +1,7 @@
-"""What a person says of a model that no run can know: whose images, under which licence, for whom. It is sealed in."""
+"""What a person says of a model that no run can know: whose images, under which licence, for whom."""
 
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from lungscope.errors import ConfigError
 
@@ -49,6 +47,8 @@ def read_statement(path: Path) -> Statement:
     Raises:
         ConfigError: it cannot be read, has an unknown topic, a value that is no text, or lacks a required topic.
     """
+    import tomllib  # not on the way to a prediction
+
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -56,7 +56,7 @@ def read_statement(path: Path) -> Statement:
             f"{path}: the statement cannot be read ({error.strerror}). Check the path."
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML ({error}). Mend that line.") from None
+        raise ConfigError(f"{path}: not valid TOML ({error}). Correct that line.") from None
     if unknown := sorted(set(table) - set(TOPICS)):
         raise ConfigError(f"{path}: a statement has no topic {unknown[0]!r}. It has: {', '.join(TOPICS)}.")
     if wrong := [name for name, value in table.items() if not isinstance(value, str)]:
@@ -68,8 +68,3 @@ def read_statement(path: Path) -> Statement:
             f"{path}: the statement says nothing of {missing[0]!r}. A model needs it to be passed on."
         )
     return Statement(**said)
-
-
-def parse_statement(found: dict[str, Any] | None) -> Statement | None:
-    """Read from a card's JSON."""
-    return None if found is None else Statement(**found)

@@ -79,12 +79,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Reference:
-    """How p_abnormal and embeddings are distributed on validation."""
+    """How scores (see `Card.ranking_score`) and embeddings are distributed on validation."""
 
     n: int
-    mean_p_abnormal: float
+    mean_score: float
     shares: tuple[float, ...]
-    """Of p_abnormal in `BINS` equal bins from 0 to 1."""
+    """Of the scores in `BINS` equal bins from 0 to 1."""
     sketch_mean: tuple[float, ...]
     """(SKETCH,), of the sketches of the embeddings."""
     sketch_deviation: tuple[float, ...]
@@ -125,7 +125,7 @@ class Validation:
 
 
 def summarise(
-    p_abnormal: NDArray[np.floating],
+    scores: NDArray[np.floating],
     embeddings: NDArray[np.float32],
     positive: NDArray[np.bool_] | None,
     patients: Patients | None = None,
@@ -134,7 +134,7 @@ def summarise(
     """Reduce validation images to what is kept of them.
 
     Args:
-        p_abnormal: (N,), 0..1.
+        scores: (N,), p_abnormal, or the likeliest class' probability where no class is a reference.
         embeddings: (N, D).
         positive: (N,), true where diseased; None when no class is a reference.
         patients: (N,), whose each row is; without it every image is its own.
@@ -142,22 +142,22 @@ def summarise(
     """
     sketches = sketch(embeddings)
     reference = Reference(
-        n=len(p_abnormal),
-        mean_p_abnormal=float(p_abnormal.mean()),
-        shares=histogram(p_abnormal),
+        n=len(scores),
+        mean_score=float(scores.mean()),
+        shares=histogram(scores),
         sketch_mean=_rounded(sketches.mean(0)),
         sketch_deviation=_rounded(sketches.std(0)),
     )
     if positive is None:
         return Validation(None, reference, outcome)
     index = np.arange(len(positive)) if patients is None else patient_index(patients)
-    return Validation(_curve(p_abnormal.astype(np.float32), positive, index), reference, outcome)
+    return Validation(_curve(scores.astype(np.float32), positive, index), reference, outcome)
 
 
-def histogram(p_abnormal: NDArray[np.floating]) -> tuple[float, ...]:
+def histogram(scores: NDArray[np.floating]) -> tuple[float, ...]:
     """Share of images in each of `BINS` equal bins from 0 to 1."""
-    counts, _ = np.histogram(p_abnormal, bins=BINS, range=(0, 1))
-    return _rounded(counts / max(len(p_abnormal), 1))
+    counts, _ = np.histogram(scores, bins=BINS, range=(0, 1))
+    return _rounded(counts / max(len(scores), 1))
 
 
 def sketch(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:

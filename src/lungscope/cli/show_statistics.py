@@ -10,7 +10,7 @@ from lungscope.stats.predictive import predictive_estimates
 from lungscope.system.progress import stderr
 
 if TYPE_CHECKING:
-    from lungscope.bundle.bundle import Card
+    from lungscope.bundle.card import Card
     from lungscope.evaluation.prevalence import Adaptation
 
 

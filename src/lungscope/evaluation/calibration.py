@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.bundle.bundle import Calibration
+from lungscope.bundle.card import Calibration
 from lungscope.evaluation.cases import Cases
 from lungscope.evaluation.evaluate import recalibrated
 from lungscope.evaluation.recalibration import RecalibrationEstimates

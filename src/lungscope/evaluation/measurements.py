@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lungscope.bundle.bundle import Card
+from lungscope.bundle.card import Card
 from lungscope.data.images.radiograph import Radiograph
 from lungscope.data.manifest import Manifest
 from lungscope.evaluation.calibration import CalibrationEffect, calibration_effect

@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lungscope.bundle.bundle import Card
-from lungscope.bundle.prevalence import validation_scores
+from lungscope.bundle.card import Card
 from lungscope.evaluation.calibration import CalibrationEstimates, measure_calibration
 from lungscope.evaluation.cases import Cases
 from lungscope.stats.metrics import Estimate
@@ -54,7 +53,7 @@ def adapt_to(cases: Cases, card: Card) -> Adaptation:
         BundleError: the bundle does not keep the prevalence it was calibrated for.
     """
     prior = card.prior
-    shift = examine(cases.probabilities, prior, cases.patients, validation_scores(card))
+    shift = examine(cases.probabilities, prior, cases.patients, card.validation_scores())
     columns = [cases]
     if shift.adapted:
         columns.append(replace(cases, probabilities=shift.adapted.probabilities))

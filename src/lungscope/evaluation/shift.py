@@ -39,10 +39,10 @@ class Shift:
     n: int
     """Validation images."""
     changes: tuple[Change, ...]
-    mean_p_abnormal: tuple[float, float]
+    mean_score: tuple[float, float]
     """On validation and here."""
     stability: float
-    """Population stability index of p_abnormal; 0 is none."""
+    """Population stability index of the scores; 0 is none."""
     embedding: float
     """Root mean square shift of the embeddings' sketch, in deviations of validation; 0 is none."""
     by_chance: float
@@ -51,7 +51,7 @@ class Shift:
 
 def measure_shift(
     evaluation: Evaluation,
-    p_abnormal: NDArray[np.floating],
+    scores: NDArray[np.floating],
     embeddings: NDArray[np.float32],
     validation: Validation,
 ) -> Shift:
@@ -59,7 +59,7 @@ def measure_shift(
 
     Args:
         evaluation: of these data.
-        p_abnormal: (N,), as `Card.ranking_score` has it.
+        scores: (N,), as `Card.ranking_score` has them.
         embeddings: (N, D).
         validation: of the card.
     """
@@ -67,10 +67,10 @@ def measure_shift(
     return Shift(
         n=reference.n,
         changes=_changes(evaluation, validation),
-        mean_p_abnormal=(reference.mean_p_abnormal, float(p_abnormal.mean())),
-        stability=_stability(p_abnormal, reference),
+        mean_score=(reference.mean_score, float(scores.mean())),
+        stability=_stability(scores, reference),
         embedding=_embedding_shift(embeddings, reference),
-        by_chance=math.sqrt(1 / len(p_abnormal) + 1 / reference.n),
+        by_chance=math.sqrt(1 / len(scores) + 1 / reference.n),
     )
 
 
@@ -105,8 +105,8 @@ def _share(share: float, n: int) -> Estimate:
     return Estimate(share, float(low), float(high))
 
 
-def _stability(p_abnormal: NDArray[np.floating], reference: Reference) -> float:
-    counts, _ = np.histogram(p_abnormal, bins=BINS, range=(0, 1))
+def _stability(scores: NDArray[np.floating], reference: Reference) -> float:
+    counts, _ = np.histogram(scores, bins=BINS, range=(0, 1))
     seen = (counts + 0.5) / (counts.sum() + 0.5 * BINS)
     wanted = (np.array(reference.shares) * reference.n + 0.5) / (reference.n + 0.5 * BINS)
     return float(((seen - wanted) * np.log(seen / wanted)).sum())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.bundle.bundle import Card
+from lungscope.bundle.card import Card
 from lungscope.data.manifest import Manifest
 from lungscope.data.strata import Stratum, find_strata
 from lungscope.stats.bootstrap import estimates

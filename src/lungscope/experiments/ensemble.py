@@ -10,7 +10,8 @@ import numpy as np
 import tomli_w
 from numpy.typing import NDArray
 
-from lungscope.bundle.bundle import Bundle, Calibration, Card, Parity, bundle_bytes, load_bundle
+from lungscope.bundle.bundle import Bundle, bundle_bytes, load_bundle
+from lungscope.bundle.card import Calibration, Card, Parity
 from lungscope.bundle.input_check import InputCheck, calibrate_input_check
 from lungscope.bundle.validation_summary import summarise
 from lungscope.data.dataset import Dataset, load

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lungscope.bundle.bundle import Bundle, Card
+from lungscope.bundle.bundle import Bundle
+from lungscope.bundle.card import Card
 from lungscope.data.dataset import Dataset
 from lungscope.data.images.radiograph import read_radiograph
 from lungscope.data.manifest import Manifest

@@ -9,7 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lungscope.bundle.bundle import Bundle, Card, load_bundle, replace_card
+from lungscope.bundle.bundle import Bundle, load_bundle, replace_card
+from lungscope.bundle.card import Card
 from lungscope.bundle.default_model import CARD, MODEL
 from lungscope.bundle.provenance import TOPICS, Statement
 from lungscope.data.dataset import Dataset, load

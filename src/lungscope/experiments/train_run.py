@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.bundle.bundle import Bundle, Calibration, Card, bundle_bytes, load_bundle
+from lungscope.bundle.bundle import Bundle, bundle_bytes, load_bundle
+from lungscope.bundle.card import Calibration, Card
 from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS, InputCheck, calibrate_input_check
 from lungscope.bundle.validation_summary import summarise
 from lungscope.config.recipe import Recipe, differences, dump_recipe, load_recipe

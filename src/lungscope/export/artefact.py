@@ -1,4 +1,4 @@
-"""What an exporter makes, before it is measured and sealed."""
+"""What an exporter makes, before it is measured and written."""
 
 from dataclasses import dataclass, field
 

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
-from lungscope.bundle.bundle import Card, bundle_bytes, card_json, load_bundle
+from lungscope.bundle.bundle import bundle_bytes, load_bundle
+from lungscope.bundle.card import Card, card_json
 from lungscope.bundle.export_record import Format
-from lungscope.bundle.folder import CARD, SEAL, WEIGHTS, has_checksums, seal
+from lungscope.bundle.folder import CARD, CHECKSUMS, WEIGHTS, checksums, has_checksums
 from lungscope.errors import BundleError, OutputError
 from lungscope.export.artefact import Artefact
 from lungscope.system.files import cannot_write, check_free
@@ -55,7 +56,7 @@ def unfinished(out: Path) -> Iterator[Path]:
 
 
 def write(artefact: Artefact, card: Card, path: Path) -> None:
-    """Write a sealed export at `path`: one file for ONNX, a folder for the others."""
+    """Write an export at `path` with its checksums: one file for ONNX, a folder for the others."""
     if card.export is None or card.export.format == "onnx":
         path.write_bytes(bundle_bytes(artefact.graph, card))
         return
@@ -69,7 +70,7 @@ def write(artefact: Artefact, card: Card, path: Path) -> None:
     path.mkdir()
     for name, content in files.items():
         (path / name).write_bytes(content)
-    (path / SEAL).write_bytes(seal(files))
+    (path / CHECKSUMS).write_bytes(checksums(files))
 
 
 def _is_export(out: Path) -> bool:

@@ -12,7 +12,7 @@ from lungscope.export.quantise import kept, quantise
 
 
 def to_onnx(graph: bytes, opset: int | None = None) -> Artefact:
-    """The graph without the bundle's card and seal.
+    """The graph without the bundle's card and checksum.
 
     Args:
         graph: ONNX, of a bundle.

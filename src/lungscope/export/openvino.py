@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.bundle.bundle import Card, card_json
+from lungscope.bundle.card import Card, card_json
 from lungscope.errors import RuntimeUnavailable
 from lungscope.export.artefact import Artefact
 from lungscope.export.quantise import kept, quantise

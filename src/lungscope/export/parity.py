@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.bundle.bundle import Card
+from lungscope.bundle.card import Card
 from lungscope.bundle.export_record import Agreement, Flips, OutputDifference
 from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS, InputCheck
 from lungscope.errors import BundleError, ManifestError, UndefinedEstimate

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lungscope.bundle.bundle import Card
+from lungscope.bundle.card import Card
 from lungscope.data.images.radiograph import find_images, read_radiograph
 from lungscope.errors import ConfigError, DataError, ManifestError, OutputError
 from lungscope.inference.overlay import overlay

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.bundle.bundle import Bundle, Card
+from lungscope.bundle.bundle import Bundle
+from lungscope.bundle.card import Card
 from lungscope.bundle.export_record import export_engine
 from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS, rejection_reason
 from lungscope.data.images.radiograph import Radiograph, read_radiograph

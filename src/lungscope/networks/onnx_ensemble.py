@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch.nn import functional
 
-from lungscope.bundle.bundle import Calibration
+from lungscope.bundle.card import Calibration
 from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS
 from lungscope.errors import BundleError
 from lungscope.networks.onnx_graph import OUTPUTS
@@ -80,7 +80,7 @@ def average_heatmaps(heatmaps: Sequence[NDArray[np.float32]]) -> NDArray[np.floa
 def _member(graph: bytes, i: int) -> onnx.ModelProto:
     """A graph whose every name is its own but the image's."""
     model = onnx.load_from_string(graph)
-    model.ClearField("metadata_props")  # card and seal
+    model.ClearField("metadata_props")  # card and checksum
     image = model.graph.input[0].name
     model = onnx.compose.add_prefix(model, _prefix(i), rename_inputs=False)
     for node in model.graph.node:

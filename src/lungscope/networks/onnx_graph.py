@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lungscope.bundle.bundle import Calibration, Parity
+from lungscope.bundle.card import Calibration, Parity
 from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS
 from lungscope.errors import BundleError
 from lungscope.networks.network import Head, Network, grad_cam, pool

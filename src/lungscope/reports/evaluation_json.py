@@ -98,7 +98,7 @@ def _shift(shift: Shift) -> Document:
     return {
         "validation_images": shift.n,
         **{each.key: {"validation": plain(each.then), "here": plain(each.now)} for each in shift.changes},
-        "mean_p_abnormal": dict(zip(("validation", "here"), plain(shift.mean_p_abnormal), strict=True)),
+        "mean_score": dict(zip(("validation", "here"), plain(shift.mean_score), strict=True)),
         "stability_index": rounded(shift.stability),
         "embedding_shift": rounded(shift.embedding),
         "embedding_shift_by_chance": rounded(shift.by_chance),

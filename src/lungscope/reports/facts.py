@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from lungscope.bundle.bundle import Card
+from lungscope.bundle.card import Card
 from lungscope.reports import recipe_facts, summary
 from lungscope.reports.report import Origin, Relation, Report
 from lungscope.reports.section import SectionKey

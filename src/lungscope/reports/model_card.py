@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lungscope.bundle.bundle import Card
+from lungscope.bundle.card import Card
 from lungscope.data.audit.checks import AuditReport
 from lungscope.evaluation.evaluate import Evaluation
 from lungscope.reports.facts import Facts, gather

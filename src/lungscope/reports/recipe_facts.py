@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lungscope.bundle.bundle import Card
+from lungscope.bundle.card import Card
 
 AUGMENTATIONS = {
     "rotation_deg": "rotation up to {:g}°", "zoom": "zoom up to {:.0%}", "shift": "shift up to {:.0%}",

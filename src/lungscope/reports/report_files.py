@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from lungscope.bundle.bundle import Card
+from lungscope.bundle.card import Card
 from lungscope.reports.checklists import (
     INTRODUCTION,
     Checklist,

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.bundle.bundle import Card
-from lungscope.bundle.prevalence import validation_scores
+from lungscope.bundle.card import Card
 from lungscope.errors import ConfigError, OutputError
 from lungscope.scoring import parquet
 from lungscope.scoring.listing import WHOLE
@@ -67,7 +66,7 @@ def adapt_scores(parts: Parts, out: Path, card: Card) -> Prevalence:
         OutputError: a part is damaged, or the place cannot be written.
     """
     sample = _sample(parts)
-    found = examine(sample, card.prior, np.arange(len(sample)), validation_scores(card))
+    found = examine(sample, card.prior, np.arange(len(sample)), card.validation_scores())
     folder = _empty(out / FOLDER)
     if found.adapted and not found.refused:
         for path in parts.all():

@@ -39,7 +39,7 @@ def summarise_day(day: Day, reference: Reference | None, *, binary: bool) -> Day
     Args:
         day: its sums.
         reference: what the bundle keeps of validation, when it does.
-        binary: whether the model calls images positive at all.
+        binary: whether a class of the model is a reference, so that it calls images positive at all.
     """
     n = day.assessed
     compared = n > 0 and reference is not None
@@ -49,7 +49,7 @@ def summarise_day(day: Day, reference: Reference | None, *, binary: bool) -> Day
         assessed=n,
         not_assessed_share=1 - n / day.images,
         positive_share=day.positive / n if n and binary else None,
-        mean_p_abnormal=day.p_abnormal_sum / n if n else None,
+        mean_p_abnormal=day.p_abnormal_sum / n if n and binary else None,
         shares=tuple(float(share) for share in day.bins / n) if n else None,
         score_shift=stability_index(day.bins, reference) if compared and reference else None,
         embedding_shift=_embedding_shift(day.sketch_sum / n, reference) if compared and reference else None,

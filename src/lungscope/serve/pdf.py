@@ -8,7 +8,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lungscope.bundle.bundle import Card
+from lungscope.bundle.card import Card
 from lungscope.errors import LungscopeError
 from lungscope.inference.overlay import overlay
 from lungscope.serve.settings import RESEARCH_USE

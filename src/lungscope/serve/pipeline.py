@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lungscope.bundle.bundle import Card
+from lungscope.bundle.card import Card
 from lungscope.bundle.validation_summary import sketch
 from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.errors import DataError

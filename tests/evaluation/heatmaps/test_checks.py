@@ -131,7 +131,8 @@ def _fitted(pixels: NDArray[np.uint8], labels: NDArray[np.int64], path: Path) ->
     import torch
     from torch.nn import functional
 
-    from lungscope.bundle.bundle import Calibration, Card, bundle_bytes
+    from lungscope.bundle.bundle import bundle_bytes
+    from lungscope.bundle.card import Calibration, Card
     from lungscope.config.settings import ImageSettings, NetworkSettings
     from lungscope.networks.network import build_network
     from lungscope.networks.onnx_graph import build_graph, export_backbone

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lungscope.bundle.bundle import Calibration
+from lungscope.bundle.card import Calibration
 from lungscope.evaluation.calibration import ROWS, CalibrationEffect, CalibrationEstimates
 from lungscope.reports import summary
 from lungscope.reports.plots import reliability_figure

@@ -63,12 +63,13 @@ class AboutRoutes:
 
     def drift(self, days: Annotated[int, Query(ge=1, le=366)] = 30) -> Response:
         """p_abnormal, files not assessed and embeddings by UTC day. Sums stay when predictions are removed."""
-        validation = self._service.predictor.card.validation
+        card = self._service.predictor.card
+        validation = card.validation
         reference = validation and {
             "n": validation.reference.n,
             "bin_edges": [edge / BINS for edge in range(BINS + 1)],
             "shares": validation.reference.shares,
-            "mean_p_abnormal": validation.reference.mean_p_abnormal,
+            "mean_p_abnormal": validation.reference.mean_score if card.has_reference else None,
         }
         found = [_day(day) for day in self._service.days(days)]
         return Response(json.dumps({"reference": reference, "days": found}), media_type="application/json")
