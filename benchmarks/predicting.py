@@ -22,7 +22,8 @@ from lungscope.bundle.bundle import load_bundle
 from lungscope.data.images.radiograph import find_images
 from lungscope.inference.batch import write_table
 from lungscope.inference.predictor import BATCH, Predictor
-from lungscope.runtime.engine import open_session, usable_cores
+from lungscope.runtime.engine import usable_cores
+from lungscope.runtime.session import open_session
 
 Work = Callable[[float], dict[str, object]]
 

@@ -112,7 +112,8 @@ def checked_model(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]
     from lungscope.data.images.radiograph import read_radiograph
     from lungscope.networks.network import build_network
     from lungscope.networks.onnx_graph import build_graph, export_backbone
-    from lungscope.runtime.engine import choose_engine, open_session
+    from lungscope.runtime.engine import choose_engine
+    from lungscope.runtime.session import open_session
     from lungscope.stats.conformal import fit_conformal
     from lungscope.stats.metrics import Estimate
     from lungscope.stats.operating_points import OperatingPoint

@@ -79,7 +79,7 @@ def test_the_models_to_predict_with_agree_with_and_without_heat_map(tmp_path: Pa
     training.write_bundle(given(tmp_path, out=tmp_path / "model"))
     predictor = Predictor(load_bundle(tmp_path / "model"))
     pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32), dtype=np.uint8)
-    from lungscope.runtime.engine import open_session
+    from lungscope.runtime.session import open_session
 
     bare = open_session((tmp_path / "model/without_heatmap.onnx").read_bytes(), predictor.engine, threads=1)
     (found,) = bare.run([pixels], ["probabilities"])

@@ -105,7 +105,8 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     from lungscope.config.settings import ImageSettings, InputCheckSettings, NetworkSettings
     from lungscope.networks.network import build_network
     from lungscope.networks.onnx_graph import build_graph, export_backbone
-    from lungscope.runtime.engine import Engine, open_session
+    from lungscope.runtime.engine import Engine
+    from lungscope.runtime.session import open_session
     from lungscope.stats.metrics import Estimate
     from lungscope.stats.operating_points import OperatingPoint
     from lungscope.training.features import embedder

@@ -12,7 +12,8 @@ from lungscope.export.onnx_to_torch import GraphModule
 from lungscope.networks.network import build_network
 from lungscope.networks.onnx_ensemble import merge_graphs
 from lungscope.networks.onnx_graph import build_graph, export_backbone
-from lungscope.runtime.engine import Engine, open_session
+from lungscope.runtime.engine import Engine
+from lungscope.runtime.session import open_session
 
 CALIBRATION = Calibration("temperature", 0.8, (0.1, -0.1))
 

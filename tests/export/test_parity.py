@@ -9,7 +9,8 @@ from lungscope.bundle.card import Card
 from lungscope.bundle.export_record import Agreement, Flips, OutputDifference
 from lungscope.errors import BundleError, ManifestError
 from lungscope.export.parity import TOLERANCES, Reference, collect, compare, failures, flips_accepted
-from lungscope.runtime.engine import Engine, open_session
+from lungscope.runtime.engine import Engine
+from lungscope.runtime.session import open_session
 
 RNG = np.random.default_rng(0)
 LABELS = np.array([0, 1] * 20)

@@ -19,7 +19,8 @@ from lungscope.export.onnx import to_onnx
 from lungscope.export.parity import Tolerance
 from lungscope.export.run import Order, export_model, parse_order
 from lungscope.inference.predictor import Predictor
-from lungscope.runtime.engine import Engine, open_session
+from lungscope.runtime.engine import Engine
+from lungscope.runtime.session import open_session
 
 NEVER = Tolerance(-1, 0, 1, 1)
 

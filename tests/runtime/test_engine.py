@@ -1,10 +1,8 @@
-import sys
-
 import pytest
 
-from lungscope.errors import BundleError, ConfigError, RuntimeUnavailable
+from lungscope.errors import ConfigError, RuntimeUnavailable
 from lungscope.runtime import engine as runtime
-from lungscope.runtime.engine import Engine, choose_engine, open_session
+from lungscope.runtime.engine import Engine, choose_engine
 
 
 @pytest.fixture
@@ -52,21 +50,3 @@ def test_what_a_machine_lacks_is_said_with_the_remedy(machine, names, error, mes
     machine(openvino=False, bf16=False)
     with pytest.raises(error, match=message):
         choose_engine(*names)
-
-
-@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
-def test_a_graph_that_cannot_be_loaded_is_a_bundle_error(name: str) -> None:
-    if name == "openvino":
-        pytest.importorskip("openvino")
-    with pytest.raises(BundleError, match=f"{name} cannot load the graph"):
-        open_session(b"no graph", Engine(name, "fp32"), threads=1)
-
-
-def test_this_module_imports_no_runtime() -> None:
-    import subprocess
-
-    code = (
-        "import sys, lungscope.inference.runtime; print('onnxruntime' in sys.modules, 'torch' in sys.modules)"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == ["False", "False"]

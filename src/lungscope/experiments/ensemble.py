@@ -29,7 +29,8 @@ from lungscope.experiments.train_run import (
 from lungscope.experiments.training_run import held_out
 from lungscope.inference.predictions import Predictions
 from lungscope.inference.predictor import Predictor
-from lungscope.runtime.engine import choose_engine, open_session
+from lungscope.runtime.engine import choose_engine
+from lungscope.runtime.session import open_session
 from lungscope.stats.conformal import fit_conformal
 from lungscope.stats.reference_class import p_abnormal
 from lungscope.system.files import claim_folder, write_atomically

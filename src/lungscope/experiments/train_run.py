@@ -18,7 +18,8 @@ from lungscope.errors import ConfigError, DataError, UndefinedEstimate
 from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.evaluation.validation import validation_outcome
 from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle
-from lungscope.runtime.engine import choose_engine, open_session
+from lungscope.runtime.engine import choose_engine
+from lungscope.runtime.session import open_session
 from lungscope.stats.calibrator import choose_calibrator, fit
 from lungscope.stats.conformal import fit_conformal
 from lungscope.stats.operating_points import OperatingPoint, choose, parse_goal

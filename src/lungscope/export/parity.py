@@ -12,7 +12,8 @@ from lungscope.bundle.export_record import Agreement, Flips, OutputDifference
 from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS, InputCheck
 from lungscope.errors import BundleError, ManifestError, UndefinedEstimate
 from lungscope.inference.predictor import BATCH
-from lungscope.runtime.engine import Precision, Session
+from lungscope.runtime.engine import Precision
+from lungscope.runtime.session import Session
 from lungscope.stats.metrics import auroc
 from lungscope.stats.reference_class import p_abnormal
 

@@ -15,7 +15,8 @@ from lungscope.export.files import check_place, unfinished, write
 from lungscope.export.parity import Images, Reference, collect, compare, failures
 from lungscope.export.quantise import SHARES, spread
 from lungscope.export.speed import Speed, measure_speed
-from lungscope.runtime.engine import Engine, Precision, choose_engine, open_session, usable_cores
+from lungscope.runtime.engine import Engine, Precision, choose_engine, usable_cores
+from lungscope.runtime.session import open_session
 
 PRECISIONS: dict[Format, tuple[Precision, ...]] = {
     "onnx": ("fp32", "int8"),

@@ -19,7 +19,8 @@ from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.errors import DataError
 from lungscope.inference.predictions import Predictions
 from lungscope.inference.result import Decision, ImageResult
-from lungscope.runtime.engine import Engine, Session, choose_engine, open_session, usable_cores
+from lungscope.runtime.engine import Engine, choose_engine, usable_cores
+from lungscope.runtime.session import Session, open_session
 
 BATCH = 16
 _FIELDS = {

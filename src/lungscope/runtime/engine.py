@@ -1,17 +1,12 @@
-"""Running a graph: ONNX Runtime or OpenVINO, one choice of runtime and precision for every entry point of a machine."""
+"""The choice of runtime and precision, one for every entry point of a machine."""
 
 import os
-import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from lungscope.errors import BundleError, ConfigError, RuntimeUnavailable
+from lungscope.errors import ConfigError, RuntimeUnavailable
 
 RuntimeName = Literal["onnxruntime", "openvino", "litert"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
@@ -26,18 +21,6 @@ class Engine:
 
     def __str__(self) -> str:
         return f"{self.runtime} {self.precision}"
-
-
-class Session(Protocol):
-    """A loaded graph; `run` may be called from several threads at once."""
-
-    engine: Engine
-    outputs: tuple[str, ...]
-    """Names of all that the graph puts out."""
-
-    def run(self, inputs: Sequence[NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
-        """Feed the graph's inputs in their order and return the named outputs in theirs."""
-        ...
 
 
 def processor_has_bf16() -> bool:
@@ -86,89 +69,3 @@ def choose_engine(runtime: str = "auto", precision: str = "auto", *, bf16_allowe
     if fast and runtime != "onnxruntime":
         return Engine("openvino", "bf16")
     return Engine("openvino" if runtime == "openvino" else "onnxruntime", "fp32")
-
-
-def open_session(graph: bytes, engine: Engine, *, threads: int, weights: bytes = b"") -> Session:
-    """Load a graph from memory.
-
-    Args:
-        graph: an ONNX model; for OpenVINO also its own XML, for LiteRT a TFLite model.
-        engine: which runtime and precision.
-        threads: processors one call of `run` may use. For throughput, open with one and call `run` from
-            as many threads as there are cores: no core then waits for another.
-        weights: what OpenVINO's XML refers to.
-
-    Raises:
-        BundleError: the runtime cannot load the graph.
-    """
-    try:
-        if engine.runtime == "openvino":
-            return OpenVinoSession(graph, engine, threads, weights)
-        if engine.runtime == "litert":
-            from lungscope.runtime.litert import LiteRtSession
-
-            return LiteRtSession(graph, engine, threads)
-        return OnnxSession(graph, engine, threads)
-    except RuntimeUnavailable:
-        raise
-    except Exception as error:  # each runtime raises its own kinds, some of them plain RuntimeError
-        raise BundleError(
-            f"{engine.runtime} cannot load the graph ({str(error)[:120]}). Export it again."
-        ) from error
-
-
-class OnnxSession:
-    """ONNX Runtime on the processor."""
-
-    def __init__(self, graph: bytes, engine: Engine, threads: int) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # A waiting thread that spins takes the core that a decoder needs.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0" if threads == 1 else "1")
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self._inputs = [argument.name for argument in self._session.get_inputs()]
-        self.outputs = tuple(argument.name for argument in self._session.get_outputs())
-        self.engine = engine
-
-    def run(self, inputs: Sequence[NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
-        """See `Session`."""
-        feed = dict(zip(self._inputs, inputs, strict=True))
-        results: list[NDArray[np.float32]] = self._session.run(list(outputs), feed)
-        return results
-
-
-class OpenVinoSession:
-    """OpenVINO on the processor; every calling thread has its own infer request."""
-
-    def __init__(self, graph: bytes, engine: Engine, threads: int, weights: bytes = b"") -> None:
-        import openvino
-
-        # Two threads that are the first to look into tensors block each other for ever: one waits for the
-        # interpreter's lock, the other for the one-time initialisation behind `data`. So one does it here.
-        _ = openvino.Tensor(np.zeros(1, np.uint8)).data
-        core = openvino.Core()
-        streams = max(1, usable_cores() // threads)
-        self._model = core.compile_model(
-            core.read_model(model=graph, weights=weights),
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": "bf16" if engine.precision == "bf16" else "f32",
-                "NUM_STREAMS": str(streams),
-                "INFERENCE_NUM_THREADS": threads * streams,
-            },
-        )
-        self._requests = threading.local()
-        self.outputs = tuple(output.get_any_name() for output in self._model.outputs)
-        self.engine = engine
-
-    def run(self, inputs: Sequence[NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
-        """See `Session`."""
-        request = getattr(self._requests, "request", None)
-        if request is None:
-            request = self._requests.request = self._model.create_infer_request()
-        request.infer(dict(enumerate(inputs)))
-        return [np.array(request.get_tensor(name).data) for name in outputs]

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from lungscope.config.settings import AugmentSettings
 from lungscope.networks.network import Network, pool
-from lungscope.runtime.engine import choose_engine, open_session, usable_cores
+from lungscope.runtime.engine import choose_engine, usable_cores
+from lungscope.runtime.session import open_session
 from lungscope.system.progress import Bar
 from lungscope.training.augment.augment import augment
 from lungscope.training.augment.style_transfer import draw_styles, in_styles
