@@ -66,9 +66,9 @@ def _command(name: str, command: Any) -> str:
     arguments = [each for each in command.params if each.param_type_name == "argument"]
     options = [each for each in command.params if each.param_type_name == "option"]
     if arguments:
-        rows = ((each.metavar or each.name.upper(), each.help) for each in arguments)
+        rows = ((f"`{each.metavar or each.name.upper()}`", each.help) for each in arguments)
         parts.append(_table(("Argument", "Meaning"), rows))
-    rows = ((", ".join(each.opts), each.help, _default(each)) for each in options)
+    rows = ((", ".join(f"`{name}`" for name in each.opts), each.help, _default(each)) for each in options)
     parts.append(_table(("Option", "Meaning", "Default"), rows))
     return "\n\n".join(parts)
 
