@@ -52,6 +52,7 @@ unit: $(VENV)/.system
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python docs/tree.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) site

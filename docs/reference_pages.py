@@ -13,6 +13,8 @@ from typing import Any
 
 import griffe
 import typer
+from mkdocs.exceptions import PluginError
+from mkdocs.utils import get_relative_url
 
 import lungscope
 from lungscope.cli.app import app
@@ -20,6 +22,7 @@ from lungscope.config.recipe import Recipe, load_recipe, recipe_names
 
 ROOT = Path(__file__).parents[1]
 TERM = re.compile(r"^(\S.*)(?=\n:   )", re.MULTILINE)
+ELSEWHERE = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
 REQUEST = re.compile(r"^<!-- made here: ([a-z]+) -->$", re.MULTILINE)
 
 
@@ -31,6 +34,31 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 def _anchored(term: re.Match[str]) -> str:
     anchor = re.sub(r"[^a-z0-9_]+", "-", term[1].lower()).strip("-")
     return f'<span id="{anchor}"></span>{term[1]}'
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Take our own script for the search of a site without a server, where the theme names one on another host."""
+    return _local(output, get_relative_url("search.js", page.url))
+
+
+def on_post_template(output_content: str, **_: Any) -> str:
+    """The same for pages that are no page, such as 404.html."""
+    return _local(output_content, "/search.js")
+
+
+def _local(html: str, script: str) -> str:
+    return html.replace('<script src="https://unpkg.com/iframe-worker/shim">', f'<script src="{script}">')
+
+
+def on_post_build(config: Any, **_: Any) -> None:
+    """Refuse a site that would load anything from another host when it is read.
+
+    Raises:
+        PluginError: a page names a script, style, picture or frame elsewhere.
+    """
+    for page in Path(config.site_dir).rglob("*.html"):
+        if elsewhere := ELSEWHERE.search(page.read_text(encoding="utf-8")):
+            raise PluginError(f"{page.name} loads something from another host: {elsewhere[0]}")
 
 
 def python() -> str:

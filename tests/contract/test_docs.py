@@ -9,6 +9,7 @@ the command line all the same.
 import ast
 import doctest
 import glob
+import importlib.util
 import re
 import shutil
 import sys
@@ -275,28 +276,12 @@ def test_links_and_pictures_lead_somewhere(page: Path) -> None:
 
 
 def test_architecture_shows_the_tree_as_it_is() -> None:
-    page = ROOT / "docs" / "architecture.md"
-    text = page.read_text(encoding="utf-8")
-    tree = next(block.text for block in blocks(page) if block.text.startswith("src/lungscope/"))
-    shown = set(tree_paths(tree))
-    package = ROOT / "src" / "lungscope"
-    missing = {path for path in shown if not (package / path).exists()}
-    assert not missing, f"named in docs/architecture.md and not there: {sorted(missing)}"
-    packages = {str(path.parent.relative_to(package)) for path in package.rglob("__init__.py")} - {"."}
-    assert packages <= shown, f"not named in docs/architecture.md: {sorted(packages - shown)}"
-    for path in re.findall(r"`((?:\w+/)+\w+\.py)`", text):
-        assert (package / path).exists() or (ROOT / path).exists(), path
-
-
-def tree_paths(tree: str) -> Iterator[str]:
-    """Packages and modules that the tree names, relative to the package."""
-    parents: list[tuple[int, str]] = []
-    for line in tree.splitlines()[1:]:
-        indent, words = len(line) - len(line.lstrip()), line.split()
-        if words[0].endswith("/"):
-            parents = [(depth, name) for depth, name in parents if depth < indent] + [(indent, words[0])]
-            yield "".join(name for _, name in parents).rstrip("/")
-        elif words[0].endswith(".py"):
-            yield words[0]
-        else:
-            yield from ("".join(name for _, name in parents) + f"{word}.py" for word in words if word != "·")
+    spec = importlib.util.spec_from_file_location("tree", ROOT / "docs" / "tree.py")
+    assert spec
+    assert spec.loader
+    tree = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tree)
+    page = tree.PAGE.read_text(encoding="utf-8")
+    assert tree.TREE.search(page)[0] == tree.tree(), "run: python docs/tree.py"
+    for path in re.findall(r"`((?:\w+/)+\w+\.py)`", page):
+        assert (tree.PACKAGE / path).exists() or (ROOT / path).exists(), path
