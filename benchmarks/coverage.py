@@ -17,9 +17,9 @@ from scipy.special import expit, logit, ndtr, ndtri
 
 from lungscope.evaluation.cases import check_cases
 from lungscope.evaluation.recalibration import recalibration_estimates
-from lungscope.stats.bootstrap import count_metrics, estimates, with_counts
 from lungscope.stats.comparison import auroc_estimate, delong
 from lungscope.stats.metrics import Estimate, Ranked
+from lungscope.stats.resampling import count_metrics, estimates, with_counts
 
 SHARED = 0.5
 """Part of a score's variance that a patient's images share."""

@@ -7,7 +7,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
 from lungscope.errors import DataError, UndefinedEstimate
-from lungscope.stats.bootstrap import estimate
 from lungscope.stats.calibration import (
     brier,
     calibration_slope_intercept,
@@ -17,6 +16,7 @@ from lungscope.stats.calibration import (
     fit_temperature,
     reliability_curve,
 )
+from lungscope.stats.resampling import estimate
 
 
 def drawn(n, n_classes, *, temperature=1.0, shift=0.0, seed=0):

@@ -6,9 +6,9 @@ from scipy.special import expit, logit
 from scipy.stats import binomtest, chi2, norm, t
 
 from lungscope.errors import DataError, UndefinedEstimate
-from lungscope.stats.bootstrap import bootstrap_weights
 from lungscope.stats.comparison import auroc_estimate, delong, holm, mcnemar, twice_median
 from lungscope.stats.metrics import auroc
+from lungscope.stats.resampling import bootstrap_weights
 
 # Albumin, total protein and outcome of 43 patients (DeLong, DeLong & Clarke-Pearson 1988).
 OVARIAN = np.array(

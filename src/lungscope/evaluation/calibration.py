@@ -9,9 +9,9 @@ from lungscope.bundle.card import Calibration
 from lungscope.evaluation.cases import Cases
 from lungscope.evaluation.evaluate import recalibrated
 from lungscope.evaluation.recalibration import RecalibrationEstimates
-from lungscope.stats.bootstrap import RESAMPLES, Metric, estimates
 from lungscope.stats.calibration import ReliabilityCurve, reliability_curve
 from lungscope.stats.metrics import Estimate, Ratio, Weights
+from lungscope.stats.resampling import RESAMPLES, Metric, estimates
 
 ROWS = (
     ("Calibration error (ECE)", "ece"),

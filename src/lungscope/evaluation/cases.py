@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.evaluation.curves import require_spread
-from lungscope.stats.bootstrap import Metric
 from lungscope.stats.calibration import brier, expected_calibration_error
 from lungscope.stats.columns import class_indices, same_rows
 from lungscope.stats.comparison import auroc_estimate
@@ -18,6 +17,7 @@ from lungscope.stats.operating_points import predictive_values
 from lungscope.stats.patients import Patients
 from lungscope.stats.prior_correction import as_probabilities
 from lungscope.stats.reference_class import p_abnormal
+from lungscope.stats.resampling import Metric
 
 
 @dataclass(frozen=True)

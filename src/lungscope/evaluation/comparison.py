@@ -10,9 +10,9 @@ from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.evaluation.cases import Cases, check_cases, mean
 from lungscope.evaluation.curves import require_spread
 from lungscope.evaluation.paired import PairedDifference, auroc_metric, correct, hold_against
-from lungscope.stats.bootstrap import RESAMPLES, Metric, estimates
 from lungscope.stats.metrics import Array, Counts, Estimate, Ratio, Weights, count, roc_curve
 from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.resampling import RESAMPLES, Metric, estimates
 
 FEWEST_SEEDS = 3
 """Training runs per method below which none is called better: a difference may be the seed's."""

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.errors import UndefinedEstimate
-from lungscope.stats.bootstrap import RESAMPLES, bootstrap_weights, interval
 from lungscope.stats.calibration import ReliabilityCurve, reliability_curve
 from lungscope.stats.metrics import (
     Array,
@@ -19,6 +18,7 @@ from lungscope.stats.metrics import (
 )
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS
+from lungscope.stats.resampling import RESAMPLES, bootstrap_weights, interval
 
 BINS = 20
 

@@ -8,11 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 from lungscope.errors import UndefinedEstimate
 from lungscope.evaluation.cases import Cases
 from lungscope.evaluation.skipped import Skipped
-from lungscope.stats.bootstrap import RESAMPLES, bootstrap_weights
 from lungscope.stats.columns import as_binary, numbers, same_rows
 from lungscope.stats.metrics import Array
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS
+from lungscope.stats.resampling import RESAMPLES, bootstrap_weights
 
 RISKS = np.arange(1, 100) / 100
 

@@ -9,11 +9,18 @@ from numpy.typing import NDArray
 from lungscope.evaluation.cases import Cases, mean
 from lungscope.evaluation.curves import Curves, trace
 from lungscope.evaluation.recalibration import RecalibrationEstimates, recalibration_estimates
-from lungscope.stats.bootstrap import RESAMPLES, CountEstimates, Metric, count_metrics, estimates, with_counts
 from lungscope.stats.metrics import Estimate, confusion_matrix
 from lungscope.stats.operating_points import OperatingPoint, predictive_values
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import proportion
+from lungscope.stats.resampling import (
+    RESAMPLES,
+    CountEstimates,
+    Metric,
+    count_metrics,
+    estimates,
+    with_counts,
+)
 
 NO_REFERENCE = Estimate(None, reason="no class is the reference")
 

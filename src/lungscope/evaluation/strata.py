@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from lungscope.bundle.card import Card
 from lungscope.data.manifest import Manifest
 from lungscope.data.strata import Stratum, find_strata
-from lungscope.stats.bootstrap import estimates
 from lungscope.stats.calibration import expected_calibration_error
 from lungscope.stats.metrics import Estimate, Weights, auroc
 from lungscope.stats.proportion import proportion
 from lungscope.stats.reference_class import p_abnormal
+from lungscope.stats.resampling import estimates
 
 RESAMPLES = 500
 

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from lungscope.evaluation.cases import Cases, check_cases
 from lungscope.evaluation.evaluate import NO_REFERENCE
 from lungscope.stats.bands import Bands, into_bands
-from lungscope.stats.bootstrap import RESAMPLES, estimates
 from lungscope.stats.comparison import holm
 from lungscope.stats.group_gap import Gap, largest_gap
 from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 from lungscope.stats.patients import patient_index
 from lungscope.stats.proportion import proportion
+from lungscope.stats.resampling import RESAMPLES, estimates
 
 SMALL = 20
 """Patients of a class below which a group's figures say little."""

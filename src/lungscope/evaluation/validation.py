@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from lungscope.bundle.validation_summary import Outcome
 from lungscope.evaluation.cases import check_cases, mean
 from lungscope.evaluation.evaluate import recalibrated
-from lungscope.stats.bootstrap import estimate
 from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.resampling import estimate
 
 
 def validation_outcome(

@@ -8,11 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from lungscope.errors import DataError, UndefinedEstimate
-from lungscope.stats.bootstrap import share_interval
 from lungscope.stats.columns import as_binary, numbers, same_rows
 from lungscope.stats.metrics import Array, Estimate
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS, Z95
+from lungscope.stats.resampling import share_interval
 
 EXACT_BELOW = 25
 """Discordant patients below which McNemar's test is exact."""

@@ -131,6 +131,31 @@ def choose(
     )
 
 
+def operating_point(
+    goal: str, labels: ArrayLike, scores: ArrayLike, *, patients: Patients | None = None
+) -> OperatingPoint:
+    """Choose the threshold that reaches a goal, on cases other than those it will be measured on.
+
+    Args:
+        goal: 'sensitivity >= 0.95', 'specificity >= 0.90', 'youden', 'cost 5:1' or a threshold '0.5'.
+        labels: (N,), true or 1 where diseased.
+        scores: (N,), probability of disease, 0..1.
+        patients: (N,), whose each row is, for the intervals; without it all rows are independent.
+
+    Raises:
+        ConfigError: no such goal.
+        UndefinedEstimate: the goal needs a class that has no case.
+        DataError: a score is outside 0..1, or the columns do not fit.
+
+    Example:
+        >>> import lungscope as ls
+        >>> point = ls.stats.operating_point("sensitivity >= 0.9", [0, 0, 0, 1, 1], [0.1, 0.4, 0.2, 0.6, 0.9])
+        >>> point.threshold
+        0.5
+    """
+    return choose(parse_goal(goal), labels, scores, patients=patients)
+
+
 def predictive_values(
     sensitivity: ArrayLike, specificity: ArrayLike, prevalence: float
 ) -> tuple[Ratio, Ratio]:

@@ -7,10 +7,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc
 
 from lungscope.errors import UndefinedEstimate
-from lungscope.stats.bootstrap import bootstrap_weights, interval
 from lungscope.stats.metrics import Array, Estimate
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.prior_correction import Adapted, adapt, as_probabilities
+from lungscope.stats.resampling import bootstrap_weights, interval
 
 RESAMPLES = 500
 FEWEST_PATIENTS = 50

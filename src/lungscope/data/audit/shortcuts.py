@@ -17,9 +17,9 @@ from lungscope.data.audit.traits import Trait
 from lungscope.data.manifest import Manifest
 from lungscope.data.split import folds
 from lungscope.errors import ManifestError
-from lungscope.stats.bootstrap import estimate
 from lungscope.stats.comparison import auroc_estimate
 from lungscope.stats.metrics import Estimate, macro_auroc
+from lungscope.stats.resampling import estimate
 from lungscope.system.progress import Bar
 
 FOLDS, SEED = 5, 0

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.inference.overlay import enlarge
-from lungscope.stats.bootstrap import estimate
 from lungscope.stats.metrics import Array, Estimate, Ratio, Weights
+from lungscope.stats.resampling import estimate
 
 GRID = 100
 """Side on which places are measured, so that a tenth of the picture is a whole number of points."""

@@ -6,12 +6,13 @@ Figures from 0 to 1 get a Student interval on the log-odds scale with the standa
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, stdtrit
 
-from lungscope.errors import UndefinedEstimate
+from lungscope.errors import ConfigError, UndefinedEstimate
 from lungscope.stats.columns import as_binary, same_rows
 from lungscope.stats.metrics import Array, Counts, Estimate, Ratio, Weights, count
 from lungscope.stats.patients import Patients, patient_index
@@ -136,6 +137,65 @@ def estimates(
                 drawn.append(metric(weights))
     degrees = n_patients - 1 if shares else None
     return tuple(_with_interval(value, drawn, degrees) for value, drawn in zip(values, draws, strict=True))
+
+
+def bootstrap(
+    metric: Callable[[NDArray[Any], NDArray[Any]], float],
+    labels: ArrayLike,
+    scores: ArrayLike,
+    *,
+    patients: Patients | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    shares: bool = True,
+) -> Estimate:
+    """Any metric of labels and scores with its 95 % interval, by drawing patients with replacement.
+
+    Args:
+        metric: a function of labels and scores that returns one number, of this module or of any library.
+        labels: (N,), as the metric takes them.
+        scores: (N,) or (N, K), as the metric takes them.
+        patients: (N,), whose each row is; without it all rows are independent.
+        resamples: number of draws.
+        seed: of the draws; the same seed gives the same interval.
+        shares: whether the metric lies between 0 and 1; others get a percentile interval.
+
+    Returns:
+        The metric of all rows with its interval, or the reason why one of them is missing. Draws for which
+        the metric is undefined, NaN or raises ValueError, such as those without a positive case, are left out.
+
+    Raises:
+        ConfigError: the metric is not a function.
+        DataError: the columns differ in length.
+
+    Example:
+        >>> import lungscope as ls
+        >>> labels = [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+        >>> scores = [0.1, 0.2, 0.1, 0.3, 0.6, 0.2, 0.4, 0.5, 0.7, 0.8, 0.9, 0.3]
+        >>> print(ls.stats.bootstrap(ls.stats.average_precision, labels, scores))
+        0.885 (0.340 to 0.991)
+    """
+    if not callable(metric):
+        raise ConfigError(
+            f"The metric {metric!r} is not a function. Pass one of labels and scores, as ls.stats.auroc."
+        )
+    truth, given = np.asarray(labels), np.asarray(scores)
+    owners = np.arange(len(truth)) if patients is None else np.asarray(patients)
+    same_rows(truth, given)
+    same_rows(truth, owners)
+
+    def value(weights: Weights | None) -> Ratio:
+        if weights is None:
+            return float(metric(truth, given))
+        return np.array([drawn(np.repeat(np.arange(len(truth)), times.astype(np.intp))) for times in weights])
+
+    def drawn(rows: NDArray[np.intp]) -> float:
+        try:
+            return float(metric(truth[rows], given[rows]))
+        except (UndefinedEstimate, ValueError):
+            return float("nan")
+
+    return estimate(value, owners, resamples=resamples, seed=seed, shares=shares)
 
 
 def count_estimates(

@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 from lungscope.errors import DataError, UndefinedEstimate
-from lungscope.stats.bootstrap import bootstrap_weights, count_estimates, estimate, estimates, interval
 from lungscope.stats.metrics import Estimate, auroc, average_precision, count
 from lungscope.stats.proportion import proportion
+from lungscope.stats.resampling import bootstrap_weights, count_estimates, estimate, estimates, interval
 
 
 def all_weights(patients, **options):
