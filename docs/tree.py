@@ -11,33 +11,33 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "lungscope"
 PAGE = ROOT / "docs" / "architecture.md"
-WIDTH = 112
+WIDTH = 86
 TREE = re.compile(r"(?<=```text\n)src/lungscope/\n.*?(?=\n```)", re.DOTALL)
 MEANING = {
     "__init__.py": "the public names, loaded when they are used",
     "__main__.py": "python -m lungscope",
     "api.py": "the functions behind `import lungscope as ls`",
     "errors.py": "the error tree; imports nothing",
-    "system": "files written whole or not at all, progress, work on all cores; knows nothing of images",
+    "system": "files written whole or not at all, progress, work on all cores",
     "config": "recipes (TOML in, TOML out, strict) and their settings",
-    "stats": "estimates, intervals, tests, calibration, operating points; NumPy and SciPy only",
+    "stats": "estimates, intervals, tests, calibration; NumPy and SciPy only",
     "data": "class folders or a CSV → images, labels, patients, splits",
     "data/audit": "what makes figures lie: copies, leakage, shortcuts, names",
-    "data/images": "a file or bytes → 8-bit grey radiograph; the only place where pixels are read",
+    "data/images": "a file or bytes → 8-bit grey; the only place that reads pixels",
     "data/phantoms": "synthetic radiographs with known lesions, patients and hospitals",
     "runtime": "which engine and precision a machine uses; sessions",
-    "bundle": "the model file: card, checksum, input check, validation figures, origin; the bundled model",
+    "bundle": "the model file: card, checksum, input check, validation, origin",
     "inference": "images → results: the one path of predict, score, serve and evaluate",
     "scoring": "`score`: millions of files into Parquet, resumable",
     "networks": "PyTorch: stem, backbones, head, exact Grad-CAM; network → graph",
-    "training": "PyTorch: both phases, imbalance, hard examples, averages, fit of the input check",
+    "training": "PyTorch: both phases, imbalance, hard examples, averages",
     "training/augment": "batched, seeded changes of images; style transfer",
     "export": "a bundle in another format, behind a parity check",
     "evaluation": "predictions and labels → typed measurements; numbers only",
     "evaluation/heatmaps": "whether heat maps are to be believed",
     "reports": "measurements → words, plots, HTML, JSON, CSV, cards, checklists",
     "reports/sections": "one topic of the report each",
-    "experiments": "jobs: train, evaluate, compare, tune, ensemble, robustness, strata, release",
+    "experiments": "jobs: train, evaluate, compare, tune, robustness, release",
     "serve": "the service: uploads → batches → stored → answered",
     "serve/routes": "what is asked by HTTP",
     "serve/store": "SQLite or PostgreSQL; the audit log",
