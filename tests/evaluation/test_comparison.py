@@ -38,7 +38,7 @@ def test_one_seed_gives_the_tests_of_direct_calls() -> None:
     areas = [delong(LABELS, scores["a"], scores[name], PATIENTS) for name in "cb"]
     right = {name: (score > 0.5) == LABELS for name, score in scores.items()}
     accuracies = [mcnemar(right["a"], right[name], PATIENTS) for name in "cb"]
-    behind = [each.behind for each in found.standings[1:]]
+    behind = [each.difference for each in found.standings[1:]]
     assert [each.auroc.p_value for each in behind] == pytest.approx([each.p_value for each in areas])
     assert [each.auroc.corrected for each in behind] == pytest.approx(holm([each.p_value for each in areas]))
     assert [each.auroc_difference.value for each in behind] == pytest.approx(
@@ -76,7 +76,7 @@ def test_several_seeds_are_averaged_and_their_tests_combined_by_twice_the_median
     assert leader.spread == pytest.approx(np.std(areas, ddof=1))
     pairs = zip(a.probabilities, b.probabilities, strict=True)
     each = [delong(LABELS, x[:, 1], y[:, 1], PATIENTS).p_value for x, y in pairs]
-    assert other.behind.auroc.p_value == pytest.approx(min(1, 2 * np.median(each)))
+    assert other.difference.auroc.p_value == pytest.approx(min(1, 2 * np.median(each)))
     rates = leader.roc.false_positive_rate
     curve = [reference.roc_curve(LABELS, rows[:, 1], drop_intermediate=False) for rows in a.probabilities]
     wanted = np.mean([np.interp(rates, x, y) for x, y, _ in curve], axis=0)
@@ -86,14 +86,14 @@ def test_several_seeds_are_averaged_and_their_tests_combined_by_twice_the_median
 def test_worse_needs_three_seeds_a_corrected_p_and_one_direction() -> None:
     clear = board(candidate("a", 5, 3, 0), candidate("b", 0.5, 3, 50))
     assert clear.decisive
-    assert clear.standings[1].behind.significant
+    assert clear.standings[1].difference.significant
     assert not board(candidate("a", 5, 2, 0), candidate("b", 0.5, 2, 50)).decisive
     close = board(candidate("a", 2, 3, 0), candidate("b", 2, 3, 50))
-    assert not close.standings[1].behind.significant
+    assert not close.standings[1].difference.significant
     good, bad = columns(5, 1), columns(0.1, 2)
     crossed = board(Candidate("a", (0, 1, 2), (good, good, bad)), Candidate("b", (0, 1, 2), (bad, bad, good)))
-    assert not crossed.standings[1].behind.in_every_seed
-    assert not crossed.standings[1].behind.significant
+    assert not crossed.standings[1].difference.in_every_seed
+    assert not crossed.standings[1].difference.significant
 
 
 def test_a_method_without_predictions_stays_a_line_and_none_at_all_is_refused() -> None:
@@ -111,9 +111,9 @@ def test_one_class_gives_reasons_instead_of_figures() -> None:
     assert leader.sensitivity.reason == "no positive case"
     assert leader.roc is None
     assert leader.auroc_by_seed == ()
-    assert other.behind.auroc.p_value is None
-    assert other.behind.auroc.reason == "no positive case among 240"
-    assert other.behind.accuracy.p_value is not None
+    assert other.difference.auroc.p_value is None
+    assert other.difference.auroc.reason == "no positive case among 240"
+    assert other.difference.accuracy.p_value is not None
     assert leader.accuracy.value >= other.accuracy.value
 
 
@@ -122,8 +122,8 @@ def test_constant_scores_have_no_auroc() -> None:
     found = board(candidate("a", 2, 1, 0), flat).standings[1]
     assert found.auroc.reason == "every case has the same score"
     assert found.roc is None
-    assert found.behind.auroc_difference.value is None
-    assert not found.behind.significant
+    assert found.difference.auroc_difference.value is None
+    assert not found.difference.significant
 
 
 def test_few_patients_give_no_interval() -> None:
@@ -148,6 +148,6 @@ def test_three_classes_are_ranked_by_the_mean_over_classes(three, has_reference:
     assert leader.f1.value == pytest.approx(
         reference.f1_score(three.labels, shares.argmax(1), average="macro")
     )
-    assert other.behind.auroc.p_value < 0.001
+    assert other.difference.auroc.p_value < 0.001
     assert bool(leader.thresholds) is has_reference
     assert leader.sensitivity.reason == ("" if has_reference else "no class is the reference")

@@ -121,7 +121,8 @@ def test_one_column_is_enough_for_two_classes(tmp_path: Path, column: str) -> No
 
 
 def test_our_own_predictions_csv_is_such_a_table(tmp_path: Path) -> None:
-    text = "path,label,split,p_NORMAL,p_PNEUMONIA\na.png,NORMAL,test,0.9,0.1\nb.png,PNEUMONIA,test,0.3,0.7\n"
+    text = "path,label,split,finding,p_abnormal,p_NORMAL,p_PNEUMONIA,not_assessed\n"
+    text += "a.png,NORMAL,test,NORMAL,0.1,0.9,0.1,\nb.png,PNEUMONIA,test,PNEUMONIA,0.7,0.3,0.7,\n"
     found = read_scores(table(tmp_path, text))
     assert found.probabilities.tolist() == [[0.9, 0.1], [0.3, 0.7]]
     assert list(found.columns) == ["split"]

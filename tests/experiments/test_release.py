@@ -21,7 +21,7 @@ from lungscope.errors import BundleError, ConfigError, LungscopeError, OutputErr
 from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.experiments.evaluate_run import evaluate_bundle
 from lungscope.experiments.release import Provenance, check_fit, release_model
-from lungscope.stats.candidate import Candidate
+from lungscope.stats.candidate import CalibrationCandidate
 
 TUNED = 'name = "test"\n[finetune]\nepochs = 3\n'
 SAID = Statement(
@@ -174,7 +174,7 @@ def test_a_model_that_lacks_a_part_is_refused(run: Path, tmp_path: Path, fields:
 
 
 def test_calibration_that_was_compared_and_left_out_is_one(made: Path) -> None:
-    candidate = Candidate("none", *(0.5,) * (len(Candidate.__dataclass_fields__) - 1))
+    candidate = CalibrationCandidate("none", *(0.5,) * (len(CalibrationCandidate.__dataclass_fields__) - 1))
     bundle = load_bundle(made)
     check_fit(
         replace(bundle, card=replace(bundle.card, calibration=Calibration(candidates=(candidate,)))), made

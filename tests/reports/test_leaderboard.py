@@ -86,7 +86,7 @@ def test_the_csv_holds_figures_tests_and_failures() -> None:
     rows = list(csv.DictReader(io.StringIO(leaderboard_csv(comparison))))
     first, second, failed = rows
     assert (first["method"], first["rank"], first["verdict"]) == ("good", "1", "leader")
-    assert float(second["auroc_p_holm"]) == comparison.standings[1].behind.auroc.corrected
+    assert float(second["auroc_p_holm"]) == comparison.standings[1].difference.auroc.corrected
     assert float(first["sensitivity_at_0.7"]) == comparison.standings[0].thresholds[1].sensitivity.value
     assert second["verdict"] == "worse"
     assert first["images_per_s"] == ""

@@ -64,7 +64,7 @@ def _costs(board: Leaderboard) -> Table:
 def _tests(board: Leaderboard) -> Table:
     table = plain_table("method", "behind in AUROC", "p", "accuracy", "p", "verdict")
     for each in board.comparison.standings:
-        if behind := each.behind:
+        if behind := each.difference:
             gap, less = estimate_cell(behind.auroc_difference), f"{behind.accuracy_difference:.3f}"
             word = standing_word(board.comparison, each)
             table.add_row(each.name, gap, p_value(behind.auroc), less, p_value(behind.accuracy), word)

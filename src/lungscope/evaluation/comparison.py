@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.evaluation.cases import Cases, check_cases, mean
 from lungscope.evaluation.curves import require_spread
-from lungscope.evaluation.paired import PairedDifference, auroc_metric, correct, hold_against
+from lungscope.evaluation.paired import PairedDifference, auroc_metric, correct, paired_difference
 from lungscope.stats.metrics import Array, Counts, Estimate, Ratio, Weights, count, roc_curve
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.resampling import RESAMPLES, Metric, estimates
@@ -92,7 +92,7 @@ class Standing:
     thresholds: tuple[AtThreshold, ...]
     roc: MeanRoc | None
     """Of p_abnormal."""
-    behind: PairedDifference | None = None
+    difference: PairedDifference | None = None
     """None for the leader."""
 
     @property
@@ -117,17 +117,6 @@ class Comparison:
         return all(len(each.seeds) >= FEWEST_SEEDS for each in self.standings)
 
 
-@dataclass(frozen=True)
-class _Entry:
-    candidate: Candidate
-    cases: tuple[Cases, ...]
-
-    @property
-    def area(self) -> Metric:
-        """AUROC, averaged over seeds."""
-        return mean([auroc_metric(each) for each in self.cases])
-
-
 def compare(
     labels: ArrayLike,
     patients: Patients,
@@ -137,7 +126,6 @@ def compare(
     *,
     has_reference: bool = True,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Comparison:
     """Rank methods by their AUROC and hold each against the leader.
 
@@ -152,49 +140,44 @@ def compare(
         failures: methods that have none.
         has_reference: with more than two classes, whether the first is one that others are told from.
         resamples: number of draws of patients.
-        seed: of the draws.
 
     Raises:
-        DataError: no contestant, no case, or columns that do not fit.
+        DataError: no candidate, no case, or columns that do not fit.
     """
     if not candidates:
-        raise DataError(
+        why = (
             f"Nothing can be compared: {failures[0].reason}"
             if failures
             else "Nothing to compare. Name models."
         )
-    entries = [
-        _Entry(
-            each,
-            tuple(
-                check_cases(labels, rows, patients, classes, has_reference=has_reference)
-                for rows in each.probabilities
-            ),
-        )
+        raise DataError(why)
+    cases = [
+        [
+            check_cases(labels, rows, patients, classes, has_reference=has_reference)
+            for rows in each.probabilities
+        ]
         for each in candidates
     ]
-    standings = [_standing(entry, resamples, seed) for entry in entries]
-    order = sorted(range(len(entries)), key=lambda i: _merit(standings[i]), reverse=True)
-    leader = entries[order[0]]
-    behind = correct([hold_against(leader.cases, entries[i].cases, resamples, seed) for i in order[1:]])
-    ranked = [replace(standings[i], behind=each) for i, each in zip(order, (None, *behind), strict=True)]
+    standings = [_standing(each, own, resamples) for each, own in zip(candidates, cases, strict=True)]
+    first, *others = sorted(range(len(cases)), key=lambda i: _merit(standings[i]), reverse=True)
+    differences = correct([paired_difference(cases[first], cases[i], resamples) for i in others])
+    ranked = [replace(standings[i], difference=each) for i, each in zip(others, differences, strict=True)]
     n_patients = len(np.unique(patient_index(patients)))
-    return Comparison(len(leader.cases[0].labels), n_patients, tuple(classes), tuple(ranked), tuple(failures))
+    return Comparison(
+        len(cases[first][0].labels), n_patients, tuple(classes), (standings[first], *ranked), tuple(failures)
+    )
 
 
 def _merit(standing: Standing) -> tuple[float, float]:
     return tuple(-1.0 if each.value is None else each.value for each in (standing.auroc, standing.accuracy))  # type: ignore[return-value]
 
 
-def _standing(entry: _Entry, resamples: int, seed: int) -> Standing:
-    cases, names = entry.cases, entry.cases[0].patients
+def _standing(candidate: Candidate, cases: Sequence[Cases], resamples: int) -> Standing:
+    area = mean([auroc_metric(each) for each in cases])
     calls = [_calls(cases, threshold, name) for threshold in THRESHOLDS for name in CALLS]
     f1 = mean([_mean_f1(each) for each in cases])
-    found = estimates(
-        [entry.area, mean([_accuracy(each) for each in cases]), f1, *calls], names,
-        resamples=resamples, seed=seed,
-    )  # fmt: skip
-    area, accuracy, mean_f1, *called = found
+    metrics = [area, mean([_accuracy(each) for each in cases]), f1, *calls]
+    auroc, accuracy, mean_f1, *called = estimates(metrics, cases[0].patients, resamples=resamples)
     if not cases[0].has_reference:
         called = [Estimate(None, reason=NO_REFERENCE)] * len(called)
     at = [
@@ -202,15 +185,15 @@ def _standing(entry: _Entry, resamples: int, seed: int) -> Standing:
         for i, threshold in enumerate(THRESHOLDS)
     ]
     return Standing(
-        name=entry.candidate.name,
-        seeds=entry.candidate.seeds,
-        cost=entry.candidate.cost,
-        auroc=area,
+        name=candidate.name,
+        seeds=candidate.seeds,
+        cost=candidate.cost,
+        auroc=auroc,
         accuracy=accuracy,
         sensitivity=at[0].sensitivity,
         specificity=at[0].specificity,
         f1=at[0].f1 if len(cases[0].classes) == 2 else mean_f1,
-        auroc_by_seed=() if area.value is None else tuple(float(auroc_metric(each)(None)) for each in cases),
+        auroc_by_seed=() if auroc.value is None else tuple(float(auroc_metric(each)(None)) for each in cases),
         thresholds=tuple(at) if cases[0].has_reference else (),
         roc=_roc(cases) if cases[0].has_reference else None,
     )

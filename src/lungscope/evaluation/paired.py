@@ -54,20 +54,17 @@ def auroc_metric(cases: Cases) -> Metric:
     return areas[1] if len(areas) == 2 else mean(areas)
 
 
-def hold_against(
-    leader: Sequence[Cases], other: Sequence[Cases], resamples: int, seed: int
-) -> PairedDifference:
+def paired_difference(leader: Sequence[Cases], other: Sequence[Cases], resamples: int) -> PairedDifference:
     """Test a method against the leader, not yet corrected.
 
     Args:
         leader: its cases, once per seed.
         other: the same cases as another method sees them.
         resamples: number of draws of patients.
-        seed: of the draws.
     """
     names, pairs = leader[0].patients, list(zip(leader, other, strict=False))
     gap = _minus(*(mean([auroc_metric(each) for each in side]) for side in (leader, other)))
-    difference = estimates([gap], names, resamples=resamples, seed=seed, shares=False)[0]
+    difference = estimates([gap], names, resamples=resamples, shares=False)[0]
     right = [(a.decided == a.labels, b.decided == b.labels) for a, b in pairs]
     tests = [mcnemar(a, b, names) for a, b in right]
     ahead = difference.value is not None and all(
@@ -76,7 +73,7 @@ def hold_against(
     return PairedDifference(
         auroc_difference=difference,
         accuracy_difference=float(np.mean([test.difference for test in tests])),
-        auroc=_auroc_test(pairs, resamples, seed),
+        auroc=_auroc_test(pairs, resamples),
         accuracy=Test(twice_median([test.p_value for test in tests])),
         in_every_seed=ahead,
     )
@@ -86,14 +83,14 @@ def _minus(a: Metric, b: Metric) -> Metric:
     return lambda weights: a(weights) - b(weights)
 
 
-def _auroc_test(pairs: Sequence[tuple[Cases, Cases]], resamples: int, seed: int) -> Test:
+def _auroc_test(pairs: Sequence[tuple[Cases, Cases]], resamples: int) -> Test:
     try:
-        return Test(twice_median([_auroc_p(a, b, resamples, seed) for a, b in pairs]))
+        return Test(twice_median([_auroc_p(a, b, resamples) for a, b in pairs]))
     except UndefinedEstimate as error:
         return Test(None, reason=str(error))
 
 
-def _auroc_p(a: Cases, b: Cases, resamples: int, seed: int) -> float:
+def _auroc_p(a: Cases, b: Cases, resamples: int) -> float:
     """Two-sided p-value of equal AUROCs; with more than two classes by the spread over draws of patients."""
     if len(a.classes) == 2:
         return delong(a.diseased, a.p_abnormal, b.p_abnormal, a.patients).p_value
@@ -101,7 +98,7 @@ def _auroc_p(a: Cases, b: Cases, resamples: int, seed: int) -> float:
     difference = float(gap(None))
     if len(np.unique(patient_index(a.patients))) < FEW_PATIENTS:
         raise UndefinedEstimate(f"fewer than {FEW_PATIENTS} patients")
-    draws = bootstrap_weights(a.patients, resamples=resamples, seed=seed)
+    draws = bootstrap_weights(a.patients, resamples=resamples)
     error = float(np.nanstd(np.concatenate([np.atleast_1d(gap(weights)) for weights in draws]), ddof=1))
     if error == 0:
         if difference:

@@ -28,7 +28,7 @@ PREFIX = "p_"
 """A column may be named as its class or with this before it, as in predictions.csv."""
 SCORE_COLUMNS = frozenset({"score", "probability", "p_abnormal"})
 """Names of a single column of scores of the second class of two."""
-OTHER_COLUMNS = frozenset({"label", "path"}) | PATIENT_COLUMNS | SCORE_COLUMNS
+OTHER_COLUMNS = frozenset({"label", "path", "finding", "not_assessed"}) | PATIENT_COLUMNS | SCORE_COLUMNS
 """Names that are neither a class nor a subgroup."""
 GIVEN = Estimate(None, reason="the threshold was given, not chosen")
 

@@ -85,13 +85,13 @@ def verdicts(comparison: Comparison) -> tuple[str, ...]:
 
 def standing_word(comparison: Comparison, standing: Standing) -> str:
     """In two or three words, how a method stands to the leader."""
-    if standing.behind is None:
+    if standing.difference is None:
         return "leader"
-    if standing.behind.auroc.corrected is None:
+    if standing.difference.auroc.corrected is None:
         return "not tested"
     if not comparison.decisive:
         return "too few seeds to say"
-    return "worse" if standing.behind.significant else "not told apart"
+    return "worse" if standing.difference.significant else "not told apart"
 
 
 def p_value(test: Test) -> str:
@@ -118,7 +118,7 @@ def cost(standing: Standing, name: str) -> str:
 
 def _apart(comparison: Comparison) -> list[str]:
     others = comparison.standings[1:]
-    behind = [each for each in others if each.behind and each.behind.significant]
+    behind = [each for each in others if each.difference and each.difference.significant]
     close = [each for each in others if each not in behind]
     told = []
     if behind:
@@ -163,7 +163,7 @@ def _row(standing: Standing) -> dict[str, object]:
             for name in ("sensitivity", "specificity", "ppv", "f1")
         }
     row |= {name: getattr(standing.cost, name) for name in COSTS} | {"auroc_sd_over_seeds": standing.spread}
-    if behind := standing.behind:
+    if behind := standing.difference:
         row |= {
             "auroc_difference": behind.auroc_difference.value, "auroc_p": behind.auroc.p_value,
             "auroc_p_holm": behind.auroc.corrected, "accuracy_difference": behind.accuracy_difference,

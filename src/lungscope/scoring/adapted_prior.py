@@ -133,8 +133,5 @@ def _corrected(path: Path, card: Card, prior: NDArray[np.float64]) -> "pyarrow.T
 
 
 def _prevalence(card: Card, found: LabelShift) -> Prevalence:
-    estimated = {
-        name: {"value": share.value, "ci95": [share.low, share.high], "reason": share.reason}
-        for name, share in zip(card.classes, found.shares, strict=True)
-    }
+    estimated = {name: share.as_json() for name, share in zip(card.classes, found.shares, strict=True)}
     return Prevalence(dict(zip(card.classes, card.prior, strict=True)), estimated, found.refused)
