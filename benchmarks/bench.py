@@ -18,7 +18,7 @@ from benchmarks.sections import SECTIONS, Bench, Section, build_sections, models
 from lungscope.data.images.radiograph import find_images, read_radiograph
 from lungscope.errors import ConfigError, LungscopeError, RuntimeUnavailable
 from lungscope.runtime.engine import usable_cores
-from lungscope.system.progress import stderr
+from lungscope.system.progress import note
 
 TURNS = 3
 SECONDS, QUICK_SECONDS = 3.0, 1.0
@@ -110,14 +110,14 @@ def check_sections(names: Iterable[str]) -> None:
 
 
 def _measure(section: Section) -> Found:
-    stderr.print(f"[bold]{section.title}[/bold]", highlight=False)
+    note(section.title)
     return Found(section, alternate(section.contenders, TURNS))
 
 
 def _prepare(bench: Bench, sections: Sequence[Section]) -> None:
     """Write the models and the DICOM copies that sections ask for."""
     for backbone, size in sorted(models_of(sections)):
-        stderr.print(f"Writing an untrained {backbone} at {size} px", highlight=False)
+        note(f"Writing an untrained {backbone} at {size} px")
         fits = backbone == "mobilenetv2_100" and Path(bench.weights).is_file()
         command = [
             sys.executable, "-m", "benchmarks.training", "bundle", bench.data, "--backbone", backbone,

@@ -9,7 +9,7 @@ from benchmarks.bench import Benchmark, Found
 from benchmarks.contender import Contender, Measured, Turn
 from benchmarks.sections import Section
 from benchmarks.table import figure, markdown, to_json, write_benchmark
-from lungscope.cli import show
+from lungscope.cli.bench import print_benchmark
 from lungscope.errors import OutputError
 
 
@@ -80,7 +80,7 @@ def test_files_are_written_or_refused_in_one_line(benchmark: Benchmark, tmp_path
 def test_eighty_columns_of_a_terminal_hold_it(
     benchmark: Benchmark, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show.benchmark(benchmark)
+    print_benchmark(benchmark)
     printed = capsys.readouterr().out
     assert "bulk: Many small files, images/s" in printed
     assert "8.5×" in printed

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "evaluation": {*MODEL, "inference"},
     "reports": {*MODEL, "inference", "evaluation"},
     "export": {*MODEL, "inference", "networks"},
-    "experiments": {*MODEL, "inference", "networks", "training", "evaluation", "reports", "export", "cli"},
+    "experiments": {*MODEL, "inference", "networks", "training", "evaluation", "reports", "export"},
     "serve": {*MODEL, "inference"},
 }
 TORCH_PACKAGES = {"torch", "torchvision", "timm", "lightning_fabric"}
@@ -85,7 +85,15 @@ def test_modules_stay_short() -> None:
     assert not long
 
 
-@pytest.mark.parametrize("module", ["lungscope.cli.app", "lungscope.inference.batch", "lungscope.cli.show"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "lungscope.cli.app",
+        "lungscope.cli.predict",
+        "lungscope.inference.batch",
+        "lungscope.inference.predictor",
+    ],
+)
 def test_the_way_to_a_prediction_loads_nothing_heavy(module: str) -> None:
     heavy = ("torch", "scipy", "sklearn", "matplotlib", "pydantic", "pydicom", "openvino", "pandas", "jinja2")
     code = f"import sys, {module}; print(*[name for name in {heavy!r} if name in sys.modules])"

@@ -16,6 +16,7 @@ from PIL import Image
 from lungscope.data.images.radiograph import read_radiograph
 from lungscope.data.pack import ABANDONED_S, Pack, default_cache, pack
 from lungscope.errors import OutputError
+from lungscope.system.progress import show_progress
 
 PLACE = Path("packs")
 PACK_64 = """
@@ -206,7 +207,8 @@ def test_without_a_writable_cache_images_are_kept_in_memory_and_it_is_said(
 ) -> None:
     paths = pictures(tmp_path / "data", 20)
     (tmp_path / "cache").write_text("a file, not a folder")
-    packed = pack(paths, 32, cache=tmp_path / "cache")
+    with show_progress():
+        packed = pack(paths, 32, cache=tmp_path / "cache")
     check(packed, paths)
     assert not packed.pixels.flags.writeable
     message = capsys.readouterr().err

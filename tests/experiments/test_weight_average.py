@@ -58,7 +58,7 @@ def test_its_weights_are_the_mean_and_its_graph_computes_with_them(runs, table, 
 
 
 def test_the_command(runs, tmp_path, monkeypatch) -> None:
-    arguments = ["ensemble", *map(str, runs), "--weights", "--out", str(tmp_path / "soup")]
+    arguments = ["ensemble", *map(str, runs), "--average", "weights", "--out", str(tmp_path / "soup")]
     monkeypatch.setattr(sys, "argv", ["lungscope", *arguments])
     with pytest.raises(SystemExit) as stop:
         main()
@@ -68,7 +68,7 @@ def test_the_command(runs, tmp_path, monkeypatch) -> None:
 
 def test_trainings_of_other_settings_are_refused(runs, table, tmp_path) -> None:
     other = train(table, tmp_path / "other", "finetune.learning_rate=3e-4")
-    with pytest.raises(ConfigError, match=r"differ in finetune.learning_rate.*without --weights"):
+    with pytest.raises(ConfigError, match=r"differ in finetune.learning_rate.*--average logits"):
         average_weights([runs[0], other], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

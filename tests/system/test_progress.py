@@ -1,10 +1,17 @@
 import io
+from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
 
 from lungscope.system import progress as console
-from lungscope.system.progress import Bar, track
+from lungscope.system.progress import Bar, note, show_progress, track
+
+
+@pytest.fixture(autouse=True)
+def shown() -> Iterator[None]:
+    with show_progress():
+        yield
 
 
 @pytest.fixture
@@ -60,3 +67,17 @@ def test_the_bar_is_taken_down_when_work_fails(clock, log) -> None:
     with pytest.raises(ValueError, match="half-way"):
         fail()
     assert log.getvalue().count("\n") == 1
+
+
+def test_nothing_is_shown_unless_asked_for(clock, log) -> None:
+    with show_progress(False), Bar("Training", 300) as bar:
+        clock[0] = 11.0
+        bar.advance(110)
+        note("Training on a processor.")
+    assert log.getvalue() == ""
+
+
+def test_a_note_is_one_line_as_it_is(capsys) -> None:
+    line = "[bold] is a folder here: " + "long/" * 40
+    note(line)
+    assert capsys.readouterr().err == line + "\n"

@@ -30,6 +30,10 @@ Leakage = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Runtime = Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")]
 PrecisionName = Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")]
+OutOfDistribution = Annotated[
+    list[Path] | None,
+    typer.Option("--ood", help="Folder of other images that the input check should reject; repeatable."),
+]
 ErrorRate = Annotated[
     float | None, typer.Option(help="Add the set of classes that misses the true one so seldom, e.g. 0.1.")
 ]
@@ -64,8 +68,8 @@ def chosen_model(named: Path | None, how: str = "--model RUN") -> Path:
         return named
     from lungscope.bundle.bundle import read_card
     from lungscope.bundle.default_model import bundled_model, introduction
-    from lungscope.system.progress import stderr
+    from lungscope.system.progress import note
 
     path = bundled_model(how)
-    stderr.print(introduction(read_card(path)), highlight=False, soft_wrap=True, markup=False)
+    note(introduction(read_card(path)))
     return path

@@ -1,14 +1,12 @@
-"""The command that makes a model fit to be passed on."""
+"""`lungscope release`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-def add_to(app: typer.Typer) -> None:
-    """Make the command part of the command line."""
-    app.command()(release)
+from lungscope.cli.options import OutOfDistribution
+from lungscope.cli.tables import stdout
 
 
 def release(
@@ -17,13 +15,10 @@ def release(
     statement: Annotated[Path, typer.Option(help="TOML: origin, licence, attribution, limits, in words.")],
     command: Annotated[str, typer.Option(help="The command that made the run, for the card.")],
     hardware: Annotated[str, typer.Option(help="What it was made on, for the card.")],
-    ood: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder of other images that the input check should decline; repeatable."),
-    ] = None,
+    ood: OutOfDistribution = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a former model in --out.")] = False,
 ) -> None:
-    """Make a model to be passed on: one sealed file of 10 MB at most with its origin inside, and its card.
+    """Make a model to be passed on: one file of 10 MB at most with checksum and origin inside, and its card.
 
     The model that Lungscope itself brings is made so. What may not be passed on, or lacks an input check, is refused.
 
@@ -36,9 +31,9 @@ def release(
     done = release_model(
         run, out, read_statement(statement), Provenance(command, hardware), ood=ood or (), force=force
     )
-    typer.echo(f"{done.bundle.path}: {len(done.bundle.graph):,} bytes, SHA-256 {done.bundle.sha256}")
-    typer.echo(
+    stdout.print(f"{done.bundle.path}: {len(done.bundle.graph):,} bytes, SHA-256 {done.bundle.sha256}")
+    stdout.print(
         f"Card: {done.card}; AUROC {done.evaluated.evaluation.auroc} on the {done.evaluated.split} split."
     )
     if done.missing_statements:
-        typer.echo(f"The statement says nothing of: {', '.join(done.missing_statements)}.")
+        stdout.print(f"The statement says nothing of: {', '.join(done.missing_statements)}.")

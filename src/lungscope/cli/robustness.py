@@ -1,17 +1,24 @@
-"""Commands that ask what a model loses where pictures are made differently."""
+"""`lungscope robustness`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lungscope.cli.options import Data, Device, Force, Json, Overrides, RecipeName, Weights
+from lungscope.cli.options import Device, Json, Weights
+from lungscope.cli.tables import (
+    RESEARCH_USE,
+    estimate_cell,
+    estimate_value,
+    plain_table,
+    print_json,
+    print_table,
+    stdout,
+)
 
-
-def add_to(app: typer.Typer) -> None:
-    """Make the command part of the command line."""
-    app.command()(robustness)
-    app.command()(strata)
+if TYPE_CHECKING:
+    from lungscope.evaluation.strata import Robustness
+    from lungscope.experiments.robustness import RobustnessReport
 
 
 def robustness(
@@ -34,41 +41,48 @@ def robustness(
 
     Example: lungscope robustness runs/first --leave-out
     """
-    from lungscope.cli import show_robustness
-    from lungscope.experiments.robustness import measure_robustness
+    from lungscope.experiments.robustness import measure_robustness, robustness_document
 
     found = measure_robustness(
         run, data, split=split, external=external, leave_out=leave_out, weights=weights, device=device
     )
-    show_robustness.robustness(found, as_json=as_json)
+    if as_json:
+        print_json(robustness_document(found))
+    else:
+        _print(found)
 
 
-def strata(
-    data: Data,
-    out: Annotated[Path, typer.Option(help="The table to write: a CSV for 'lungscope train'.")] = Path(
-        "strata.csv"
-    ),
-    recipe: RecipeName = "default",
-    overrides: Overrides = None,
-    weights: Weights = "imagenet",
-    device: Device = "auto",
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Find runs of patient numbers that are misjudged unless they were trained on, and hold them out.
+def _print(found: "RobustnessReport") -> None:
+    from lungscope.evaluation.strata import Robustness
 
-    Pictures of another device or ward often hide so in one class.
-    The report of a model trained on the table judges them as a part of their own.
+    stdout.print(
+        f"Held-out images of the {found.split} split, part by part. A part stands for its whole class; the other class "
+        "is everything held out."
+    )
+    _print_parts("part", found.held_out)
+    _print_parts("corrupted pictures", found.corrupted)
+    if found.external:
+        _print_parts("data from elsewhere", Robustness((found.external,)))
+    if found.left_out:
+        _print_parts("part, never seen in training", found.left_out)
+    stdout.print(RESEARCH_USE)
 
-    Example: lungscope strata chest_xray/train --out strata.csv && lungscope train strata.csv
-    """
-    from lungscope.cli import show_robustness
-    from lungscope.config.recipe import load_recipe
-    from lungscope.data.manifest import write_csv
-    from lungscope.experiments.strata import hidden_strata
-    from lungscope.system.files import check_free
 
-    check_free(out, force=force)
-    found = hidden_strata(data, load_recipe(recipe, overrides or []), weights=weights, device=device)
-    write_csv(found.table, out)
-    show_robustness.hidden(found, out, as_json=as_json)
+def _print_parts(title: str, found: "Robustness") -> None:
+    """A table of parts; below it the worst of them, where there are several."""
+    table = plain_table(title, "images", "AUROC", "ECE", "sens.", "spec.")
+    for part in found.strata:
+        more = (estimate_value(estimate) for estimate in (part.sensitivity, part.specificity))
+        table.add_row(part.name, str(part.n), estimate_cell(part.auroc), estimate_value(part.ece), *more)
+    # On a narrow terminal names go over two lines; figures are never cut.
+    table.columns[0].overflow, table.columns[0].no_wrap = "fold", False
+    for column in table.columns[1:]:
+        column.min_width = 6
+    table.columns[2].min_width = 17
+    print_table(table)
+    area, error = found.worst("auroc"), found.worst("ece")
+    if len(found.strata) > 1 and area and error:
+        stdout.print(
+            f"Worst AUROC {estimate_value(area.auroc)} ({area.name}); largest calibration error "
+            f"{estimate_value(error.ece)} ({error.name})."
+        )

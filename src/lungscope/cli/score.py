@@ -1,4 +1,4 @@
-"""The command that scores millions of files."""
+"""`lungscope score`."""
 
 import signal
 from pathlib import Path
@@ -7,11 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from lungscope.cli.options import FAILED_FILES, Model, PrecisionName, Runtime, chosen_model
-
-
-def add_to(app: typer.Typer) -> None:
-    """Make the command part of the command line."""
-    app.command()(score)
+from lungscope.cli.tables import stdout
 
 
 def score(
@@ -56,6 +52,6 @@ def score(
         adapt_prior=adapt_prior,
     )  # fmt: skip
     summary = job.run_score(source, chosen_model(model), out, settings)
-    typer.echo("\n".join(lines(summary, out)))
+    stdout.print(*lines(summary, out), sep="\n")
     if summary.failed:
         raise typer.Exit(FAILED_FILES)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lungscope.data.decode import Record, decode, file_digests
 from lungscope.errors import OutputError
-from lungscope.system.progress import Bar, stderr
+from lungscope.system.progress import Bar, note
 
 READER_VERSION = 2
 """To be raised when `data.images` gives other pixels for the same file, or records hold something else."""
@@ -257,9 +257,7 @@ def _pack_in_memory(paths: Sequence[Path], size: int, workers: int, shelf: Path,
     n_bytes = len(paths) * size * size
     if n_bytes > LARGEST_IN_MEMORY:
         raise OutputError(_advice(shelf, error)) from None
-    stderr.print(
-        f"Note: {_advice(shelf, error)} Images are kept in memory meanwhile.", highlight=False, soft_wrap=True
-    )
+    note(f"Note: {_advice(shelf, error)} Images are kept in memory meanwhile.")
     pixels = np.empty((len(paths), size, size), dtype=np.uint8)
     records: list[Record] = []
     with Bar("Decoding", len(paths)) as bar:

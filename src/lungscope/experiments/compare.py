@@ -25,7 +25,7 @@ from lungscope.reports.section import Section
 from lungscope.reports.sections.learning_curve import learning_csv, learning_section
 from lungscope.runtime.engine import usable_cores
 from lungscope.system.files import claim_folder, write_atomically
-from lungscope.system.progress import stderr
+from lungscope.system.progress import note
 
 MARKER = "contest.json"
 
@@ -130,7 +130,7 @@ def _train_all(
                 {each: _candidate(name, recipe, rules, out, common, each) for each in rules.fractions}
             )
         except (LungscopeError, RuntimeError, MemoryError) as error:  # PyTorch's own are RuntimeErrors
-            stderr.print(f"{name} failed: {error}", highlight=False, soft_wrap=True, markup=False)
+            note(f"{name} failed: {error}")
             failures.append(Failure(name, " ".join(str(error).split())))
     return found, failures
 

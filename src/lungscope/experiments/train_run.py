@@ -24,7 +24,7 @@ from lungscope.stats.calibrator import choose_calibrator, fit
 from lungscope.stats.conformal import fit_conformal
 from lungscope.stats.operating_points import OperatingPoint, choose, parse_goal
 from lungscope.system.files import claim_folder, write_atomically
-from lungscope.system.progress import stderr
+from lungscope.system.progress import note
 
 if TYPE_CHECKING:
     from lungscope.training.input_check import InputCheckWeights
@@ -73,7 +73,7 @@ def train_run(
         data = prepare(source, recipe.data, recipe.image.size, recipe.seed, allow_leakage=allow_leakage)
     if is_first():
         for line in (*data.notes, *(finding.message for finding in data.audit.findings)):
-            stderr.print(f"Note: {line}", highlight=False, soft_wrap=True)
+            note(f"Note: {line}")
         _check_same_data(out, data.manifest)
         write_atomically(out / "recipe.toml", dump_recipe(recipe))
         write_csv(data.manifest, out / "manifest.csv")

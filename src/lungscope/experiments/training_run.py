@@ -15,7 +15,7 @@ from lungscope.errors import ConfigError, OutputError
 from lungscope.evaluation.cost import Scores, score
 from lungscope.experiments.train_run import train_run
 from lungscope.system.files import write_atomically
-from lungscope.system.progress import stderr
+from lungscope.system.progress import note
 
 FILE = "scores.json"
 """Written last: a cell that has it is finished."""
@@ -59,7 +59,7 @@ def run_cell(cell: TrainingRun) -> Result:
     """
     if (cell.folder / FILE).exists():
         return _finished(cell)
-    stderr.print(f"Training {cell.folder} ...", highlight=False, soft_wrap=True, markup=False)
+    note(f"Training {cell.folder} ...")
     started, resumed = time.perf_counter(), (cell.folder / "recipe.toml").exists()
     bundle = train_run(
         cell.source, cell.recipe, cell.folder, weights=cell.weights, device=cell.device, resume=resumed,

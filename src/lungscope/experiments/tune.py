@@ -17,7 +17,7 @@ from lungscope.data.split import folds as fold_tables
 from lungscope.errors import ConfigError, LungscopeError, RuntimeUnavailable, TrainingDiverged
 from lungscope.experiments.search_space import Choice, Space, search_space
 from lungscope.system.files import write_atomically
-from lungscope.system.progress import stderr
+from lungscope.system.progress import note
 
 if TYPE_CHECKING:
     from optuna import Study as OptunaStudy
@@ -205,14 +205,14 @@ def _try(study: "OptunaStudy", job: _Job) -> None:
                 study.tell(trial, state=TrialState.PRUNED)
                 return
     except TrainingDiverged as error:  # such as a rate at which the loss is no number any more
-        stderr.print(f"Trial {trial.number} failed: {error}", highlight=False, soft_wrap=True, markup=False)
+        note(f"Trial {trial.number} failed: {error}")
         study.tell(trial, state=TrialState.PRUNED)
         return
     except LungscopeError:
         study.tell(trial, state=TrialState.FAIL)
         raise
     study.tell(trial, float(np.mean(found)))
-    stderr.print(f"Trial {trial.number}: AUROC {np.mean(found):.4f}", highlight=False)
+    note(f"Trial {trial.number}: AUROC {np.mean(found):.4f}")
 
 
 def _suggest(trial: "OptunaTrial", space: Space) -> dict[str, str]:

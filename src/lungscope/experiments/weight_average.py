@@ -60,12 +60,12 @@ def common_recipe(runs: Sequence[Path], recipes: Sequence[Recipe]) -> Recipe:
             if name != "seed":
                 raise ConfigError(
                     f"{runs[0]} and {run} differ in {name} ({ours!r} and {theirs!r}), so their weights have no "
-                    "meaningful mean. Average their logits instead: lungscope ensemble without --weights."
+                    "meaningful mean. Average their logits instead: lungscope ensemble --average logits."
                 )
     if first.finetune.epochs and not first.finetune.frozen_batchnorm:
         raise ConfigError(
             f"{runs[0]} was trained with finetune.frozen_batchnorm = false: the batch statistics of an "
             "average of weights are not the average of statistics. Train with --set finetune.frozen_batchnorm=true, or "
-            "average logits: lungscope ensemble without --weights."
+            "average logits: lungscope ensemble --average logits."
         )
     return first.model_copy(update={"description": f"Mean of the weights of {len(runs)} trainings."})

@@ -15,7 +15,7 @@ from lungscope.serve.keys import open_key
 from lungscope.serve.service import open_service
 from lungscope.serve.settings import RESEARCH_USE, Settings
 from lungscope.serve.store.store import Store
-from lungscope.system.progress import stderr
+from lungscope.system.progress import note
 
 SHUTDOWN_S = 5
 KEEP_ALIVE_S = 75
@@ -55,8 +55,8 @@ def serve(
     )
     scheme, port = "https" if certificate else "http", listener.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    _say(f"Lungscope listens on {scheme}://{host}:{port} ({predictor.engine}). Ctrl-C stops it.")
-    _say(f"Results are kept in {settings.folder}. {RESEARCH_USE}")
+    note(f"Lungscope listens on {scheme}://{host}:{port} ({predictor.engine}). Ctrl-C stops it.")
+    note(f"Results are kept in {settings.folder}. {RESEARCH_USE}")
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again once all is done
         signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run(sockets=[listener])
@@ -72,9 +72,9 @@ def verify_log(settings: Settings) -> bool:
     found = store.verify()
     store.close()
     for fault in found.faults[:SHOWN_FAULTS]:
-        _say(f"Fault: {fault}")
+        note(f"Fault: {fault}")
     if len(found.faults) > SHOWN_FAULTS:
-        _say(f"... and {len(found.faults) - SHOWN_FAULTS} more.")
+        note(f"... and {len(found.faults) - SHOWN_FAULTS} more.")
     state = "intact" if not found.faults else f"{len(found.faults)} faults"
     print(f"{found.rows} rows of the audit log, {found.predictions} predictions: {state}. Head: {found.head}")
     return not found.faults
@@ -96,7 +96,3 @@ def _check_certificate(certificate: Path, private_key: Path | None) -> None:
         raise ConfigError(
             f"--tls-certificate {certificate}: cannot be used ({error}). Name PEM files that belong together."
         ) from None
-
-
-def _say(line: str) -> None:
-    stderr.print(line, highlight=False, soft_wrap=True, markup=False)

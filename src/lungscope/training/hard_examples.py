@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lungscope.config.recipe import Recipe
 from lungscope.errors import DataError
-from lungscope.system.progress import stderr
+from lungscope.system.progress import note
 
 FOLDS = 5
 PENALTY = 1e-3
@@ -86,9 +86,8 @@ def hard_example_copies(
         return np.array([], np.int64)
     own = cross_fitted(features, labels, patients, recipe.seed)
     more = copies(own, recipe.hard_examples, recipe.seed)
-    stderr.print(
+    note(
         f"{(own < 0.5).sum()} of {len(own)} training images are misjudged when their patients are held out; "
-        f"{len(more)} copies of these and of doubtful ones are shown besides.",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        f"{len(more)} copies of these and of doubtful ones are shown besides."
+    )
     return more

@@ -1,0 +1,73 @@
+"""`lungscope serve`."""
+
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from lungscope.cli.options import USER_ERROR, Model, PrecisionName, Runtime, chosen_model
+from lungscope.errors import RuntimeUnavailable
+
+
+def serve(
+    model: Model = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; not loopback needs a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8000,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder for results and key; by default the user's.")
+    ] = None,
+    database: Annotated[str, typer.Option(help="postgresql://USER@HOST/NAME instead of SQLite.")] = "",
+    token_file: Annotated[
+        Path | None, typer.Option(help="One NAME:SECRET a line; or set LUNGSCOPE_TOKEN.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Host name that requests may use; repeatable.")
+    ] = None,
+    keep_images: Annotated[bool, typer.Option("--keep-images", help="Keep pictures on disk.")] = False,
+    keep_names: Annotated[bool, typer.Option("--keep-names", help="Keep file names in the store.")] = False,
+    retention_days: Annotated[int | None, typer.Option(help="Remove results after so many days.")] = None,
+    queue: Annotated[int, typer.Option(help="Images that may wait before requests get 429.")] = 256,
+    files: Annotated[int, typer.Option(help="Files in one request.")] = 64,
+    megabytes: Annotated[int, typer.Option(help="Size of one request.")] = 64,
+    seconds: Annotated[float, typer.Option(help="Time limit of one request.")] = 60.0,
+    tls_certificate: Annotated[Path | None, typer.Option(help="PEM file; serves HTTPS.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
+    runtime: Runtime = "auto",
+    precision: PrecisionName = "auto",
+    verify_log: Annotated[
+        bool, typer.Option("--verify-log", help="Check the audit log and every result, and stop.")
+    ] = False,
+) -> None:
+    """Serve a model to browsers and programs: a page to read radiographs on, and REST.
+
+    Example: lungscope serve --model runs/first
+    """
+    from lungscope.serve.settings import configure
+
+    settings = configure(
+        data, host, port, database=database, token_file=token_file, allow_hosts=allow_host or [],
+        keep_images=keep_images, keep_names=keep_names, retention_days=retention_days,
+        queue=queue, files=files, megabytes=megabytes, seconds=seconds,
+    )  # fmt: skip
+    server = _server()
+    if verify_log:
+        if not server.verify_log(settings):
+            raise typer.Exit(USER_ERROR)
+        return
+    server.serve(
+        chosen_model(model), settings,
+        runtime=runtime, precision=precision, certificate=tls_certificate, private_key=tls_key,
+    )  # fmt: skip
+
+
+def _server() -> ModuleType:
+    try:
+        from lungscope.serve import server
+    except ModuleNotFoundError as error:
+        raise RuntimeUnavailable(
+            f"The service needs {error.name}. Run: pip install 'lungscope[serve]'."
+        ) from None
+    return server

@@ -1,0 +1,36 @@
+"""`lungscope train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lungscope.cli.evaluate import print_evaluation
+from lungscope.cli.options import Data, Device, Force, Leakage, Overrides, RecipeName, Weights
+
+
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The run folder to fill.")] = Path("runs/default"),
+    recipe: RecipeName = "default",
+    overrides: Overrides = None,
+    weights: Weights = "imagenet",
+    device: Device = "auto",
+    force: Force = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on after a run in --out that was stopped.")
+    ] = False,
+    allow_leakage: Leakage = False,
+) -> None:
+    """Audit, split, train, calibrate, export and evaluate; everything ends up in the run folder.
+
+    Example: lungscope train chest_xray --set finetune.epochs=3 --out runs/first
+    """
+    from lungscope.config.recipe import load_recipe
+    from lungscope.experiments.train_run import train_and_evaluate
+
+    done = train_and_evaluate(
+        data, load_recipe(recipe, overrides or ()), out,
+        weights=weights, device=device, force=force, resume=resume, allow_leakage=allow_leakage,
+    )  # fmt: skip
+    print_evaluation(done)
