@@ -84,8 +84,8 @@ def test_every_kind_is_measured(estimates, others) -> None:
         "radiographs turned to the left", "radiographs turned to the right", "radiographs inverted",
         f"other data: {others.name}",
     ]  # fmt: skip
-    assert kinds["blank"].declined.value == 1
-    assert kinds["CT and MR slices"].declined.value == 1  # by their headers
+    assert kinds["blank"].rejected.value == 1
+    assert kinds["CT and MR slices"].rejected.value == 1  # by their headers
     assert kinds["CT and MR slices"].images >= 3
     assert kinds[f"other data: {others.name}"].images == 6
     assert kinds["radiographs inverted"].images == 41
@@ -123,7 +123,7 @@ def test_far_fewer_assessed_than_planned_is_a_warning(estimates) -> None:
     from dataclasses import replace
 
     short = replace(estimates, assessed=Estimate(0.6, 0.5, 0.7))
-    assert "Look at some that were declined" in input_check_section(short, (), CLASSES).warnings[0]
+    assert "Look at some that were rejected" in input_check_section(short, (), CLASSES).warnings[0]
     fine = replace(estimates, assessed=Estimate(0.94, 0.9, 0.97), notes=())
     assert input_check_section(fine, (), CLASSES).warnings == ()
 
@@ -138,7 +138,7 @@ def test_pictures_that_are_not_installed_are_left_out_with_a_note(monkeypatch) -
 def test_nothing_installed_is_an_undefined_figure(monkeypatch, predictor, chosen, images, results) -> None:
     monkeypatch.setattr(strangers, "find_spec", lambda name: None)
     found = measure_input_check(predictor, chosen, images, results)
-    assert found.detections[0].declined == Estimate(None, reason="no such picture is installed")
+    assert found.detections[0].rejected == Estimate(None, reason="no such picture is installed")
 
 
 def test_a_folder_without_images_names_the_remedy(tmp_path) -> None:

@@ -1,11 +1,12 @@
 """Scores without a model: tables of every kind, and that the figures are those of a model's evaluation."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lungscope.errors import ConfigError, DataError, LungscopeError, ManifestError
+from lungscope.errors import ConfigError, DataError, LungscopeError, ManifestError, OutputError
 from lungscope.evaluation.cases import check_cases
 from lungscope.evaluation.decision_curve import DecisionCurve
 from lungscope.evaluation.evaluate import evaluate
@@ -52,6 +53,20 @@ def test_names_as_labels_put_the_reference_first() -> None:
     assert [each.point.threshold for each in found.operating_points] == [0.3, 0.6]
     assert found.operating_points[0].ppv_expected is not None
     assert found.auroc.value == pytest.approx(auroc(TRUTH, SCORES))
+
+
+def test_the_report_has_what_needs_no_model(tmp_path: Path) -> None:
+    found = evaluate_scores(TRUTH, SCORES, patients=PATIENTS, columns={"sex": ["F", "M"] * (N // 2)})
+    page = found.report(tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    places = set(re.findall(r'<section id="([^"]+)"', page))
+    assert places == {
+        "summary", "estimates", "points", "discrimination", "calibration", "classes", "decision-curve", "subgroups"
+    }  # fmt: skip
+    assert set(re.findall(r'href="#([^"]+)"', page)) == places
+    assert "at threshold 0.5, from a probability of 0.500 on" in page
+    assert "p17" not in page
+    with pytest.raises(OutputError):
+        found.report(tmp_path / "out" / "report.html" / "x.html")
 
 
 def test_three_classes_without_a_reference_have_no_operating_point() -> None:

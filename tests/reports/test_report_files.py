@@ -150,7 +150,7 @@ def test_images_of_which_the_run_knows_nothing_are_not_called_external(report: R
     claim = fill_checklists(gather(report, card, ELSEWHERE))[0]
     internal, external = claim.items[31], claim.items[32]
     assert not internal.answer
-    assert "cannot tell whether the model has seen them" in external.answer
+    assert "does not know whether the model has seen them" in external.answer
     assert "another institution" in wanted(external)
     assert "trained on" in gather(report, card, replace(ORIGIN, images="trained on")).evaluated
 

@@ -75,7 +75,7 @@ class MeanRoc:
 
 @dataclass(frozen=True)
 class Standing:
-    """One line of the leaderboard; figures are means over seeds, intervals come from drawing patients."""
+    """One line of the leaderboard; estimates are means over seeds, intervals come from drawing patients."""
 
     name: str
     seeds: tuple[int, ...]
@@ -205,7 +205,7 @@ def _accuracy(cases: Cases) -> Metric:
 
 
 def _calls(cases: Sequence[Cases], threshold: float, name: str) -> Metric:
-    """A figure of the calls at a threshold on p_abnormal, averaged over seeds."""
+    """A metric of the calls at a threshold on p_abnormal, averaged over seeds."""
     called = [each.p_abnormal.astype(np.float32) >= np.float32(threshold) for each in cases]
     estimate: Callable[[Counts], Ratio] = lambda counts: getattr(counts, name)  # noqa: E731
     truth = cases[0].diseased

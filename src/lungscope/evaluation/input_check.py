@@ -34,13 +34,13 @@ RATES = (0.01, 0.02, 0.05, 0.1)
 
 @dataclass(frozen=True)
 class Detection:
-    """How many pictures of a kind that must not be assessed are declined."""
+    """How many pictures of a kind that must not be assessed are rejected."""
 
     kind: str
     images: int
-    declined: Estimate
+    rejected: Estimate
     """At the model's own coverage, by all checks."""
-    declined_common: Estimate
+    rejected_common: Estimate
     """At the common coverage, by all checks."""
     distance_common: Estimate
     """At the common coverage, by distance alone."""
@@ -56,7 +56,7 @@ class InputCheckEstimates:
     assessed_common: Estimate
     """Shares of the evaluated images that are assessed."""
     right_assessed: Estimate
-    right_declined: Estimate
+    right_rejected: Estimate
     """Accuracy, with the likeliest class as the decision, of images that are assessed and of those that are not."""
     detections: tuple[Detection, ...]
     notes: tuple[str, ...]
@@ -82,7 +82,7 @@ def measure_input_check(
     *,
     seed: int = 0,
 ) -> InputCheckEstimates | None:
-    """Hold the input check against the evaluated images and against pictures it should decline.
+    """Hold the input check against the evaluated images and against pictures it should reject.
 
     Args:
         predictor: of the model.
@@ -114,7 +114,7 @@ def measure_input_check(
         assessed=proportion(assessed, patients),
         assessed_common=proportion(common, patients),
         right_assessed=proportion(right[assessed], patients[assessed], empty="no image is assessed"),
-        right_declined=proportion(right[~assessed], patients[~assessed], empty="every image is assessed"),
+        right_rejected=proportion(right[~assessed], patients[~assessed], empty="every image is assessed"),
         detections=tuple(_detection(predictor, each) for each in kinds),
         notes=notes,
     )
@@ -139,16 +139,16 @@ def measure_sets(
     return tuple(found)
 
 
-def _detection(predictor: Predictor, strangers: OutOfDistributionImages) -> Detection:
-    images, input_check = strangers.radiographs, predictor.card.input_check
+def _detection(predictor: Predictor, others: OutOfDistributionImages) -> Detection:
+    images, input_check = others.radiographs, predictor.card.input_check
     if not images or input_check is None:
         none = Estimate(None, reason="no such picture is installed")
-        return Detection(strangers.kind, 0, none, none, none)
-    results, patients = predictor.assess(images), strangers.patients or None
+        return Detection(others.kind, 0, none, none, none)
+    results, patients = predictor.assess(images), others.patients or None
     assessed, common = _assessed(predictor, images, results)
     near = [each.distance is not None and each.distance <= input_check.limit(COMMON) for each in results]
     return Detection(
-        strangers.kind,
+        others.kind,
         len(images),
         proportion(~assessed, patients),
         proportion(~common, patients),

@@ -16,7 +16,7 @@ from lungscope.stats.resampling import RESAMPLES, estimate
 
 @dataclass(frozen=True)
 class LearningPoint:
-    """A method that learned from a part of the training patients, judged on the same images as all others."""
+    """A method that learned from a part of the training patients, measured on the same images as all others."""
 
     method: str
     fraction: float

@@ -42,7 +42,7 @@ class EvaluationOptions:
     precision: str = "auto"
     """Both as `choose_engine` takes them."""
     ood: Sequence[Path] = ()
-    """Folders of images of another kind, which the input check should decline."""
+    """Folders of images of another kind, which the input check should reject."""
     heat_checks: bool = True
     """Whether the heat maps are checked for the report."""
     adapt_prior: bool = False

@@ -1,4 +1,4 @@
-"""Pictures that are no radiograph of the kind a model was trained on, to see whether its input check declines them."""
+"""Pictures that are no radiograph of the kind a model was trained on, to see whether its input check rejects them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

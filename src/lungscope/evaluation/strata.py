@@ -1,4 +1,4 @@
-"""Figures by stratum: what a model would do if all patients of a class came from one part of the data."""
+"""Estimates by stratum: what a model would do if all patients of a class came from one part of the data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class StratumEstimates:
-    """One part of the data, or one change of it, in figures."""
+    """Estimates of one part of the data, or of one change of it."""
 
     name: str
     kind: str
@@ -53,7 +53,7 @@ class StratumEstimates:
 
 @dataclass(frozen=True)
 class Robustness:
-    """All parts, and which is the worst by each figure."""
+    """All parts, and which is the worst by each estimate."""
 
     strata: tuple[StratumEstimates, ...]
 
@@ -76,7 +76,7 @@ def measure(
     *,
     diseased: float | None = None,
 ) -> StratumEstimates:
-    """Figures of one part.
+    """Estimates of one part.
 
     Where a part has one class only, all held-out cases of the other class stand against it, and it stands
     for its class: its rows count as often as the whole class does, so that the share of diseased is the same
@@ -118,7 +118,7 @@ def measure(
 def _beside(
     positive: NDArray[np.bool_], inside: NDArray[np.bool_], diseased: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rows that a part is judged on, and how often each counts."""
+    """Rows that a part is measured on, and how often each counts."""
     own = positive[inside]
     if not own.size or (own.any() and not own.all()):
         return np.flatnonzero(inside), np.ones(int(inside.sum()))
@@ -135,7 +135,7 @@ def by_stratum(cases: HeldOut, strata: Sequence[Stratum]) -> Robustness:
 
 
 def measure_strata(card: Card, chosen: Manifest, probabilities: NDArray[np.float32]) -> Robustness | None:
-    """Figures of the parts that file names or columns tell; None where they tell none, or without a threshold.
+    """Estimates of the parts that file names or columns name; None where they name none, or without a threshold.
 
     Args:
         card: of the model.

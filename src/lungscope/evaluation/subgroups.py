@@ -1,4 +1,4 @@
-"""Whether a model is as good for everybody: figures by age, sex, view, site or any other column of the table."""
+"""Whether a model is as good for everybody: estimates by age, sex, view, site or any other column of the table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from lungscope.stats.proportion import proportion
 from lungscope.stats.resampling import RESAMPLES, estimates
 
 SMALL = 20
-"""Patients of a class below which a group's figures say little."""
+"""Patients of a class below which a group's estimates say little."""
 COMPARED = ("auroc", "sensitivity", "specificity")
 
 
@@ -41,14 +41,14 @@ class Subgroup:
 
 @dataclass(frozen=True)
 class Difference:
-    """The largest gap of one figure between groups that are not small."""
+    """The largest gap of one estimate between groups that are not small."""
 
     estimate: str
     gap: Gap
     higher: str
     lower: str
     corrected: float
-    """p-value after Holm's correction for all columns and figures."""
+    """p-value after Holm's correction for all columns and estimates."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _subgroup(name: str, cases: Cases, point: OperatingPoint | None, seed: int) 
 
 
 def _compared(groupings: Sequence[Grouping]) -> tuple[Grouping, ...]:
-    """Every column with its largest gaps, corrected for how many were looked at."""
+    """Every column with its largest gaps, corrected for how many were tested."""
     found = [
         (i, name, gap, large)
         for i, each in enumerate(groupings)

@@ -1,4 +1,4 @@
-"""How often a model was evaluated on the same held-out images: choosing by repeated looks makes figures lie."""
+"""How often a model was evaluated on the same held-out images: choosing by them makes estimates favourable."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ OPTIMISTIC_SPLITS = ("train", "validation")
 
 
 def count_evaluation(bundle: Bundle, split: str, fingerprint: str) -> int:
-    """Note one more evaluation in the model's run folder and tell how many there were of these images.
+    """Note one more evaluation in the model's run folder and count those of these images.
 
     One line is appended, which the system does whole, so that several processes may count at once.
 

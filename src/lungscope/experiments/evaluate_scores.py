@@ -177,7 +177,7 @@ def _points(thresholds: float | Sequence[float]) -> tuple[OperatingPoint, ...]:
     values = [float(each) for each in np.atleast_1d(np.asarray(thresholds, np.float64))]
     if wrong := [each for each in values if not 0 <= each <= 1]:
         raise ConfigError(f"Threshold {wrong[0]:g} is no probability. Give numbers from 0 to 1, such as 0.5.")
-    return tuple(OperatingPoint(f"from {each:g} on", f"{each:g}", each, GIVEN, GIVEN) for each in values)
+    return tuple(OperatingPoint(f"threshold {each:g}", f"{each:g}", each, GIVEN, GIVEN) for each in values)
 
 
 def _label_column(path: Path, cells: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The audit as one self-contained HTML page, to be looked at by whoever owns the data."""
+"""The audit as one self-contained HTML page, for whoever owns the data."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -60,8 +60,8 @@ def render_inspection(found: Inspection) -> str:
 def verdict(found: Inspection) -> tuple[str, ...]:
     """What the audit comes to, for a reader in a hurry."""
     leaks = found.report.leaks
-    told = [
-        "There is leakage: figures on held-out images would be too good. Mend it before training."
+    lines = [
+        "There is leakage: results on held-out images would be too good. Fix it before training."
         if leaks
         else "No leakage was found: no patient and no picture stands in two splits, as far as names and pixels tell."
         if any(found.report.splits)
@@ -70,14 +70,14 @@ def verdict(found: Inspection) -> tuple[str, ...]:
     strong = [each for each in found.probes if each.alone and each.target == "label" and each.strong]
     if strong:
         names = summary.joined(tuple(each.name for each in strong))
-        told.append(
-            f"The label can be told by {names} alone, which a model may learn instead of the disease."
+        lines.append(
+            f"The label can be predicted from {names} alone, which a model may learn instead of the disease."
         )
     if n := sum(finding.severity in ("error", "warning") for finding in found.report.findings):
-        told.append(
-            f"There {'is one thing' if n == 1 else f'are {n} things'} to look into; each is told below."
+        lines.append(
+            f"There {'is one thing' if n == 1 else f'are {n} things'} to look into; each is listed below."
         )
-    return tuple(told)
+    return tuple(lines)
 
 
 def _remarks(findings: Sequence[Finding]) -> Iterator[tuple[Finding, str]]:
@@ -135,10 +135,10 @@ def _shortcuts(found: Inspection) -> Section:
     shown = [each for each in found.probes if each.target == "label" and each.auroc.value is not None]
     plots: tuple[Plot, ...] = ()
     if shown:
-        meaning = "At 0.5 it tells nothing, at 1 everything. Bars are 95% intervals over patients."
-        plots = (Plot("What tells the label", _probe_figure(shown), meaning),)
+        meaning = "0.5 is chance, 1 is certainty. Bars are 95% intervals over patients."
+        plots = (Plot("What predicts the label", _probe_plot(shown), meaning),)
     lead = (
-        "Can the label, or the split, be told from properties that know nothing of anatomy? Each "
+        "Can the label, or the split, be predicted from properties that know nothing of anatomy? Each "
         "is given to a small decision tree, several together to many trees, and tested on patients left out."
     )
     return Section(SectionKey.SHORTCUTS, "Shortcuts", lead, tables=tables, plots=plots)
@@ -153,7 +153,7 @@ def _probe_table(probes: Sequence[Probe], target: str) -> Table:
     else:
         rows = tuple((each.name, _auroc(each), each.verdict) for each in of_target)
     return Table(
-        f"Telling the {target}", ("Property", "AUROC", "Verdict"), rows, "Cross-validated by patient."
+        f"Predicting the {target}", ("Property", "AUROC", "Verdict"), rows, "Cross-validated by patient."
     )
 
 
@@ -166,7 +166,7 @@ def _auroc(probe: Probe) -> summary.Cell:
     )
 
 
-def _probe_figure(probes: Sequence[Probe]) -> Markup:
+def _probe_plot(probes: Sequence[Probe]) -> Markup:
     figure = new_figure(WIDTH, 60.0 + ROW * len(probes))
     axes = figure.add_subplot()
     dress(axes)
@@ -182,8 +182,8 @@ def _probe_figure(probes: Sequence[Probe]) -> Markup:
     axes.set_xlim(right=1.02)
     axes.grid(visible=False, axis="y")
     label(axes, "AUROC", "")
-    told = "; ".join(f"{each.name} {each.auroc}" for each in probes)
-    return render(figure, Caption("probes", "AUROC of each property for the label", f"{told}."))
+    description = "; ".join(f"{each.name} {each.auroc}" for each in probes)
+    return render(figure, Caption("probes", "AUROC of each property for the label", f"{description}."))
 
 
 def _patients(found: Inspection) -> Section:
@@ -197,7 +197,7 @@ def _patients(found: Inspection) -> Section:
         )
         for way in found.readings
     )
-    lead = "The same patient in two splits makes figures too good."
+    lead = "The same patient in two splits makes results too good."
     if len(found.readings) > 1:
         lead += (
             " How the Kaggle set numbers its patients was never published: the truth lies between the reading by "
@@ -233,7 +233,8 @@ def _near(found: Inspection) -> Section:
         return Section(SectionKey.NEAR_IDENTICAL, "Near-identical pictures", lead)
     numbered = sorted(enumerate(found.near, start=1), key=lambda each: not _grave(found, each[1]))
     pictures = tuple(
-        Picture(_pair(found, pair), _told(found, number, pair)) for number, pair in numbered[:MOST_PICTURES]
+        Picture(_pair(found, pair), _caption(found, number, pair))
+        for number, pair in numbered[:MOST_PICTURES]
     )
     lead = (
         f"{len(found.near):,} pairs show the same exposure, though not pixel by pixel. Look at each: "
@@ -253,7 +254,7 @@ def _grave(found: Inspection, pair: NearPair) -> bool:
     return len(splits) > 1 or len({int(found.manifest.labels[row]) for row in both}) > 1
 
 
-def _told(found: Inspection, number: int, pair: NearPair) -> str:
+def _caption(found: Inspection, number: int, pair: NearPair) -> str:
     parts = [f"Pair {number}: {_places(found, (pair.first, pair.second))}"]
     if found.manifest.patients[pair.first] != found.manifest.patients[pair.second]:
         parts.append("under two patients")

@@ -1,4 +1,4 @@
-"""The data behind a report as CSV: every figure of evaluation.json, and the points of every curve."""
+"""The data behind a report as CSV: every estimate of evaluation.json, and the points of every curve."""
 
 import csv
 import io
@@ -47,7 +47,7 @@ def curve_csvs(curves: Curves | None) -> dict[str, str]:
 
 
 def _flat(name: str, found: Any) -> Iterator[tuple[object, ...]]:
-    """Rows of a figure, a number or a text, or of everything inside."""
+    """Rows of an estimate, a number or a text, or of everything inside."""
     if isinstance(found, dict) and {"value", "ci95"} <= found.keys():
         low, high = found["ci95"] or (None, None)
         yield name, found["value"], low, high, found.get("reason", "")
@@ -70,7 +70,7 @@ def _csv(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
 
 
 def _cell(value: object) -> object:
-    """Nothing for what is missing; floats as short as they can be told apart from others."""
+    """Nothing for what is missing; floats with six digits."""
     if value is None:
         return ""
     return f"{float(value):.6g}" if isinstance(value, float | np.floating) else value

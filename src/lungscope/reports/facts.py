@@ -56,12 +56,12 @@ WHENCE: dict[Relation, str] = {
     "test": "held out from the same data the model was trained on",
     "validation": "of the same data the model was trained on, used to choose epoch, calibration and thresholds",
     "trained on": "among them images that the model was trained on",
-    "other": "given for this evaluation; the run cannot tell whether the model has seen them",
+    "other": "given for this evaluation; the run does not know whether the model has seen them",
 }
 
 
 def gather(report: Report, card: Card, origin: Origin) -> Facts:
-    """Put into sentences what a report, the model's card and their origin tell."""
+    """Put into sentences what a report, the model's card and their origin say."""
     recipe = tomllib.loads(card.recipe)
     return Facts(
         task=_task(card),
@@ -139,7 +139,7 @@ def _disjoint(report: Report) -> str:
     if len(report.audit.splits) < 2:
         return ""
     return (
-        "By patient, as far as names or a patient column tell them; the audit found no patient and no identical "
+        "By patient, as far as names or a patient column say; the audit found no patient and no identical "
         "picture in two parts."
     )
 
@@ -242,9 +242,7 @@ def _input_check(report: Report, card: Card) -> str:
     if card.input_check is None:
         return ""
     measured = " How often it does so is in the report." if report.section(SectionKey.INPUT_CHECK) else ""
-    return (
-        f"The model declines pictures unlike its training images and says why instead of a finding.{measured}"
-    )
+    return f"The input check rejects pictures unlike the training images, and says why in place of a finding.{measured}"
 
 
 def _further(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""The drawings of the checks of heat maps, as inline SVG."""
+"""The plots of the checks of heat maps, as inline SVG."""
 
 import numpy as np
 from markupsafe import Markup
@@ -14,14 +14,14 @@ STYLES: dict[Order, tuple[str, tuple[float, ...]]] = {
 }
 
 
-def deletion_figure(found: HeatCurves) -> Markup:
+def deletion_plot(found: HeatCurves) -> Markup:
     """Mean probability while the picture is taken away."""
     return _figure(
         {each.order: each.deletion for each in found.orders}, "deletion", "Share of the picture replaced"
     )
 
 
-def insertion_figure(found: HeatCurves) -> Markup:
+def insertion_plot(found: HeatCurves) -> Markup:
     """Mean probability while the picture is brought back."""
     return _figure(
         {each.order: each.insertion for each in found.orders}, "insertion", "Share of the picture shown"
@@ -39,5 +39,5 @@ def _figure(curves: dict[Order, tuple[float, ...]], name: str, axis: str) -> Mar
     axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, handlelength=1.8, loc="best")
     label(axes, axis, "Probability of the class called")
     halfway = "; ".join(f"{order} {values[STEPS // 2]:.2f}" for order, values in curves.items())
-    told = f"{axis} from 0 to 1 against probability. Halfway: {halfway}."
-    return render(figure, Caption(f"heat-{name}", name.capitalize(), told))
+    description = f"{axis} from 0 to 1 against probability. Halfway: {halfway}."
+    return render(figure, Caption(f"heat-{name}", name.capitalize(), description))

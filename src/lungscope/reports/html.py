@@ -11,7 +11,7 @@ from PIL import Image
 from lungscope.data.audit.checks import AuditReport, Finding
 from lungscope.evaluation.evaluate import Confusion, Evaluation
 from lungscope.inference.overlay import colour_ramp, overlay
-from lungscope.reports import plots as figures
+from lungscope.reports import plots
 from lungscope.reports.history import TrainingEpoch
 from lungscope.reports.page import render_page
 from lungscope.reports.report import GalleryCase, Report
@@ -70,19 +70,19 @@ def _plots(evaluation: Evaluation) -> dict[str, list[Plot]]:
     if curves is None:
         return {"discrimination": [], "calibration": []}
     calibration = [
-        Plot("Reliability", figures.reliability_figure(curves.reliability),
+        Plot("Reliability", plots.reliability_plot(curves.reliability),
               "On the dashed line a probability of 80% comes true eight times in ten. Bars are 95% intervals."),
-        Plot("Probabilities by class", figures.scores_figure(curves.histogram, evaluation.classes, points),
+        Plot("Probabilities by class", plots.scores_plot(curves.histogram, evaluation.classes, points),
               "The further apart the classes lie, the better. The dashed line is the default threshold."),
     ]  # fmt: skip
     if curves.roc is None or curves.precision_recall is None:
         return {"discrimination": [], "calibration": calibration}
     prevalence = evaluation.prevalence.value or 0.0
     discrimination = [
-        Plot("ROC curve", figures.roc_figure(curves.roc, curves.band, points),
+        Plot("ROC curve", plots.roc_plot(curves.roc, curves.band, points),
               "The closer to the upper left, the better. The band is the 95% interval at each false-positive rate."),
         Plot("Precision and recall",
-              figures.precision_recall_figure(curves.precision_recall, prevalence, points),
+              plots.precision_recall_plot(curves.precision_recall, prevalence, points),
               "The closer to the upper right, the better. It holds at the prevalence of these data only."),
     ]  # fmt: skip
     return {"discrimination": discrimination, "calibration": calibration}
@@ -92,8 +92,8 @@ def _training(history: tuple[TrainingEpoch, ...]) -> list[Plot]:
     if not history:
         return []
     return [
-        Plot("Loss", figures.loss_figure(history), "Validation rising while training falls is overfitting."),
-        Plot("Validation AUROC", figures.learning_figure(history), "The epoch with the dot was kept."),
+        Plot("Loss", plots.loss_plot(history), "Validation rising while training falls is overfitting."),
+        Plot("Validation AUROC", plots.validation_auroc_plot(history), "The epoch with the dot was kept."),
     ]
 
 

@@ -13,7 +13,7 @@ from lungscope.reports.section import Section
 from lungscope.stats.metrics import Estimate
 from lungscope.system.files import write_atomically
 
-FIGURES = ("auroc", "accuracy", "sensitivity", "specificity", "f1")
+ESTIMATES = ("auroc", "accuracy", "sensitivity", "specificity", "f1")
 COSTS = ("parameters", "training_s", "images_per_s", "milliseconds")
 
 
@@ -48,15 +48,15 @@ def render_leaderboard(board: Leaderboard) -> str:
     standings = board.comparison.standings
     return render_page(
         "leaderboard.html", board=board, comparison=board.comparison, verdicts=verdicts(board.comparison),
-        roc=leaderboard_plots.roc_figure(standings) if any(each.roc for each in standings) else None,
-        aurocs=leaderboard_plots.auroc_figure(standings) if standings[0].auroc.value is not None else None,
+        roc=leaderboard_plots.roc_plot(standings) if any(each.roc for each in standings) else None,
+        aurocs=leaderboard_plots.auroc_plot(standings) if standings[0].auroc.value is not None else None,
         cost=cost, p_value=p_value, spread=spread, standing_word=standing_word,
         many=len(board.comparison.classes) > 2,
     )  # fmt: skip
 
 
 def leaderboard_csv(comparison: Comparison) -> str:
-    """One line per method with every figure, interval, cost and test; failed methods last, with the reason."""
+    """One line per method with every estimate, interval, cost and test; failed methods last, with the reason."""
     text = io.StringIO()
     writer = csv.DictWriter(text, _columns(), lineterminator="\n")
     writer.writeheader()
@@ -73,13 +73,13 @@ def verdicts(comparison: Comparison) -> tuple[str, ...]:
     leader, *others = comparison.standings
     if leader.auroc.value is None:
         return (f"No AUROC can be given ({leader.auroc.reason}), so methods stand in the order of accuracy.",)
-    told = [f"{leader.name} has the highest AUROC, {leader.auroc.value:.3f}."]
+    lines = [f"{leader.name} has the highest AUROC, {leader.auroc.value:.3f}."]
     if not others:
-        return (*told, "There is no other method to hold it against.")
-    told += _apart(comparison) if comparison.decisive else [_too_few_seeds(comparison)]
+        return (*lines, "There is no other method to hold it against.")
+    lines += _apart(comparison) if comparison.decisive else [_too_few_seeds(comparison)]
     return (
-        *told,
-        "The leader was picked on these very images, so its figures are a little favourable.",
+        *lines,
+        "The leader was picked on these very images, so its estimates are a little favourable.",
     )
 
 
@@ -120,18 +120,18 @@ def _apart(comparison: Comparison) -> list[str]:
     others = comparison.standings[1:]
     behind = [each for each in others if each.difference and each.difference.significant]
     close = [each for each in others if each not in behind]
-    told = []
+    lines = []
     if behind:
-        told.append(
+        lines.append(
             f"It is better than {summary.joined(tuple(each.name for each in behind))}: ahead with each of "
             f"{min(len(each.seeds) for each in comparison.standings)} seeds, and by more than chance "
             f"(p below {LEVEL:g} after correction for the number of methods)."
         )
     if close:
-        told.append(
+        lines.append(
             f"It cannot be told apart from {summary.joined(tuple(each.name for each in close))} on these images."
         )
-    return told
+    return lines
 
 
 def _too_few_seeds(comparison: Comparison) -> str:
@@ -144,19 +144,19 @@ def _too_few_seeds(comparison: Comparison) -> str:
 
 
 def _columns() -> list[str]:
-    figures = [f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high")]
+    estimates = [f"{name}{end}" for name in ESTIMATES for end in ("", "_low", "_high")]
     tests = [f"{test}_{name}" for test in ("auroc", "accuracy") for name in ("difference", "p", "p_holm")]
     moved = [f"{name}_at_0.7" for name in ("sensitivity", "specificity", "ppv", "f1")]
     return [
-        "rank", "method", "seeds", *figures, "auroc_sd_over_seeds", *moved, *COSTS, *tests, "verdict", "error",
+        "rank", "method", "seeds", *estimates, "auroc_sd_over_seeds", *moved, *COSTS, *tests, "verdict", "error",
     ]  # fmt: skip
 
 
 def _row(standing: Standing) -> dict[str, object]:
     row: dict[str, object] = {"method": standing.name, "seeds": " ".join(map(str, standing.seeds))}
-    for name in FIGURES:
-        figure: Estimate = getattr(standing, name)
-        row |= {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
+    for name in ESTIMATES:
+        estimate: Estimate = getattr(standing, name)
+        row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     for at in standing.thresholds[1:]:
         row |= {
             f"{name}_at_{at.threshold:g}": getattr(at, name).value

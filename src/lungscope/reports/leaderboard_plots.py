@@ -1,4 +1,4 @@
-"""The figures of a leaderboard: all ROC curves in one plot, and the AUROCs with their intervals and seeds."""
+"""The plots of a leaderboard: all ROC curves in one plot, and the AUROCs with their intervals and seeds."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 420.0, 380.0
 COLOURS = (ACCENT, INK, REFERENCE)
 DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (1.5, 1.5), (7, 2, 1.5, 2))
-"""With the colours, so that a dozen curves can be told apart without telling colours apart."""
+"""With the colours, so that a dozen curves can be description apart without telling colours apart."""
 ROW = 26.0
 TICKS = (0, 0.2, 0.4, 0.6, 0.8, 1)
 
 
-def roc_figure(standings: Sequence[Standing]) -> Markup:
+def roc_plot(standings: Sequence[Standing]) -> Markup:
     """The ROC curve of every method, the leader's thickest."""
     figure, axes = new_axes(WIDTH, HEIGHT)
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, dashes=(3, 3))
@@ -55,11 +55,11 @@ def roc_figure(standings: Sequence[Standing]) -> Markup:
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
-    told = "; ".join(f"{each.name} has an AUROC of {_value(each)}" for _, each, _ in drawn)
-    return render(figure, Caption("all-roc", "ROC curves of all methods", f"{told}."))
+    description = "; ".join(f"{each.name} has an AUROC of {_value(each)}" for _, each, _ in drawn)
+    return render(figure, Caption("all-roc", "ROC curves of all methods", f"{description}."))
 
 
-def auroc_figure(standings: Sequence[Standing]) -> Markup:
+def auroc_plot(standings: Sequence[Standing]) -> Markup:
     """AUROC of every method: a bar for its interval, a dot for its mean, a ring for every seed."""
     figure = new_figure(WIDTH, 60.0 + ROW * len(standings))
     axes = figure.add_subplot()
@@ -87,11 +87,11 @@ def auroc_figure(standings: Sequence[Standing]) -> Markup:
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.grid(visible=False, axis="y")
     label(axes, "AUROC", "")
-    told = "; ".join(f"{each.name} {each.auroc}" for each in shown)
-    return render(figure, Caption("all-auroc", "AUROC of all methods", f"{told}."))
+    description = "; ".join(f"{each.name} {each.auroc}" for each in shown)
+    return render(figure, Caption("all-auroc", "AUROC of all methods", f"{description}."))
 
 
-def learning_curve_figure(points: "Sequence[LearningPoint]") -> Markup:
+def learning_curve_plot(points: "Sequence[LearningPoint]") -> Markup:
     """AUROC against the number of training images, a line per method; points have an AUROC."""
     figure, axes = new_axes(WIDTH, HEIGHT * 0.8)
     names = list(dict.fromkeys(each.method for each in points))
@@ -114,8 +114,8 @@ def learning_curve_figure(points: "Sequence[LearningPoint]") -> Markup:
         legend = axes.legend(loc="lower right", frameon=False, fontsize=SMALL, labelcolor=INK)
         for text in legend.get_texts():
             text.set_parse_math(False)
-    told = "; ".join(f"{each.method} from {each.images:,} images {each.auroc}" for each in points)
-    return render(figure, Caption("learning-curve", "AUROC by training images", f"{told}."))
+    description = "; ".join(f"{each.method} from {each.images:,} images {each.auroc}" for each in points)
+    return render(figure, Caption("learning-curve", "AUROC by training images", f"{description}."))
 
 
 def _value(standing: Standing) -> str:

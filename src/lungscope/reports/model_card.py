@@ -253,7 +253,7 @@ def _limits(card: Card, images: Relation) -> CardSection:
         "A heat map shows where evidence for a class is found, not why, and is no proof of a finding.",
     ]
     if card.input_check is None:
-        paragraphs.append("It judges every picture that can be read, also one that is no chest radiograph.")
+        paragraphs.append("It assesses every picture that can be read, also one that is no chest radiograph.")
     return _section(
         "Limits",
         tuple(paragraphs),

@@ -1,4 +1,4 @@
-"""The figures of a report, as inline SVG."""
+"""The plots of a report, as inline SVG."""
 
 from collections.abc import Sequence
 
@@ -41,7 +41,7 @@ TICKS = np.linspace(0, 1, 6)
 Place = tuple[float | None, float | None]
 
 
-def roc_figure(curve: RocCurve, band: RocBand | None, points: Sequence[PointEstimates]) -> Markup:
+def roc_plot(curve: RocCurve, band: RocBand | None, points: Sequence[PointEstimates]) -> Markup:
     """ROC curve with its pointwise interval and the operating points."""
     figure, axes = new_axes(WIDTH, HEIGHT)
     if band:
@@ -62,12 +62,12 @@ def roc_figure(curve: RocCurve, band: RocBand | None, points: Sequence[PointEsti
         Caption(
             "roc",
             "ROC curve",
-            f"Sensitivity against false-positive rate{_told(points, 'sensitivity', 'specificity')}",
+            f"Sensitivity against false-positive rate{_values_at(points, 'sensitivity', 'specificity')}",
         ),
     )
 
 
-def precision_recall_figure(
+def precision_recall_plot(
     curve: PrecisionRecallCurve, prevalence: float, points: Sequence[PointEstimates]
 ) -> Markup:
     """Precision against recall, the prevalence as the floor, and the operating points."""
@@ -87,12 +87,12 @@ def precision_recall_figure(
         Caption(
             "precision-recall",
             "Precision-recall curve",
-            f"Precision against recall, at a prevalence of {prevalence:.0%}{_told(points, 'sensitivity', 'ppv')}",
+            f"Precision against recall, at a prevalence of {prevalence:.0%}{_values_at(points, 'sensitivity', 'ppv')}",
         ),
     )
 
 
-def reliability_figure(curve: ReliabilityCurve, key: str = "reliability") -> Markup:
+def reliability_plot(curve: ReliabilityCurve, key: str = "reliability") -> Markup:
     """Outcome against probability, with the number of cases of every bin below; `key` is unique in the page."""
     figure = new_figure(WIDTH, HEIGHT)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(5, 1))
@@ -111,11 +111,11 @@ def reliability_figure(curve: ReliabilityCurve, key: str = "reliability") -> Mar
     label(above, "", "Share that is diseased")
     label(below, "Predicted probability of disease", "Cases")
     bins = zip(curve.predicted, curve.observed, curve.count, strict=True)
-    told = "; ".join(f"predicted {p:.0%}, observed {o:.0%} of {n}" for p, o, n in bins)
-    return render(figure, Caption(key, "Reliability diagram", f"By bin: {told}."))
+    description = "; ".join(f"predicted {p:.0%}, observed {o:.0%} of {n}" for p, o, n in bins)
+    return render(figure, Caption(key, "Reliability diagram", f"By bin: {description}."))
 
 
-def decision_figure(curve: DecisionCurve) -> Markup:
+def decision_plot(curve: DecisionCurve) -> Markup:
     """Net benefit by risk of acting on the model, on everybody and on nobody."""
     figure, axes = new_axes(WIDTH, HEIGHT)
     risks, model, everybody = curve.risks, curve.model, curve.everybody
@@ -130,14 +130,14 @@ def decision_figure(curve: DecisionCurve) -> Markup:
     axes.set_xticks(TICKS, _fractions(TICKS))
     axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, handlelength=2.4, loc="lower left")
     label(axes, "Risk from which one acts", "Net benefit")
-    told = "; ".join(
+    description = "; ".join(
         f"at {risk:.0%} the model has {model[i]:.3f} and everybody {everybody[i]:.3f}"
         for risk in (0.1, 0.3, 0.5) for i in [int(np.argmin(np.abs(risks - risk)))]
     )  # fmt: skip
-    return render(figure, Caption("decision", "Decision curve", f"Net benefit: {told}; nobody has 0."))
+    return render(figure, Caption("decision", "Decision curve", f"Net benefit: {description}; nobody has 0."))
 
 
-def scores_figure(histogram: Histogram, classes: Sequence[str], points: Sequence[PointEstimates]) -> Markup:
+def scores_plot(histogram: Histogram, classes: Sequence[str], points: Sequence[PointEstimates]) -> Markup:
     """Distribution of p_abnormal, one row per class, the default threshold across them."""
     figure = new_figure(WIDTH, max(HEIGHT, 60.0 + 70.0 * len(classes)))
     rows = figure.subplots(len(classes), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
@@ -161,11 +161,11 @@ def scores_figure(histogram: Histogram, classes: Sequence[str], points: Sequence
         if points
         else ""
     )
-    told = f"Share of each class by predicted probability, for {', '.join(classes)}.{line}"
-    return render(figure, Caption("scores", "Predicted probabilities by class", told))
+    description = f"Share of each class by predicted probability, for {', '.join(classes)}.{line}"
+    return render(figure, Caption("scores", "Predicted probabilities by class", description))
 
 
-def loss_figure(epochs: Sequence[TrainingEpoch]) -> Markup:
+def loss_plot(epochs: Sequence[TrainingEpoch]) -> Markup:
     """Training and validation loss by epoch."""
     figure, axes = new_axes(WIDTH, HEIGHT * 0.8)
     steps = np.arange(1, len(epochs) + 1)
@@ -181,20 +181,20 @@ def loss_figure(epochs: Sequence[TrainingEpoch]) -> Markup:
     legend.set_zorder(5)
     label(axes, "Epoch", "Loss")
     last = epochs[-1]
-    told = (
+    description = (
         f"After {len(epochs)} epochs: training {last.train_loss:.3f}, validation {last.validation_loss:.3f}."
     )
-    return render(figure, Caption("loss", "Loss by epoch", told))
+    return render(figure, Caption("loss", "Loss by epoch", description))
 
 
-def learning_figure(epochs: Sequence[TrainingEpoch]) -> Markup:
+def validation_auroc_plot(epochs: Sequence[TrainingEpoch]) -> Markup:
     """Validation AUROC by epoch, the best one marked."""
     figure, axes = new_axes(WIDTH, HEIGHT * 0.8)
     areas = np.array([epoch.validation_auroc for epoch in epochs])
     steps = np.arange(1, len(epochs) + 1)
     _phases(axes, epochs)
     axes.plot(steps, areas, color=ACCENT, linewidth=LINE, marker=_marker(epochs), markersize=4)
-    told = "No AUROC was recorded."
+    description = "No AUROC was recorded."
     if np.isfinite(areas).any():
         best = int(np.nanargmax(areas))
         axes.plot(steps[best], areas[best], "o", color=ACCENT, markersize=7, markeredgecolor=PAPER)
@@ -202,9 +202,11 @@ def learning_figure(epochs: Sequence[TrainingEpoch]) -> Markup:
             f"{areas[best]:.3f}", (float(steps[best]), areas[best]), xytext=(0, 8), textcoords="offset points",
             size=SMALL, color=INK, ha="center",
         )  # fmt: skip
-        told = f"The best of {len(epochs)} epochs is number {best + 1} with an AUROC of {areas[best]:.3f}."
+        description = (
+            f"The best of {len(epochs)} epochs is number {best + 1} with an AUROC of {areas[best]:.3f}."
+        )
     label(axes, "Epoch", "Validation AUROC")
-    return render(figure, Caption("learning", "Validation AUROC by epoch", told))
+    return render(figure, Caption("learning", "Validation AUROC by epoch", description))
 
 
 def _mark(axes: Axes, points: Sequence[PointEstimates], places: Sequence[Place], x: Array, y: Array) -> None:
@@ -277,12 +279,12 @@ def _marker(epochs: Sequence[TrainingEpoch]) -> str:
     return "o" if len(epochs) < 4 else ""
 
 
-def _told(points: Sequence[PointEstimates], first: str, second: str) -> str:
-    told = [
+def _values_at(points: Sequence[PointEstimates], first: str, second: str) -> str:
+    description = [
         f"{each.point.name} has {first} {getattr(each.estimates, first).value:.3f} and "
         f"{second} {getattr(each.estimates, second).value:.3f}"
         for each in points
         if getattr(each.estimates, first).value is not None
         and getattr(each.estimates, second).value is not None
     ]
-    return f": {'; '.join(told)}." if told else "."
+    return f": {'; '.join(description)}." if description else "."

@@ -64,20 +64,20 @@ def _phase(phase: dict[str, Any]) -> list[str]:
 
 def augmentation(recipe: dict[str, Any]) -> str:
     """What changes training images at random."""
-    found = [
+    applied = [
         words.format(value)
         for key, words in AUGMENTATIONS.items()
         if (value := recipe.get("augment", {}).get(key))
     ]
     mixed = [f"{name} {value:g}" for name, value in recipe.get("mix", {}).items() if value]
-    changes = ", ".join(found + mixed) or ("none" if "augment" in recipe else "")
-    told = f"Random changes of training images: {changes}." if changes else ""
+    changes = ", ".join(applied + mixed) or ("none" if "augment" in recipe else "")
+    found = f"Random changes of training images: {changes}." if changes else ""
     if times := recipe.get("hard_examples"):
-        told += (
+        found += (
             " Images that a simple head misjudges when it has not seen their patients are shown up to "
             f"{times:g} times more often."
         )
-    return told.strip()
+    return found.strip()
 
 
 def selection(recipe: dict[str, Any]) -> str:

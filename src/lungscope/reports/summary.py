@@ -1,4 +1,4 @@
-"""An evaluation in plain words: the sentences and the headline figures of a report."""
+"""An evaluation in plain words: the sentences and the headline estimates of a report."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Format = Callable[[float], str]
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure as it is printed."""
+    """An estimate as it is printed."""
 
     value: str
     interval: str
@@ -21,7 +21,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Headline:
-    """A figure with its name and what it means."""
+    """An estimate with its name and what it means."""
 
     name: str
     cell: Cell
@@ -40,7 +40,7 @@ class Dots:
 
 @dataclass(frozen=True)
 class Row:
-    """One figure at every operating point."""
+    """One estimate at every operating point."""
 
     name: str
     cells: tuple[Cell, ...]
@@ -56,12 +56,12 @@ def decimal(value: float) -> str:
     return f"{value:.3f}".replace("-", "−")
 
 
-def cell(figure: Estimate, form: Format = percent) -> Cell:
-    """A figure, its interval, and why one of them is missing."""
+def cell(estimate: Estimate, form: Format = percent) -> Cell:
+    """An estimate, its interval, and why one of them is missing."""
     interval = ""
-    if figure.low is not None and figure.high is not None:
-        interval = f"{form(figure.low).removesuffix('%')} to {form(figure.high)}"
-    return Cell("–" if figure.value is None else form(figure.value), interval, figure.reason)
+    if estimate.low is not None and estimate.high is not None:
+        interval = f"{form(estimate.low).removesuffix('%')} to {form(estimate.high)}"
+    return Cell("–" if estimate.value is None else form(estimate.value), interval, estimate.reason)
 
 
 def per_hundred(value: float) -> str:
@@ -87,8 +87,8 @@ def sentences(evaluation: Evaluation) -> tuple[str, ...]:
     if not evaluation.operating_points:
         return _without_point(evaluation)
     point = evaluation.operating_points[0]
-    told = (_flags(evaluation, point), _meaning_here(evaluation, point), _meaning_there(evaluation, point))
-    return tuple(sentence for sentence in told if sentence)
+    lines = (_flags(evaluation, point), _meaning_here(evaluation, point), _meaning_there(evaluation, point))
+    return tuple(sentence for sentence in lines if sentence)
 
 
 def dots(evaluation: Evaluation) -> tuple[Dots, ...]:
@@ -109,7 +109,7 @@ def dots(evaluation: Evaluation) -> tuple[Dots, ...]:
 
 
 def headlines(evaluation: Evaluation) -> tuple[Headline, ...]:
-    """The figures that sum a model up, each with its meaning."""
+    """The estimates that sum a model up, each with its meaning."""
     many = len(evaluation.classes) > 2
     ranked = "mean over the classes, each against all others" if many else "0.5 is chance, 1 is perfect"
     coin = "" if many else ", 0.25 is to say 50% every time"
@@ -149,7 +149,7 @@ def headlines(evaluation: Evaluation) -> tuple[Headline, ...]:
 
 
 def point_rows(evaluation: Evaluation) -> tuple[Row, ...]:
-    """Every figure at every operating point."""
+    """Every estimate at every operating point."""
     points, here = evaluation.operating_points, cell(evaluation.prevalence).value
     rows = [
         Row(name, tuple(cell(getattr(each.estimates, key)) for each in points))
@@ -211,15 +211,15 @@ def _without_point(evaluation: Evaluation) -> tuple[str, ...]:
 
 def _flags(evaluation: Evaluation, point: PointEstimates) -> str:
     found, cleared = point.estimates.sensitivity, point.estimates.specificity
-    told = []
+    lines = []
     if found.value is not None:
         flagged = f"{per_hundred(found.value)}{_span(found)}"
-        told.append(f"Of 100 radiographs labelled {disease(evaluation)} this model flags {flagged}.")
+        lines.append(f"Of 100 radiographs labelled {disease(evaluation)} this model flags {flagged}.")
     if cleared.value is not None:
         flagged = per_hundred(1 - cleared.value)
         alarms = _span(Estimate(1 - cleared.value, *_mirrored(cleared)))
-        told.append(f"Of 100 labelled {evaluation.classes[0]} it flags {flagged} in error{alarms}.")
-    return " ".join(told)
+        lines.append(f"Of 100 labelled {evaluation.classes[0]} it flags {flagged} in error{alarms}.")
+    return " ".join(lines)
 
 
 def _meaning_here(evaluation: Evaluation, point: PointEstimates) -> str:
@@ -279,16 +279,16 @@ def _point_headlines(evaluation: Evaluation) -> tuple[Headline, ...]:
     )
 
 
-def _mirrored(figure: Estimate) -> tuple[float | None, float | None]:
-    if figure.low is None or figure.high is None:
+def _mirrored(estimate: Estimate) -> tuple[float | None, float | None]:
+    if estimate.low is None or estimate.high is None:
         return None, None
-    return 1 - figure.high, 1 - figure.low
+    return 1 - estimate.high, 1 - estimate.low
 
 
-def _span(figure: Estimate) -> str:
-    if figure.low is None or figure.high is None:
+def _span(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
         return ""
-    return f" ({round(100 * figure.low)}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{round(100 * figure.high)})"
+    return f" ({round(100 * estimate.low)}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{round(100 * estimate.high)})"
 
 
 def _dots(share: float) -> int:

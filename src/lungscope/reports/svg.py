@@ -25,10 +25,10 @@ _LINK = re.compile(r"(?:url\()?#([\w.-]+)\)?")
 
 @dataclass(frozen=True)
 class Caption:
-    """How a figure is told to those who do not see it."""
+    """What stands for a plot to those who do not see it."""
 
     key: str
-    """Unique within a page; begins every id of the figure."""
+    """Unique within a page; begins every id of the plot."""
     title: str
     description: str
 

@@ -21,7 +21,7 @@ SEED = 0
 PLACES, MARKED, CURVES, SHUFFLED = 120, 200, 16, 32
 """Images of each check, at most; all but the marked ones are predicted again, the curves 54 times."""
 DONORS = 200
-"""Pictures called otherwise among which the most similar one is looked for."""
+"""Pictures called otherwise among which the most similar one is searched."""
 LIGHT = 12_000_000
 """Bytes of a graph that a processor runs at hundreds of images a second; heavier ones get smaller samples."""
 FEWEST = 6

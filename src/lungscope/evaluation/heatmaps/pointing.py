@@ -35,7 +35,7 @@ class Pointing:
     other: Located
     """The same marks against the map of another patient: what knowing the chest in general is worth."""
     area: Estimate
-    """Mean share of the picture that is marked: both figures of a map that knows nothing."""
+    """Mean share of the picture that is marked: both estimates of a map that knows nothing."""
     empty: int
     """Maps without any heat; they miss, and their energy is 0."""
 

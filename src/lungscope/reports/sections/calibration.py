@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lungscope.bundle.card import Calibration
 from lungscope.evaluation.calibration import ROWS, CalibrationEffect, CalibrationEstimates
 from lungscope.reports import summary
-from lungscope.reports.plots import reliability_figure
+from lungscope.reports.plots import reliability_plot
 from lungscope.reports.section import Plot, Section, SectionKey, Table
 
 METHODS = {
@@ -32,7 +32,7 @@ def calibration_section(effect: CalibrationEffect) -> Section:
         plots=tuple(
             Plot(
                 f"Reliability {each.name.lower()}",
-                reliability_figure(each.reliability, f"reliability-{each.name.lower()}"),
+                reliability_plot(each.reliability, f"reliability-{each.name.lower()}"),
                 f"{each.name} calibration. On the dashed line a probability of 80% comes true eight times in ten.",
             )
             for each in (effect.before, effect.after)

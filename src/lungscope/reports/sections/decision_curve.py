@@ -5,7 +5,7 @@ import numpy as np
 from lungscope.evaluation.decision_curve import DecisionCurve
 from lungscope.evaluation.skipped import Skipped
 from lungscope.reports import summary
-from lungscope.reports.plots import decision_figure
+from lungscope.reports.plots import decision_plot
 from lungscope.reports.section import Plot, Section, SectionKey, Table
 from lungscope.stats.metrics import Array, Estimate
 
@@ -26,7 +26,7 @@ def decision_section(curve: DecisionCurve | Skipped) -> Section:
         plots=(
             Plot(
                 "Net benefit",
-                decision_figure(curve),
+                decision_plot(curve),
                 "Acting on the model helps where its line is above both others: act on everybody, and on nobody.",
             ),
         ),

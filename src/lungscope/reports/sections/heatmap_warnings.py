@@ -43,10 +43,10 @@ THINGS = {
 
 def heat_warnings(checks: HeatChecks) -> tuple[str, ...]:
     """What a reader must know before believing a heat map, or the model."""
-    return tuple(_told(checks))
+    return tuple(_warnings(checks))
 
 
-def _told(checks: HeatChecks) -> Iterator[str]:
+def _warnings(checks: HeatChecks) -> Iterator[str]:
     for found in checks.regions:
         if places := [*_corners(found), *_places(found, HEALTHY if found.name == checks.reference else 1.0)]:
             yield (
@@ -55,8 +55,10 @@ def _told(checks: HeatChecks) -> Iterator[str]:
             )
         changed = [each for each in found.regions if _above(each.changed, FLIPPED)]
         if changed and found.images >= FEW_PATIENTS:
-            told = joined(tuple(f"{each.changed.value:.0%} without {THINGS[each.name]}" for each in changed))
-            yield f"Of the images called {found.name}, {told} are called otherwise: decisions rest on it. {LOOK}"
+            changes = joined(
+                tuple(f"{each.changed.value:.0%} without {THINGS[each.name]}" for each in changed)
+            )
+            yield f"Of the images called {found.name}, {changes} are called otherwise: decisions rest on it. {LOOK}"
     if isinstance(checks.pointing, Pointing):
         yield from _pointing(checks.pointing)
     if isinstance(checks.randomisation, Randomisation):
@@ -64,9 +66,9 @@ def _told(checks: HeatChecks) -> Iterator[str]:
 
 
 def _corners(found: ClassRegions) -> Iterator[str]:
-    for name, figure in zip(CORNER_NAMES, found.corners, strict=True):
-        if _above(figure, ONE_CORNER * CORNER**2):
-            yield f"{figure.value:.0%} lies in the {name} corner ({CORNER**2:.0%} of the picture)"
+    for name, estimate in zip(CORNER_NAMES, found.corners, strict=True):
+        if _above(estimate, ONE_CORNER * CORNER**2):
+            yield f"{estimate.value:.0%} lies in the {name} corner ({CORNER**2:.0%} of the picture)"
 
 
 def _places(found: ClassRegions, tolerance: float) -> Iterator[str]:
@@ -95,11 +97,11 @@ def _randomisation(found: Randomisation) -> Iterator[str]:
         yield "The heat map is nearly the same for every picture: it tells nothing about the one at hand."
 
 
-def _above(figure: Estimate, limit: float) -> bool:
+def _above(estimate: Estimate, limit: float) -> bool:
     """Whether the whole interval is above; without an interval the value must be twice as large."""
-    if figure.value is None:
+    if estimate.value is None:
         return False
-    return figure.low > limit if figure.low is not None else figure.value > 2 * limit
+    return estimate.low > limit if estimate.low is not None else estimate.value > 2 * limit
 
 
 def _small(share: float) -> str:

@@ -15,7 +15,7 @@ from lungscope.evaluation.heatmaps.randomised import DRAWS, Randomisation
 from lungscope.evaluation.heatmaps.regions import border
 from lungscope.evaluation.skipped import Skipped
 from lungscope.inference.overlay import overlay
-from lungscope.reports.heatmap_plots import deletion_figure, insertion_figure
+from lungscope.reports.heatmap_plots import deletion_plot, insertion_plot
 from lungscope.reports.section import Picture, Plot, Row, Section, SectionKey, Table
 from lungscope.reports.sections.heatmap_warnings import heat_warnings
 from lungscope.reports.summary import cell, decimal, percent
@@ -157,9 +157,9 @@ def _curves(found: HeatCurves) -> Table:
 
 def _plots(found: HeatCurves) -> list[Plot]:
     return [
-        Plot("Deletion", deletion_figure(found),
+        Plot("Deletion", deletion_plot(found),
              "The faster the heat map's line falls, the more its hot places decide."),
-        Plot("Insertion", insertion_figure(found),
+        Plot("Insertion", insertion_plot(found),
              "The faster the heat map's line rises, the more the hot places suffice."),
     ]  # fmt: skip
 

@@ -18,8 +18,8 @@ def input_check_section(
         lead = "This model has no input check: whatever can be read is assessed, also what is no chest radiograph."
         return Section(key, title, lead, tables=tuple(tables))
     lead = (
-        f"The model declines what is unlike its training images. It was set to assess {input_check.coverage:.0%} of "
-        f"such images and assesses {_share(input_check.assessed)} of these. All else in this report counts all images."
+        f"The input check rejects what is unlike the training images. It was set to assess {input_check.coverage:.0%} "
+        f"of such images and assesses {_share(input_check.assessed)} of these. All else counts all images."
     )
     return Section(
         key, title, lead, warnings=_warnings(input_check),
@@ -33,7 +33,7 @@ def _warnings(input_check: InputCheckEstimates) -> tuple[str, ...]:
         found.insert(
             0,
             f"Fewer images are assessed than the {input_check.coverage:.0%} that were planned: these images differ "
-            "from those the model was trained on. Look at some that were declined before using it here.",
+            "from those the model was trained on. Look at some that were rejected before using it here.",
         )
     return tuple(found)
 
@@ -43,11 +43,11 @@ def _coverage_table(input_check: InputCheckEstimates) -> Table:
         (f"assessed, set to {input_check.coverage:.0%}", cell(input_check.assessed)),
         (f"assessed, set to {COMMON:.0%}", cell(input_check.assessed_common)),
         ("accuracy of what is assessed", cell(input_check.right_assessed)),
-        ("accuracy of what is declined", cell(input_check.right_declined)),
+        ("accuracy of what is rejected", cell(input_check.right_rejected)),
     )
     return Table(
         "Evaluated images", ("", "share (95 % interval)"), rows,
-        "Declining pays when the model would have been wrong more often on what it declines.",
+        "Rejecting pays where the model would have been wrong more often on what is rejected.",
     )  # fmt: skip
 
 
@@ -58,12 +58,12 @@ def _detection_table(input_check: InputCheckEstimates) -> Table:
         (
             each.kind,
             str(each.images),
-            *map(cell, (each.declined, each.declined_common, each.distance_common)),
+            *map(cell, (each.rejected, each.rejected_common, each.distance_common)),
         )
         for each in input_check.detections
     )
     return Table(
-        "Pictures the model must not assess: share declined", header, rows,
+        "Pictures the model must not assess: share rejected", header, rows,
         "Each share is of pictures that the model was not trained on; 100% is what is wanted.",
     )  # fmt: skip
 

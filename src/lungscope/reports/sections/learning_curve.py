@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lungscope.evaluation.learning_curve import LearningPoint
 from lungscope.reports import summary
-from lungscope.reports.leaderboard_plots import learning_curve_figure
+from lungscope.reports.leaderboard_plots import learning_curve_plot
 from lungscope.reports.section import Plot, Row, Section, SectionKey, Table
 
 
@@ -28,14 +28,14 @@ def learning_section(points: Sequence[LearningPoint]) -> Section:
     return Section(
         SectionKey.LEARNING_CURVE,
         title="Learning curve",
-        lead=f"{_verdict(points)} Smaller parts lie within larger ones, and all are judged on the same images.",
+        lead=f"{_verdict(points)} Smaller parts lie within larger ones, and all are measured on the same images.",
         tables=(
             Table("By part of the training patients", header, tuple(rows), "Brackets are 95% intervals."),
         ),
         plots=(
             Plot(
                 "AUROC by training images",
-                learning_curve_figure(drawn),
+                learning_curve_plot(drawn),
                 "A curve that still rises at its end would gain from more data; a flat one would not.",
             ),
         )

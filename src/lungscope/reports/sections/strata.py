@@ -30,7 +30,7 @@ def worst_stratum(found: Robustness) -> str:
     )
     area, error = found.worst("auroc"), found.worst("ece")
     if area is None or error is None or area.auroc.value is None or error.ece.value is None:
-        return f"{asked} No part is large enough to be judged."
+        return f"{asked} No part is large enough to be measured."
     return (
         f"{asked} The worst AUROC is {area.auroc.value:.3f} ({area.name}), the largest calibration error "
         f"{error.ece.value:.3f} ({error.name})."
