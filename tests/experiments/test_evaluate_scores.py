@@ -62,7 +62,7 @@ def test_the_report_has_what_needs_no_model(tmp_path: Path) -> None:
     assert places == {
         "summary", "estimates", "points", "discrimination", "calibration", "classes", "decision-curve", "subgroups"
     }  # fmt: skip
-    assert set(re.findall(r'href="#([^"]+)"', page)) == places
+    assert set(re.findall(r'<a href="#([^"]+)"', page)) == places
     assert "at threshold 0.5, from a probability of 0.500 on" in page
     assert "p17" not in page
     with pytest.raises(OutputError):
