@@ -17,7 +17,6 @@ import pytest
 from PIL import Image
 
 from lungscope.scoring import engine_local as local
-from lungscope.scoring import job
 from lungscope.scoring.job import Settings, run_score
 from lungscope.scoring.parquet import path_of, split_path
 
@@ -151,10 +150,10 @@ def test_a_path_survives_as_text_and_bytes(name: bytes) -> None:
 
 
 def test_files_and_folders_that_vanish_meanwhile(folder, tiny, tmp_path, rows, monkeypatch) -> None:
-    score_locally = local.score_locally
+    score = local.LocalEngine.score
 
-    def vanishing(items, scorer):
-        yield from score_locally((vanish(item) for item in items), scorer)
+    def vanishing(engine, items):
+        yield from score(engine, (vanish(item) for item in items))
 
     def vanish(item):
         if item.name in ("ward0/003.png", "ward1/004.png"):
@@ -163,7 +162,7 @@ def test_files_and_folders_that_vanish_meanwhile(folder, tiny, tmp_path, rows, m
             shutil.rmtree(folder / "ward2")
         return item
 
-    monkeypatch.setattr(job, "score_locally", vanishing)
+    monkeypatch.setattr(local.LocalEngine, "score", vanishing)
     summary = run_score(str(folder), tiny, tmp_path / "out", Settings())
     reason = "cannot be read (No such file or directory)"
     assert set(errors(rows(tmp_path / "out"))) == {"ward0/003.png", "ward1/004.png", "ward2"}

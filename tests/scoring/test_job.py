@@ -17,7 +17,6 @@ from lungscope.bundle.bundle import load_bundle
 from lungscope.errors import BundleError, ConfigError, ManifestError, OutputError
 from lungscope.inference.predictor import Predictor
 from lungscope.scoring import engine_local as local
-from lungscope.scoring import job
 from lungscope.scoring.job import Settings, run_score
 from lungscope.scoring.listing import Shard
 
@@ -136,17 +135,17 @@ def test_files_that_came_or_went_meanwhile_do_not_confuse_it(
 
 
 def stop_after(monkeypatch, n: int) -> None:
-    score = local.score_locally
+    score = local.LocalEngine.score
 
-    def stopped(items, scorer):
+    def stopped(engine, items):
         count = 0
-        for rows in score(items, scorer):
+        for rows in score(engine, items):
             yield rows
             count += len(rows)
             if count >= n:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(job, "score_locally", stopped)
+    monkeypatch.setattr(local.LocalEngine, "score", stopped)
 
 
 def test_resuming_with_nothing_there_starts(folder, tiny, tmp_path) -> None:
@@ -206,13 +205,13 @@ def test_a_part_that_was_damaged_is_told(folder, tiny, tmp_path, content) -> Non
 
 
 def test_two_processes_cannot_write_one_shard(folder, tiny, tmp_path, monkeypatch) -> None:
-    def meanwhile(items, scorer):
+    def meanwhile(engine, items):
         with pytest.raises(OutputError, match="another process is writing this shard"):
             run_score(str(folder), tiny, tmp_path / "out", replace(SMALL, resume=True))
         monkeypatch.undo()
-        return local.score_locally(items, scorer)
+        return engine.score(items)
 
-    monkeypatch.setattr(job, "score_locally", meanwhile)
+    monkeypatch.setattr(local.LocalEngine, "score", meanwhile)
     assert run_score(str(folder), tiny, tmp_path / "out", SMALL).images == 60
 
 

@@ -1,24 +1,20 @@
 """Files to pixels of one size on all cores, in order and in bounded memory; a bad file is a record, never a stop."""
 
 import hashlib
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.errors import DataError
+from lungscope.system.parallel import in_order
 
 BLOCK = 16
 """Files that a thread takes at a time."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +51,16 @@ def decode(
     paths: Sequence[Path], size: int, workers: int
 ) -> Iterator[tuple[NDArray[np.uint8], list[Record]]]:
     """Blocks of pixels (n, size, size) with their records, in the order of `paths`; unreadable rows are 0."""
-    return _in_order(lambda block: _decode_block(block, size), paths, workers)
+    return in_order(lambda block: _decode_block(block, size), _blocks(paths), workers)
 
 
 def file_digests(paths: Sequence[Path], workers: int) -> Iterator[list[str]]:
     """Blocks of SHA-256 of the files' bytes, in the order of `paths`; "" where these cannot be read."""
-    return _in_order(lambda block: [_digest(path) for path in block], paths, workers)
+    return in_order(lambda block: [_digest(path) for path in block], _blocks(paths), workers)
 
 
-def _in_order(work: Callable[[Sequence[Path]], T], paths: Sequence[Path], workers: int) -> Iterator[T]:
-    pool = ThreadPoolExecutor(workers)
-    waiting: deque[Future[T]] = deque()
-    try:
-        for start in range(0, len(paths), BLOCK):
-            waiting.append(pool.submit(work, paths[start : start + BLOCK]))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _blocks(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    return (paths[start : start + BLOCK] for start in range(0, len(paths), BLOCK))
 
 
 def _decode_block(paths: Sequence[Path], size: int) -> tuple[NDArray[np.uint8], list[Record]]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lungscope.data.decode import Record, decode, file_digests
 from lungscope.errors import OutputError
+from lungscope.system.parallel import cores
 from lungscope.system.progress import Bar, note
 
 READER_VERSION = 2
@@ -92,7 +93,7 @@ def pack(paths: Sequence[Path], size: int, *, cache: Path | None = None, workers
     if not paths:
         return Pack(np.zeros((0, size, size), dtype=np.uint8), ())
     shelf = (cache or default_cache()) / "packs"
-    workers = workers or _processors()
+    workers = workers or cores()
     state = _look_at(paths, size)
     if found := _find(shelf, paths, size, state, workers):
         return found
@@ -274,7 +275,3 @@ def _advice(shelf: Path, error: OSError) -> str:
         f"{shelf}: the cache of decoded images cannot be written ({error.strerror}). "
         "Make room, or set LUNGSCOPE_CACHE to another folder."
     )
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

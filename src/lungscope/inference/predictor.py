@@ -2,9 +2,7 @@
 
 import itertools
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from lungscope.inference.predictions import Predictions
 from lungscope.inference.result import Decision, ImageResult
 from lungscope.runtime.engine import Engine, choose_engine, usable_cores
 from lungscope.runtime.session import Session, open_session
+from lungscope.system.parallel import in_order
 
 BATCH = 16
 _FIELDS = {
@@ -78,8 +77,7 @@ class Predictor:
         if _one_run(len(pixels), cores):
             return self._run(pixels, names, cores)
         chunks = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
-        with ThreadPoolExecutor(cores) as workers:
-            return Predictions.join(list(workers.map(lambda chunk: self._run(chunk, names, 1), chunks)))
+        return Predictions.join(list(in_order(lambda chunk: self._run(chunk, names, 1), chunks, cores)))
 
     def assess(
         self,
@@ -118,9 +116,8 @@ class Predictor:
         if _one_run(len(images), cores):
             return self._assess(images, asked, cores)
         chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-        with ThreadPoolExecutor(cores) as workers:
-            parts = workers.map(lambda chunk: self._assess(chunk, asked, 1), chunks)
-            return list(itertools.chain.from_iterable(parts))
+        parts = in_order(lambda chunk: self._assess(chunk, asked, 1), chunks, cores)
+        return list(itertools.chain.from_iterable(parts))
 
     def assess_files(
         self,
@@ -154,15 +151,9 @@ class Predictor:
         if len(first) <= self.threads:
             yield from self._assess_files(first, asked, self.threads)
             return
-        batches = iter(lambda: list(itertools.islice(source, BATCH)), [])
-        waiting: deque[Future[list[ImageResult]]] = deque()
-        with ThreadPoolExecutor(self.threads) as workers:
-            for batch in itertools.chain([first], batches):
-                waiting.append(workers.submit(self._assess_files, batch, asked, 1))
-                if len(waiting) > 2 * self.threads:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
+        batches = itertools.chain([first], iter(lambda: list(itertools.islice(source, BATCH)), []))
+        for results in in_order(lambda batch: self._assess_files(batch, asked, 1), batches, self.threads):
+            yield from results
 
     def rejection_reasons(
         self, images: Sequence[Radiograph], found: Predictions, coverage: float | None = None

@@ -12,7 +12,7 @@ from lungscope.bundle.bundle import Bundle
 from lungscope.errors import RuntimeUnavailable
 from lungscope.inference.predictor import Predictor
 from lungscope.runtime.engine import Engine, usable_cores
-from lungscope.scoring.engine_local import Scorer, score_locally
+from lungscope.scoring.engine_local import LocalEngine
 from lungscope.scoring.listing import Item
 from lungscope.scoring.parquet import Row, arrow
 
@@ -37,7 +37,7 @@ class Actor:
         held: Bundle = ray.get(bundle)
         # Named in full, so that no machine of the cluster computes otherwise than the others.
         predictor = Predictor(held, runtime=engine.runtime, precision=engine.precision, threads=1)
-        self._scorer = Scorer(predictor, operating_point)
+        self._engine = LocalEngine(predictor, operating_point)
 
     def __call__(self, names: "pyarrow.Table") -> "pyarrow.Table":
         """Names and places → rows."""
@@ -45,41 +45,49 @@ class Actor:
             Item(os.fsdecode(name), os.fsdecode(place), n_bytes, error)
             for name, place, n_bytes, error in zip(*names.to_pydict().values(), strict=True)
         ]
-        return _to_table([row for rows in score_locally(items, self._scorer) for row in rows])
+        return _to_table([row for rows in self._engine.score(items) for row in rows])
 
 
-def score_on_ray(
-    items: Iterable[Item],
-    predictor: Predictor,
-    operating_point: str | None,
-    *,
-    workers: int | None = None,
-    address: str | None = None,
-) -> Iterator[list[Row]]:
-    """Rows in the order of `items`, a block at a time, in bounded memory.
+class RayEngine:
+    """Scores files that every machine of a cluster can read at the same place."""
 
-    Args:
-        items: files that every machine of the cluster can read at the same place.
-        predictor: the model and the engine that every actor uses.
-        operating_point: see `Predictor.assess`.
-        workers: actors; by default one for each of the cluster's processors.
-        address: of a running cluster; else the one that RAY_ADDRESS names, or a new one on this machine.
+    def __init__(
+        self,
+        predictor: Predictor,
+        operating_point: str | None = None,
+        *,
+        workers: int | None = None,
+        address: str | None = None,
+    ) -> None:
+        """Choose the cluster, which is connected to when there is something to score.
 
-    Raises:
-        RuntimeUnavailable: Ray is not installed, the cluster is not there, or its actors fail.
-    """
-    with _connected(address):
-        import ray
+        Args:
+            predictor: the model and the engine that every actor uses.
+            operating_point: see `Predictor.assess`.
+            workers: actors; by default one for each of the cluster's processors.
+            address: of a running cluster; else the one that RAY_ADDRESS names, or a new one on this machine.
+        """
+        self._predictor, self._point = predictor, operating_point
+        self._workers, self._address = workers, address
 
-        bundle = ray.put(predictor.bundle)
-        count = workers or _processors()
-        source = iter(items)
-        while first := next(source, None):
-            names = chain([first], islice(source, ROUND - 1))
-            blocks = [ray.put(_names(block)) for block in _blocks(names)]
-            arguments = (bundle, predictor.engine, operating_point)
-            for table in _stream(blocks, arguments, min(count, len(blocks))):
-                yield _to_rows(table)
+    def score(self, items: Iterable[Item]) -> Iterator[list[Row]]:
+        """Rows in the order of `items`, a block at a time, in bounded memory.
+
+        Raises:
+            RuntimeUnavailable: Ray is not installed, the cluster is not there, or its actors fail.
+        """
+        with _connected(self._address):
+            import ray
+
+            bundle = ray.put(self._predictor.bundle)
+            count = self._workers or _processors()
+            source = iter(items)
+            while first := next(source, None):
+                names = chain([first], islice(source, ROUND - 1))
+                blocks = [ray.put(_names(block)) for block in _blocks(names)]
+                arguments = (bundle, self._predictor.engine, self._point)
+                for table in _stream(blocks, arguments, min(count, len(blocks))):
+                    yield _to_rows(table)
 
 
 def _stream(blocks: list[Any], arguments: tuple[Any, ...], actors: int) -> Iterator["pyarrow.Table"]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from lungscope.bundle.bundle import load_bundle
 from lungscope.errors import ConfigError, LungscopeError, ManifestError
 from lungscope.inference.predictor import BATCH, Predictor
 from lungscope.scoring.adapted_prior import adapt_scores, check_adaptable
-from lungscope.scoring.engine_local import Scorer, score_locally
+from lungscope.scoring.engine_local import LocalEngine
 from lungscope.scoring.listing import WHOLE, Item, Listing, Shard, open_listing
 from lungscope.scoring.parquet import Row
 from lungscope.scoring.parts import Parts, make_plan, open_parts
@@ -43,6 +43,14 @@ class Settings:
     """Of a Ray cluster that runs already."""
     adapt_prior: bool = False
     """Correct the finished scores for the prevalence they suggest, beside the uncorrected ones."""
+
+
+class Engine(Protocol):
+    """Where the scoring is done."""
+
+    def score(self, items: Iterable[Item]) -> Iterator[list[Row]]:
+        """Rows in the order of `items`, some at a time, in bounded memory."""
+        ...
 
 
 def run_score(source: str, model: Path, out: Path, settings: Settings) -> Summary:
@@ -87,7 +95,7 @@ def _score(listing: Listing, parts: Parts, predictor: Predictor, settings: Setti
         n, started = 0, time.perf_counter()
         with Bar("Scoring", None) as bar:
             _count_aside(listing, settings.shard, done, bar)
-            for rows in _engine(items, predictor, settings):
+            for rows in _engine(predictor, settings).score(items):
                 parts.add(rows)
                 n += len(rows)
                 bar.advance(len(rows))
@@ -100,14 +108,12 @@ def _load(predictor: Predictor) -> None:
     predictor.predict(np.zeros((BATCH, size, size), np.uint8), heatmaps=False, cores=1)
 
 
-def _engine(items: Iterable[Item], predictor: Predictor, settings: Settings) -> Iterator[list[Row]]:
+def _engine(predictor: Predictor, settings: Settings) -> Engine:
     if settings.engine == "local":
-        return score_locally(items, Scorer(predictor, settings.operating_point))
-    from lungscope.scoring.engine_ray import score_on_ray
+        return LocalEngine(predictor, settings.operating_point)
+    from lungscope.scoring.engine_ray import RayEngine
 
-    return score_on_ray(
-        items, predictor, settings.operating_point, workers=settings.workers, address=settings.address
-    )
+    return RayEngine(predictor, settings.operating_point, workers=settings.workers, address=settings.address)
 
 
 def _note_done(parts: Parts, seen: DiskSet) -> int:

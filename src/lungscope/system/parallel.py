@@ -1,18 +1,42 @@
-"""Array work on many rows, a block at a time on all cores, in bounded memory and always in the same order."""
+"""Work on all cores, in bounded memory and always in the same order."""
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
-
-from threadpoolctl import threadpool_limits
-
-from lungscope.system.progress import Bar
 
 BLOCK = 128
 """Rows at a time; few enough to stay in the processor's cache."""
 
+S = TypeVar("S")
 T = TypeVar("T")
+
+
+def cores() -> int:
+    """Processors this process may use, which a container can make fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_order(work: Callable[[S], T], items: Iterable[S], threads: int) -> Iterator[T]:
+    """What `work` makes of each item, in their order, while the next ones are worked on.
+
+    Args:
+        work: called from several threads.
+        items: taken as they are needed, so that there may be any number.
+        threads: how many items are worked on at a time; twice as many more wait to be asked for.
+    """
+    waiting: deque[Future[T]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def blockwise(work: Callable[[slice], T], n: int, label: str, unit: str = "images") -> list[T]:
@@ -27,9 +51,14 @@ def blockwise(work: Callable[[slice], T], n: int, label: str, unit: str = "image
         label: of the progress.
         unit: what a row is.
     """
+    # Not on the way to a prediction, which takes `in_order`.
+    from threadpoolctl import threadpool_limits
+
+    from lungscope.system.progress import Bar
+
     blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
     done = []
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(_cores()) as pool, Bar(label, n, unit) as bar:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool, Bar(label, n, unit) as bar:
         try:
             for block, result in zip(blocks, pool.map(work, blocks), strict=True):
                 done.append(result)
@@ -37,7 +66,3 @@ def blockwise(work: Callable[[slice], T], n: int, label: str, unit: str = "image
         finally:
             pool.shutdown(cancel_futures=True)
     return done
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
