@@ -20,8 +20,8 @@ from PIL import Image
 
 from lungscope.bundle.bundle import load_bundle
 from lungscope.data.images.radiograph import find_images
-from lungscope.inference.batch import write_table
 from lungscope.inference.predictor import BATCH, Predictor
+from lungscope.inference.result_table import write_table
 from lungscope.runtime.engine import usable_cores
 from lungscope.runtime.session import open_session
 

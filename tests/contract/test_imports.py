@@ -90,7 +90,7 @@ def test_modules_stay_short() -> None:
     [
         "lungscope.cli.app",
         "lungscope.cli.predict",
-        "lungscope.inference.batch",
+        "lungscope.inference.result_table",
         "lungscope.inference.predictor",
     ],
 )

@@ -14,8 +14,10 @@ from lungscope.bundle import checksum
 from lungscope.bundle.bundle import Bundle, load_bundle
 from lungscope.data.images.radiograph import read_radiograph
 from lungscope.errors import BundleError, ConfigError
-from lungscope.inference.batch import find_sources, row, write_overlays, write_table
+from lungscope.inference.overlay_files import write_overlays
 from lungscope.inference.predictor import Predictor
+from lungscope.inference.result_table import row, write_table
+from lungscope.inference.sources import find_sources
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lungscope.errors import OutputError
-from lungscope.system.files import claim_folder, write_atomically
+from lungscope.system.files import claim_folder, open_atomically, write_atomically
 
 
 def test_a_file_appears_whole_in_a_new_folder(tmp_path: Path) -> None:
@@ -12,17 +12,18 @@ def test_a_file_appears_whole_in_a_new_folder(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.txt"]
 
 
-def test_a_failed_write_keeps_the_former_file(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_failed_write_keeps_the_former_file(tmp_path: Path, durable: bool) -> None:
     path = tmp_path / "a.txt"
     path.write_text("former")
 
-    def full(self: Path, content: bytes) -> None:
-        self.touch()
-        raise OSError(28, "No space left on device")
+    def write() -> None:
+        with open_atomically(path, durable=durable) as file:
+            file.write(b"half of it")
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="No space left on device.* Choose a place with room"):
-        write_atomically(path, b"new")
+        write()
     assert path.read_text() == "former"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
 

@@ -70,8 +70,9 @@ def _train(data: Path, weights: str, out: Path) -> "Evaluated":
 def _predict(run: Path, folder: Path) -> None:
     from lungscope.bundle.bundle import load_bundle
     from lungscope.data.manifest import read_manifest
-    from lungscope.inference.batch import Source, write_overlays
+    from lungscope.inference.overlay_files import write_overlays
     from lungscope.inference.predictor import Predictor
+    from lungscope.inference.sources import Source
 
     predictor = Predictor(load_bundle(run))
     tests = read_manifest(run / "manifest.csv").split("test")

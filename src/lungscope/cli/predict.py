@@ -53,22 +53,25 @@ def predict(
     Example: lungscope predict new/*.jpeg --heatmaps overlays
     """
     from lungscope.bundle.bundle import load_bundle
-    from lungscope.inference import batch
     from lungscope.inference.predictor import Predictor
+    from lungscope.inference.result_table import check_table
+    from lungscope.inference.sources import find_sources
 
     if out:
-        batch.check_table(out)
+        check_table(out)
     predictor = Predictor(load_bundle(chosen_model(model)), runtime=runtime, precision=precision)
     operating_point = chosen_point(operating_point, threshold)
     if prevalence is not None:
         _print_predictive_values(predictor.card, operating_point, prevalence)
-    sources = batch.find_sources(inputs)
+    sources = find_sources(inputs)
     paths = [source.path for source in sources]
     results = predictor.assess_files(
         paths, operating_point=operating_point, heatmaps=heatmaps is not None, error_rate=error_rate
     )
     if heatmaps:
-        results = batch.write_overlays(results, sources, heatmaps)
+        from lungscope.inference.overlay_files import write_overlays
+
+        results = write_overlays(results, sources, heatmaps)
     if print_results(results, predictor, len(paths), out):
         raise typer.Exit(FAILED_FILES)
 
@@ -77,7 +80,7 @@ def print_results(
     results: "Iterable[ImageResult]", predictor: "Predictor", total: int, out: Path | None
 ) -> int:
     """Print or write one row per file and a summary; returns how many files failed."""
-    from lungscope.inference.batch import write_table
+    from lungscope.inference.result_table import write_table
 
     started, findings = time.perf_counter(), Counter[str]()
 

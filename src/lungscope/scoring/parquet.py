@@ -3,13 +3,12 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lungscope.errors import OutputError, RuntimeUnavailable
-from lungscope.system.files import cannot_write, discard
+from lungscope.system.files import open_atomically
 
 if TYPE_CHECKING:
     import pyarrow
@@ -126,29 +125,11 @@ def write_tables(tables: Sequence["pyarrow.Table"], path: Path) -> None:
     """
     import pyarrow.parquet
 
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with open(part, "wb") as file:
-            table = pyarrow.concat_tables(tables).unify_dictionaries()
-            pyarrow.parquet.write_table(
-                table, file, row_group_size=GROUP, compression="zstd", use_dictionary=WORDS
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        discard(part)
-        raise OutputError(cannot_write(path, error)) from None
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # not every file system can
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    with open_atomically(path, durable=True) as file:
+        table = pyarrow.concat_tables(tables).unify_dictionaries()
+        pyarrow.parquet.write_table(
+            table, file, row_group_size=GROUP, compression="zstd", use_dictionary=WORDS
+        )
 
 
 def made_by(path: Path) -> dict[str, Any]:

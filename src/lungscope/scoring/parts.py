@@ -124,7 +124,7 @@ class Parts:
 
     def __enter__(self) -> "Parts":
         self._lock = _lock(self._place / f".{self._stem}.lock")
-        for left in self._place.glob(f".{self._stem}-{NUMBER}.parquet.part"):  # by a process that was killed
+        for left in self._place.glob(f".{self._stem}-{NUMBER}.parquet.*part"):  # by a process that was killed
             discard(left)
         self._next = max((int(path.stem.rpartition("-")[2]) + 1 for path in self.own()), default=0)
         return self

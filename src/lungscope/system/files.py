@@ -3,7 +3,9 @@
 import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from lungscope.errors import OutputError
 
@@ -14,14 +16,45 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     Raises:
         OutputError: the place cannot be written.
     """
+    with open_atomically(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def open_atomically(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """A new file to write; it takes its name, over a former one, when all is written, and is gone after a failure.
+
+    Args:
+        path: of the file; folders above it are made.
+        durable: whether it survives a loss of power from then on, which takes a while.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        with part.open("wb") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(part, path)
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
-        discard(part)
         raise OutputError(cannot_write(path, error)) from None
+    finally:
+        discard(part)
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # not every file system can
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def check_free(path: Path, *, force: bool) -> None:

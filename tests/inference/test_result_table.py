@@ -3,12 +3,11 @@ import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from lungscope.bundle.bundle import load_bundle
-from lungscope.errors import ConfigError, ManifestError, OutputError
-from lungscope.inference.batch import check_table, find_sources, write_overlays, write_table
+from lungscope.errors import ConfigError, OutputError
 from lungscope.inference.predictor import Predictor
+from lungscope.inference.result_table import check_table, write_table
 
 
 @pytest.fixture(scope="module")
@@ -67,39 +66,3 @@ def test_an_unwritable_place_names_the_remedy(predictor, tmp_path) -> None:
 def test_another_ending_is_refused_before_any_work() -> None:
     with pytest.raises(ConfigError, match="Use .csv or .jsonl"):
         check_table(Path("out.xlsx"))
-
-
-def test_overlays_are_named_after_the_file_and_its_folder(predictor, pictures, tmp_path) -> None:
-    for site in ("a", "b"):
-        (tmp_path / "in" / site).mkdir(parents=True)
-        (tmp_path / "in" / site / "x.jpeg").write_bytes(pictures[0].read_bytes())
-    sources = find_sources([tmp_path / "in"])
-    readings = predictor.assess_files([source.path for source in sources], heatmaps=True)
-    list(write_overlays(readings, sources, tmp_path / "maps"))
-    found = sorted(
-        path.relative_to(tmp_path / "maps").as_posix() for path in (tmp_path / "maps").rglob("*.png")
-    )
-    assert found == ["a/x.jpeg.png", "b/x.jpeg.png"]
-    with Image.open(tmp_path / "maps" / "a" / "x.jpeg.png") as picture:
-        assert (picture.mode, picture.size) == ("RGB", (90, 70))
-
-
-def test_an_image_that_vanishes_before_its_overlay_keeps_its_probabilities(
-    predictor, pictures, tmp_path
-) -> None:
-    path = tmp_path / "x.jpeg"
-    path.write_bytes(pictures[0].read_bytes())
-    sources = find_sources([path])
-    readings = list(predictor.assess_files([path], heatmaps=True))
-    path.unlink()
-    (reading,) = write_overlays(readings, sources, tmp_path / "maps")
-    assert reading.decision is not None
-    assert reading.notes[-1].startswith("no heat map: ")
-
-
-@pytest.mark.parametrize(
-    ("name", "message"), [("", "no image in this folder"), ("gone", "no such file or folder")]
-)
-def test_inputs_without_images_are_refused(tmp_path, name: str, message: str) -> None:
-    with pytest.raises(ManifestError, match=message):
-        find_sources([tmp_path / name])
