@@ -186,3 +186,11 @@ def test_too_few_patients_for_a_split_are_refused_with_the_remedy(three, tmp_pat
     (tmp_path / "t.csv").write_text("path,label,patient\n" + "".join(lines))
     assert run("train", tmp_path / "t.csv", "--out", tmp_path / "run", *TINY) == 2
     assert "has 2 patients, and 3 splits need 3. Add patients" in capsys.readouterr().err
+
+
+def test_robustness_reads_labels_as_the_model_was_trained(three, capsys) -> None:
+    """The model's label pattern was dropped for DATA and for external data, so three classes were refused."""
+    images, folder = three
+    assert run("robustness", folder, images, "--external", images, "--split", "all", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["external"]["strata"][0]["n"] == 90

@@ -14,7 +14,7 @@ from lungscope.bundle.card import Calibration, Card
 from lungscope.bundle.validation_summary import SKETCH, Curve, Reference, Validation
 from lungscope.config.settings import ImageSettings, NetworkSettings
 from lungscope.data.audit.inspection import inspect
-from lungscope.data.dataset import load
+from lungscope.data.dataset import DataSource, load
 from lungscope.data.strata import Stratum
 from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.evaluation.strata import HeldOut, by_stratum
@@ -85,7 +85,7 @@ def written(
     """A real evaluation.json."""
     folder, classes = tmp_path_factory.mktemp("evaluated"), KINDS[request.param]
     bundle = load_bundle(untrained(folder, classes))
-    data = load(images(folder, pictures, classes), 64, classes=classes)
+    data = load(DataSource(images(folder, pictures, classes), classes=classes), 64)
     evaluate_bundle(bundle, data, folder / "out", EvaluationOptions("all", prevalence=0.1))
     return json.loads((folder / "out" / "evaluation.json").read_text(encoding="utf-8"))
 
@@ -144,7 +144,7 @@ def test_scores_without_a_model_have_the_same_schema() -> None:
 
 
 def test_the_audit_has_the_one_form(pictures: list[Path], tmp_path: Path) -> None:
-    found = inspect(images(tmp_path, pictures, ("NORMAL", "PNEUMONIA")))
+    found = inspect(DataSource(images(tmp_path, pictures, ("NORMAL", "PNEUMONIA"))))
     assert_one_form(json.loads(json.dumps(inspection_json(found), allow_nan=False)))
 
 

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from lungscope.bundle.bundle import load_bundle
 from lungscope.bundle.card import Calibration, Card
 from lungscope.cli.app import main
-from lungscope.data.dataset import load
+from lungscope.data.dataset import DataSource, load, load_for
 from lungscope.data.images.radiograph import read_radiograph
 from lungscope.data.pack import pack
 from lungscope.data.phantoms.phantom import draw_phantom
@@ -270,7 +270,7 @@ def test_evaluate_writes_it(model: Model, tmp_path: Path) -> None:
     ]
     table = model.folder.parent / f"{tmp_path.name}.csv"
     table.write_text("path,label\n" + "".join(f"{model.folder / line}\n" for line in lines))
-    data = load(table, SIZE, classes=model.card.classes)
+    data = load_for(model.card, DataSource(table))
     done = evaluate_bundle(
         load_bundle(model.path), data, tmp_path / "out", EvaluationOptions("all", heat_checks=False)
     )
@@ -294,7 +294,7 @@ def test_training_evaluation_and_prediction_are_shown_the_same_tensor(folder: Pa
     paths = sorted(folder.iterdir())[:29]
     table = tmp_path / "table.csv"
     table.write_text("path,label\n" + "".join(f"{path},{TWO[i % 2]}\n" for i, path in enumerate(paths)))
-    data = load(table, SIZE)
+    data = load(DataSource(table), SIZE)
     rows = np.arange(len(paths))
     read = np.stack([read_radiograph(path, size=SIZE).pixels for path in paths])
     trained_on = LabelledImages(data.pixels, data.manifest.labels, rows).batch(slice(0, None))

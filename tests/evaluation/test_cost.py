@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from lungscope.bundle.bundle import load_bundle
 from lungscope.config.settings import ImageSettings, NetworkSettings
-from lungscope.data.dataset import load
+from lungscope.data.dataset import DataSource, load_for
 from lungscope.evaluation.cost import epochs_s, parameters, score
 from lungscope.inference.predictor import Predictor
 from lungscope.networks.network import build_network
@@ -25,7 +25,7 @@ def test_scores_are_the_predictors_in_the_order_of_the_split(
     ]
     (tmp_path / "t.csv").write_text("path,label,split\n" + "\n".join(lines))
     bundle = load_bundle(model)
-    data = load(tmp_path / "t.csv", 64, classes=bundle.card.classes)
+    data = load_for(bundle.card, DataSource(tmp_path / "t.csv"))
     found, rows = score(bundle, data, "test"), data.rows("test")
     assert found.paths == tuple(pictures[i] for i in rows)
     wanted = Predictor(bundle).predict(np.ascontiguousarray(data.pixels[rows])).probabilities

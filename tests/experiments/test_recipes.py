@@ -7,7 +7,7 @@ import pytest
 
 from lungscope.bundle.bundle import load_bundle
 from lungscope.config.recipe import load_recipe, recipe_names
-from lungscope.data.dataset import load
+from lungscope.data.dataset import DataSource, load_for
 from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.experiments.evaluate_run import evaluate_bundle
 from lungscope.experiments.train_run import train_run
@@ -47,7 +47,7 @@ def test_every_recipe_goes_from_real_radiographs_to_a_report(
     settings += [f"data.label_pattern={KINDS}"] if name.startswith("d-") else []
     recipe = load_recipe(name, settings)
     bundle = train_run(radiographs, recipe, tmp_path / "run", weights="none", device="cpu")
-    data = load(radiographs, side, label_pattern=recipe.data.label_pattern, classes=bundle.card.classes)
+    data = load_for(bundle.card, DataSource(radiographs))
     evaluate_bundle(
         bundle, data, tmp_path / "run", EvaluationOptions(heat_checks=False)
     )  # these have tests of their own

@@ -15,7 +15,7 @@ from lungscope.bundle.card import Calibration, Card
 from lungscope.bundle.export_record import Export
 from lungscope.bundle.provenance import Statement
 from lungscope.cli.app import main
-from lungscope.data.dataset import load
+from lungscope.data.dataset import DataSource, load_for
 from lungscope.data.manifest import read_manifest, write_csv
 from lungscope.errors import BundleError, ConfigError, LungscopeError, OutputError
 from lungscope.evaluation.measurements import EvaluationOptions
@@ -62,7 +62,7 @@ def fit_card(card: Card, fingerprint: str) -> Card:
 
 def evaluate(run: Path) -> None:
     bundle = load_bundle(run)
-    data = load(run / "manifest.csv", bundle.card.size, classes=bundle.card.classes)
+    data = load_for(bundle.card, DataSource(run / "manifest.csv"))
     evaluate_bundle(bundle, data, run, EvaluationOptions(heat_checks=False))
 
 

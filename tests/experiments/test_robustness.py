@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from lungscope.config.recipe import load_recipe
+from lungscope.data.dataset import DataSource
 from lungscope.data.manifest import read_manifest, write_csv
 from lungscope.errors import ConfigError, ManifestError
 from lungscope.experiments.robustness import measure_robustness
@@ -42,14 +43,14 @@ def write_recipe(run: Path, *overrides: str) -> None:
 
 
 def test_parts_and_corruptions_are_measured_and_written(run) -> None:
-    found = measure_robustness(run, external=run.parent / "data")
-    names = [site.name for site in found.held_out.sites]
+    found = measure_robustness(run, external=DataSource(run.parent / "data"))
+    names = [site.name for site in found.held_out.strata]
     assert names[:4] == ["all held-out images", "IM", "NORMAL2-IM", "person-virus"]
-    assert len(found.corrupted.sites) == 13
+    assert len(found.corrupted.strata) == 13
     assert found.left_out is None
     document = json.loads((run / "robustness.json").read_text())
     assert document["held_out"]["worst"]["auroc"] in names
-    assert document["ood"]["strata"][0]["n"] == 222
+    assert document["external"]["strata"][0]["n"] == 222
     assert document["split"] == "test"
 
 
@@ -67,7 +68,7 @@ def test_parts_left_out_are_never_seen(run, monkeypatch) -> None:
     monkeypatch.setattr(leaveout, "train_without", spy)
     found = measure_robustness(run, leave_out=True, weights="none")
     assert found.left_out is not None
-    sites = {site.name: site for site in found.left_out.sites}
+    sites = {site.name: site for site in found.left_out.strata}
     assert {"IM", "NORMAL2-IM"} <= set(sites)
     # Without person-virus there is no pneumonia to learn from, so that part is not judged.
     assert "person-virus" not in sites

@@ -105,3 +105,16 @@ def test_where_nothing_is_hidden_that_is_said(tmp_path) -> None:
     told = CliRunner().invoke(app, ["strata", str(images), "--out", str(out), "--weights", "none", *settings])
     assert "No run of numbers differs" in told.output
     assert set(read_manifest(out).splits) == {"train", "validation", "test"}
+
+
+def test_patients_are_those_of_the_pattern(tmp_path) -> None:
+    """The recipe's patient pattern was ignored, so a patient could stand in two parts of the table."""
+    images = write_images(tmp_path / "data", ODD)
+    recipe = load_recipe(
+        "default",
+        ["network.backbone=cnn-4", "image.size=64", r"data.patient_pattern=(\d?\d)(?:-|_virus_)\d+\.png$"],
+    )
+    table = hidden_strata(images, recipe, weights="none").table
+    assert len(set(table.patients)) == 110  # 270 without the pattern
+    for patient in set(table.patients):
+        assert len({s for p, s in zip(table.patients, table.splits, strict=True) if p == patient}) == 1

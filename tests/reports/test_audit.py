@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from lungscope.data.audit.inspection import Inspection, inspect
+from lungscope.data.dataset import DataSource
 from lungscope.data.phantoms.phantom import draw_phantom
 from lungscope.errors import OutputError
 from lungscope.reports.audit import render_inspection, verdict, write_inspection
@@ -40,12 +41,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def leaky(cache: None, tmp_path_factory: pytest.TempPathFactory) -> Inspection:
-    return inspect(write(tmp_path_factory.mktemp("leaky"), copies=True))
+    return inspect(DataSource(write(tmp_path_factory.mktemp("leaky"), copies=True)))
 
 
 @pytest.fixture(scope="module")
 def clean(cache: None, tmp_path_factory: pytest.TempPathFactory) -> Inspection:
-    return inspect(write(tmp_path_factory.mktemp("clean"), copies=False))
+    return inspect(DataSource(write(tmp_path_factory.mktemp("clean"), copies=False)))
 
 
 @pytest.fixture(scope="module")

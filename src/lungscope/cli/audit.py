@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from lungscope.cli.options import USER_ERROR, Data, Json
+from lungscope.cli.options import USER_ERROR, Data, Json, LabelPattern, PatientPattern, data_source
 from lungscope.cli.tables import estimate_cell, plain_table, print_json, print_table, stdout
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ def audit(
     data: Data,
     out: Annotated[Path | None, typer.Option(help="Folder for audit.json and audit.html.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 2 when there is leakage.")] = False,
+    patient_pattern: PatientPattern = "",
+    label_pattern: LabelPattern = "",
     as_json: Json = False,
 ) -> None:
     """Look for what makes figures lie: copies, patients in two splits, shortcuts, unreadable files, imbalance.
@@ -30,7 +32,7 @@ def audit(
     from lungscope.reports.audit import write_inspection
     from lungscope.reports.audit_json import inspection_json
 
-    found = inspect(data)
+    found = inspect(data_source(data, patient_pattern, label_pattern))
     page = write_inspection(found, out) if out else None
     if as_json:
         print_json(inspection_json(found))

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from lungscope.cli.options import FAILED_FILES, Device, Force, Overrides
+from lungscope.cli.options import (
+    FAILED_FILES,
+    Device,
+    Force,
+    LabelPattern,
+    Overrides,
+    PatientPattern,
+    data_source,
+    settings,
+)
 from lungscope.cli.tables import RESEARCH_USE, estimate_cell, estimate_value, plain_table, print_table, stdout
 
 if TYPE_CHECKING:
@@ -26,6 +35,8 @@ def compare(
     ] = "1",
     out: Annotated[Path, typer.Option(help="Folder for runs and leaderboard.")] = Path("comparison"),
     overrides: Overrides = None,
+    patient_pattern: PatientPattern = "",
+    label_pattern: LabelPattern = "",
     weights: Annotated[
         str, typer.Option(help="imagenet, none, a safetensors FILE, or a folder of BACKBONE*.safetensors.")
     ] = "imagenet",
@@ -46,11 +57,11 @@ def compare(
     names = check_inputs(runs, recipes)
     board = (
         compare_recipes(
-            data, names, out, overrides=overrides or (), seeds=seeds, folds=folds, weights=weights,
-            device=device, force=force, fractions=parse_fractions(fractions),
+            data, names, out, overrides=settings(overrides, patient_pattern, label_pattern), seeds=seeds, folds=folds,
+            weights=weights, device=device, force=force, fractions=parse_fractions(fractions),
         )
         if names
-        else compare_runs(runs, data, out, split=split)
+        else compare_runs(runs, data_source(data, patient_pattern, label_pattern), out, split=split)
     )  # fmt: skip
     _print(board, out)
     if board.comparison.failures:

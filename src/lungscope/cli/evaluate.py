@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lungscope.cli.options import Data, Json, Model, OutOfDistribution, PrecisionName, Runtime, chosen_model
+from lungscope.cli.options import (
+    Data,
+    Json,
+    LabelPattern,
+    Model,
+    OutOfDistribution,
+    PatientPattern,
+    PrecisionName,
+    Runtime,
+    chosen_model,
+    data_source,
+)
 from lungscope.cli.tables import (
     RESEARCH_USE,
     estimate_cell,
@@ -30,6 +41,8 @@ def evaluate(
     prevalence: Annotated[
         float | None, typer.Option(help="Share of diseased where the model will be used.")
     ] = None,
+    patient_pattern: PatientPattern = "",
+    label_pattern: LabelPattern = "",
     ood: OutOfDistribution = None,
     out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json and report.html.")] = None,
     no_heat_checks: Annotated[
@@ -47,14 +60,13 @@ def evaluate(
     Example: lungscope evaluate chest_xray/test --model runs/first --split all --prevalence 0.1 --out evaluation
     """
     from lungscope.bundle.bundle import load_bundle
-    from lungscope.data.dataset import load
+    from lungscope.data.dataset import load_for
     from lungscope.evaluation.measurements import EvaluationOptions
     from lungscope.experiments.evaluate_run import evaluate_bundle
     from lungscope.reports.evaluation_json import evaluation_json
 
     bundle = load_bundle(chosen_model(model))
-    card = bundle.card
-    images = load(data, card.size, classes=card.classes, label_pattern=card.label_pattern)
+    images = load_for(bundle.card, data_source(data, patient_pattern, label_pattern))
     options = EvaluationOptions(
         split, prevalence, runtime, precision, ood or (), not no_heat_checks, adapt_prior
     )

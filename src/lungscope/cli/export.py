@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lungscope.cli.options import Json, chosen_model
+from lungscope.cli.options import Json, LabelPattern, PatientPattern, chosen_model, data_source
 from lungscope.cli.tables import plain_table, print_json, print_table, stdout
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def export(
     data: Annotated[
         Path | None, typer.Option(help="Labelled images to check on; by default the run's validation split.")
     ] = None,
+    patient_pattern: PatientPattern = "",
+    label_pattern: LabelPattern = "",
     opset: Annotated[int | None, typer.Option(help="Of --format onnx; by default the run's own.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a former export in --out.")] = False,
     as_json: Json = False,
@@ -42,7 +44,8 @@ def export(
     from lungscope.export.run import export_model, parse_order
 
     order = parse_order(format, precision, opset)
-    done = export_model(chosen_model(run, "RUN"), order, out, data=data, force=force)
+    images = data_source(data, patient_pattern, label_pattern) if data else None
+    done = export_model(chosen_model(run, "RUN"), order, out, data=images, force=force)
     if as_json:
         print_json({**asdict(done), "path": str(done.path)})
     else:

@@ -1,17 +1,27 @@
 """Arguments and options that several commands share, and their exit statuses."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lungscope.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lungscope.data.dataset import DataSource
 
 FAILED_FILES = 3
 USER_ERROR = 2
 
 Data = Annotated[
     Path, typer.Argument(help="Class folders, train/ val/ test/ above them, or a CSV with path,label.")
+]
+PatientPattern = Annotated[
+    str, typer.Option(help=r"Regular expression whose groups are the patient in a file name: '^(p\d+)_'.")
+]
+LabelPattern = Annotated[
+    str, typer.Option(help="The same whose first group is the label: '_(bacteria|virus)_'.")
 ]
 Model = Annotated[
     Path | None,
@@ -37,6 +47,19 @@ OutOfDistribution = Annotated[
 ErrorRate = Annotated[
     float | None, typer.Option(help="Add the set of classes that misses the true one so seldom, e.g. 0.1.")
 ]
+
+
+def data_source(path: Path, patient_pattern: str, label_pattern: str) -> "DataSource":
+    """Where the data of a command lie, and how it was told to read their names."""
+    from lungscope.data.dataset import DataSource
+
+    return DataSource(path, patient_pattern, label_pattern)
+
+
+def settings(overrides: Sequence[str] | None, patient_pattern: str, label_pattern: str) -> list[str]:
+    """`--set`, and the two patterns as the settings of a recipe that they are."""
+    patterns = {"patient_pattern": patient_pattern, "label_pattern": label_pattern}
+    return [*(overrides or ()), *(f"data.{name}={text}" for name, text in patterns.items() if text)]
 
 
 def chosen_point(operating_point: str | None, threshold: float | None) -> str | None:

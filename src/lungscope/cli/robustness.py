@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lungscope.cli.options import Device, Json, Weights
+from lungscope.cli.options import Device, Json, LabelPattern, PatientPattern, Weights, data_source
 from lungscope.cli.tables import (
     RESEARCH_USE,
     estimate_cell,
@@ -30,6 +30,8 @@ def robustness(
         str, typer.Option(help="What the model has not seen: test, validation or all.")
     ] = "test",
     external: Annotated[Path | None, typer.Option(help="Data of the same classes from elsewhere.")] = None,
+    patient_pattern: PatientPattern = "",
+    label_pattern: LabelPattern = "",
     leave_out: Annotated[bool, typer.Option("--leave-out", help="Train again without each part.")] = False,
     weights: Weights = "imagenet",
     device: Device = "auto",
@@ -43,8 +45,11 @@ def robustness(
     """
     from lungscope.experiments.robustness import measure_robustness, robustness_document
 
+    given, elsewhere = (
+        data_source(each, patient_pattern, label_pattern) if each else None for each in (data, external)
+    )
     found = measure_robustness(
-        run, data, split=split, external=external, leave_out=leave_out, weights=weights, device=device
+        run, given, split=split, external=elsewhere, leave_out=leave_out, weights=weights, device=device
     )
     if as_json:
         print_json(robustness_document(found))

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lungscope.cli.options import Data, Device, Force, Json, Overrides, RecipeName, Weights
+from lungscope.cli.options import (
+    Data,
+    Device,
+    Force,
+    Json,
+    LabelPattern,
+    Overrides,
+    PatientPattern,
+    RecipeName,
+    Weights,
+    settings,
+)
 from lungscope.cli.tables import plain_table, print_json, print_table, stdout
 
 if TYPE_CHECKING:
@@ -20,6 +31,8 @@ def strata(
     ),
     recipe: RecipeName = "default",
     overrides: Overrides = None,
+    patient_pattern: PatientPattern = "",
+    label_pattern: LabelPattern = "",
     weights: Weights = "imagenet",
     device: Device = "auto",
     force: Force = False,
@@ -38,7 +51,8 @@ def strata(
     from lungscope.system.files import check_free
 
     check_free(out, force=force)
-    found = hidden_strata(data, load_recipe(recipe, overrides or ()), weights=weights, device=device)
+    chosen = load_recipe(recipe, settings(overrides, patient_pattern, label_pattern))
+    found = hidden_strata(data, chosen, weights=weights, device=device)
     write_csv(found.table, out)
     if as_json:
         _print_json(found, out)

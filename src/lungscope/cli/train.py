@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from lungscope.cli.evaluate import print_evaluation
-from lungscope.cli.options import Data, Device, Force, Leakage, Overrides, RecipeName, Weights
+from lungscope.cli.options import (
+    Data,
+    Device,
+    Force,
+    LabelPattern,
+    Leakage,
+    Overrides,
+    PatientPattern,
+    RecipeName,
+    Weights,
+    settings,
+)
 
 
 def train(
@@ -14,6 +25,8 @@ def train(
     out: Annotated[Path, typer.Option(help="The run folder to fill.")] = Path("runs/default"),
     recipe: RecipeName = "default",
     overrides: Overrides = None,
+    patient_pattern: PatientPattern = "",
+    label_pattern: LabelPattern = "",
     weights: Weights = "imagenet",
     device: Device = "auto",
     force: Force = False,
@@ -30,7 +43,7 @@ def train(
     from lungscope.experiments.train_run import train_and_evaluate
 
     done = train_and_evaluate(
-        data, load_recipe(recipe, overrides or ()), out,
+        data, load_recipe(recipe, settings(overrides, patient_pattern, label_pattern)), out,
         weights=weights, device=device, force=force, resume=resume, allow_leakage=allow_leakage,
     )  # fmt: skip
     print_evaluation(done)

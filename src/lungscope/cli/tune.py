@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from lungscope.cli.options import Data, Device, Overrides, RecipeName, Weights
+from lungscope.cli.options import (
+    Data,
+    Device,
+    LabelPattern,
+    Overrides,
+    PatientPattern,
+    RecipeName,
+    Weights,
+    settings,
+)
 from lungscope.cli.tables import RESEARCH_USE, stdout
 
 
@@ -19,6 +28,8 @@ def tune(
     ),
     storage: Annotated[str, typer.Option(help="Optuna URL that several workers share.")] = "",
     overrides: Overrides = None,
+    patient_pattern: PatientPattern = "",
+    label_pattern: LabelPattern = "",
     weights: Weights = "imagenet",
     device: Device = "auto",
 ) -> None:
@@ -31,10 +42,18 @@ def tune(
     """
     from lungscope.experiments.tune import run_study
 
+    chosen = settings(overrides, patient_pattern, label_pattern)
     found = run_study(
-        data, recipe, out, overrides=overrides or (), trials=trials, folds=folds, storage=storage,
-        weights=weights, device=device,
-    )  # fmt: skip
+        data,
+        recipe,
+        out,
+        overrides=chosen,
+        trials=trials,
+        folds=folds,
+        storage=storage,
+        weights=weights,
+        device=device,
+    )
     stdout.print(f"{found.finished} trials finished, {found.pruned} of them stopped early.")
     best = ", ".join(f"{trial.auroc:.4f} (trial {trial.number})" for trial in found.best)
     stdout.print(f"Best mean validation AUROC: {best}. Settings of the first:")

@@ -1,7 +1,8 @@
 """A data set ready for use: its table, its splits, its pixels and what the audit found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,44 @@ from lungscope.errors import DataError, LeakageError
 
 
 @dataclass(frozen=True)
+class DataSource:
+    """Where a data set lies, and how its file names tell patient and label."""
+
+    path: Path
+    """Class folders, folders of splits, or a CSV."""
+    patient_pattern: str = ""
+    """Regular expression over a file's name whose groups together are the patient; see `read_manifest`."""
+    label_pattern: str = ""
+    """The same, whose first group is the label."""
+    classes: tuple[str, ...] = ()
+    """Those of a model, in its order; empty for whatever is found."""
+
+    def read(self) -> Manifest:
+        """The table of the data set; raises as `read_manifest` does."""
+        return read_manifest(
+            self.path,
+            patient_pattern=self.patient_pattern,
+            label_pattern=self.label_pattern,
+            classes=self.classes,
+        )
+
+
+class Labels(Protocol):
+    """What a model knows of the data it was trained on; its card is one."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def size(self) -> int: ...  # noqa: D102
+    @property
+    def label_pattern(self) -> str: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A manifest whose images are all readable, their pixels, and what the audit found."""
 
-    source: Path
+    source: DataSource
     manifest: Manifest
     pixels: NDArray[np.uint8]
     """(N, S, S)."""
@@ -57,12 +92,11 @@ def prepare(
         ManifestError: the data are not a data set.
         LeakageError: there is leakage and it is not allowed.
     """
-    manifest = read_manifest(
-        source, patient_pattern=settings.patient_pattern, label_pattern=settings.label_pattern
-    )
+    given = DataSource(source, settings.patient_pattern, settings.label_pattern)
+    manifest = given.read()
     packed = pack(manifest.paths, size)
     manifest, notes = assign_splits(link_patients(manifest, packed), settings, seed)
-    data = _assemble(source, manifest, packed, notes)
+    data = _assemble(given, manifest, packed, notes)
     if data.audit.leaks and not allow_leakage:
         raise LeakageError(
             f"{source}: {data.audit.leaks[0].message} Let Lungscope split by patient (--set data.split=patients), "
@@ -71,27 +105,37 @@ def prepare(
     return data
 
 
-def load(source: Path, size: int, *, classes: tuple[str, ...] = (), label_pattern: str = "") -> Dataset:
+def load(source: DataSource, size: int) -> Dataset:
     """Read, decode and audit a data set as it is split, for a look or for evaluation.
 
     Args:
-        source: class folders, folders of splits, or a CSV.
+        source: where it lies, and how names are read.
         size: S, side of the decoded images.
-        classes: those of the model, in its order; empty for whatever is found.
-        label_pattern: how names tell the label, where the model was trained so; see `read_manifest`.
 
     Raises:
         ManifestError: the data are not a data set, or have a class the model does not know.
     """
-    manifest = read_manifest(source, classes=classes, label_pattern=label_pattern)
+    manifest = source.read()
     packed = pack(manifest.paths, size)
     return _assemble(source, link_patients(manifest, packed), packed, ())
 
 
-def _assemble(source: Path, manifest: Manifest, packed: Pack, notes: tuple[str, ...]) -> Dataset:
+def load_for(model: Labels, source: DataSource) -> Dataset:
+    """The same for a model: of its size and classes, with labels read from names as it was trained.
+
+    Raises:
+        ManifestError: the data are not a data set, or have a class the model does not know.
+    """
+    pattern = source.label_pattern or model.label_pattern
+    return load(replace(source, classes=model.classes, label_pattern=pattern), model.size)
+
+
+def _assemble(source: DataSource, manifest: Manifest, packed: Pack, notes: tuple[str, ...]) -> Dataset:
     report, readable = audit(manifest, packed), packed.readable
     if not readable.any():
-        raise DataError(f"{source}: none of {len(manifest)} images can be read; {packed.records[0].error}")
+        raise DataError(
+            f"{source.path}: none of {len(manifest)} images can be read; {packed.records[0].error}"
+        )
     pixels = packed.pixels if readable.all() else packed.pixels[readable]
     records = tuple(record for record in packed.records if not record.error)
     return Dataset(source, manifest.select(readable), pixels, report, records, (*manifest.notes, *notes))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.bundle.bundle import Bundle, load_bundle
-from lungscope.data.dataset import Dataset, load
+from lungscope.data.dataset import Dataset, DataSource, load_for
 from lungscope.data.manifest import Manifest, read_manifest
 from lungscope.data.pack import pack
 from lungscope.errors import ConfigError, LeakageError, ManifestError
@@ -38,12 +38,12 @@ def check_inputs(runs: Sequence[Path], recipes: str) -> list[str]:
     return names
 
 
-def compare_runs(runs: Sequence[Path], source: Path, out: Path, *, split: str = "test") -> Leaderboard:
+def compare_runs(runs: Sequence[Path], source: DataSource, out: Path, *, split: str = "test") -> Leaderboard:
     """Predict the same images with every model, compare them, and write the leaderboard.
 
     Args:
         runs: run folders or model files.
-        source: class folders, folders of splits, or a CSV.
+        source: the images, and how their names are read.
         out: folder for leaderboard.html and leaderboard.csv.
         split: which part of the data; data without splits are taken whole.
 
@@ -63,7 +63,7 @@ def compare_runs(runs: Sequence[Path], source: Path, out: Path, *, split: str = 
     candidates, notes = [], []
     for name, bundle in zip(_names(runs), bundles, strict=True):
         card = bundle.card
-        data = load(source, card.size, classes=card.classes, label_pattern=card.label_pattern)
+        data = load_for(card, source)
         split = known_split(data, split)
         notes += _refuse_seen(name, bundle, data, split)
         found = score(bundle, data, split)

@@ -14,7 +14,7 @@ from lungscope.bundle.bundle import Bundle, bundle_bytes, load_bundle
 from lungscope.bundle.card import Calibration, Card, Parity
 from lungscope.bundle.input_check import InputCheck, calibrate_input_check
 from lungscope.bundle.validation_summary import summarise
-from lungscope.data.dataset import Dataset, load
+from lungscope.data.dataset import Dataset, DataSource, load_for
 from lungscope.data.manifest import write_csv
 from lungscope.errors import BundleError, ConfigError
 from lungscope.evaluation.measurements import EvaluationOptions
@@ -122,7 +122,7 @@ def common_data(runs: Sequence[Path], bundles: Sequence[Bundle]) -> Dataset:
                 raise ConfigError(f"{runs[0]} and {run} differ in {name}{shown}. {remedy}")
     table = bundles[0].path.parent / "manifest.csv"
     card = bundles[0].card
-    data = load(table, card.size, classes=card.classes)
+    data = load_for(card, DataSource(table))
     if data.manifest.fingerprint() != card.data.get("fingerprint"):
         raise ConfigError(f"{table}: not the table the model was trained with. Restore it, or train again.")
     return data

@@ -121,7 +121,7 @@ def known_split(data: Dataset, split: str) -> str:
     if not len(data.rows(split)):
         present = ", ".join(sorted(set(data.manifest.splits) - {""}))
         raise ManifestError(
-            f"{data.source}: no image is in the {split} split. It has: {present}; or use --split all."
+            f"{data.source.path}: no image is in the {split} split. It has: {present}; or use --split all."
         )
     return split
 

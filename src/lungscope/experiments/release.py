@@ -13,7 +13,7 @@ from lungscope.bundle.bundle import Bundle, load_bundle, replace_card
 from lungscope.bundle.card import Card
 from lungscope.bundle.default_model import CARD, MODEL
 from lungscope.bundle.provenance import TOPICS, Statement
-from lungscope.data.dataset import Dataset, load
+from lungscope.data.dataset import Dataset, DataSource, load_for
 from lungscope.errors import BundleError, ConfigError
 from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.evaluation.usage import evaluations
@@ -148,7 +148,7 @@ def _lacks(card: Card) -> list[tuple[str, str]]:
 def _own_images(bundle: Bundle) -> Dataset:
     """The images of the run, as it split them."""
     table, card = bundle.path.with_name("manifest.csv"), bundle.card
-    data = load(table, card.size, classes=card.classes)
+    data = load_for(card, DataSource(table))
     if data.manifest.fingerprint() != card.data.get("fingerprint"):
         raise BundleError(
             f"{table}: not the table the model was trained with, or files are missing. Restore them: the card's "

@@ -13,7 +13,7 @@ from lungscope.bundle.bundle import Bundle, load_bundle
 from lungscope.bundle.default_model import is_bundled
 from lungscope.config.recipe import Recipe, load_recipe
 from lungscope.data.corruption import CORRUPTIONS, corrupt
-from lungscope.data.dataset import Dataset, load
+from lungscope.data.dataset import Dataset, DataSource, load_for
 from lungscope.data.strata import Stratum, clusters, find_strata
 from lungscope.errors import ConfigError, ManifestError
 from lungscope.evaluation.strata import (
@@ -51,10 +51,10 @@ class RobustnessReport:
 
 def measure_robustness(
     run: Path,
-    source: Path | None = None,
+    source: DataSource | None = None,
     *,
     split: str = "test",
-    external: Path | None = None,
+    external: DataSource | None = None,
     leave_out: bool = False,
     weights: str = "imagenet",
     device: str = "auto",
@@ -81,7 +81,7 @@ def measure_robustness(
             f"{run}: the model has no operating point, because none of its classes is a reference such as 'normal'. "
             "Name the reference class so, and train again."
         )
-    data = load(source or _own_table(bundle), card.size, classes=card.classes)
+    data = load_for(card, source or DataSource(_own_table(bundle)))
     split = known_split(data, split)
     rows, predictor = data.rows(split), Predictor(bundle)
     pixels = np.ascontiguousarray(data.pixels[rows])
@@ -146,8 +146,8 @@ def _corrupted(predictor: Predictor, pixels: NDArray[np.uint8], plain: HeldOut) 
             bar.advance()
 
 
-def _external(predictor: Predictor, source: Path, threshold: float) -> StratumEstimates:
-    data = load(source, predictor.card.size, classes=predictor.card.classes)
+def _external(predictor: Predictor, source: DataSource, threshold: float) -> StratumEstimates:
+    data = load_for(predictor.card, source)
     found = predictor.predict(np.ascontiguousarray(data.pixels), heatmaps=False)
     cases = HeldOut(
         data.manifest.labels > 0,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.config.recipe import Recipe
-from lungscope.data.dataset import Dataset, load
+from lungscope.data.dataset import Dataset, DataSource, load
 from lungscope.data.manifest import Manifest
 from lungscope.data.split import assign_splits
 from lungscope.data.strata import series_of
@@ -66,7 +66,7 @@ def hidden_strata(source: Path, recipe: Recipe, *, weights: str = "imagenet", de
         DataError: the names tell no numbers.
         ManifestError: the data are not a data set, or too few patients are left to split.
     """
-    data = load(source, recipe.image.size, label_pattern=recipe.data.label_pattern)
+    data = load(DataSource(source, recipe.data.patient_pattern, recipe.data.label_pattern), recipe.image.size)
     known = [series_of(path.name) for path in data.manifest.paths]
     if not any(series for series, _ in known):
         raise DataError(

@@ -12,7 +12,7 @@ from lungscope.bundle.card import Calibration, Card
 from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS, InputCheck, calibrate_input_check
 from lungscope.bundle.validation_summary import summarise
 from lungscope.config.recipe import Recipe, differences, dump_recipe, load_recipe
-from lungscope.data.dataset import Dataset, load, prepare
+from lungscope.data.dataset import Dataset, DataSource, load_for, prepare
 from lungscope.data.manifest import Manifest, read_manifest, write_csv
 from lungscope.errors import ConfigError, DataError, UndefinedEstimate
 from lungscope.evaluation.measurements import EvaluationOptions
@@ -125,7 +125,7 @@ def train_and_evaluate(source: Path, recipe: Recipe, out: Path, **options: Any) 
     The test split is measured; where there is none, the validation split, on which choices were made.
     """
     bundle = train_run(source, recipe, out, **options)
-    data = load(out / "manifest.csv", bundle.card.size, classes=bundle.card.classes)
+    data = load_for(bundle.card, DataSource(out / "manifest.csv"))
     split = "test" if len(data.rows("test")) else "validation"
     return evaluate_bundle(bundle, data, out, EvaluationOptions(split))
 

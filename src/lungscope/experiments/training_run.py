@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.config.recipe import Recipe, dump_recipe
-from lungscope.data.dataset import load
+from lungscope.data.dataset import DataSource, load_for
 from lungscope.data.manifest import Manifest
 from lungscope.errors import ConfigError, OutputError
 from lungscope.evaluation.cost import Scores, score
@@ -66,7 +66,7 @@ def run_cell(cell: TrainingRun) -> Result:
         allow_leakage=True,  # the whole contest was refused, or allowed it
     )  # fmt: skip
     seconds = None if resumed else time.perf_counter() - started
-    data = load(cell.folder / "manifest.csv", bundle.card.size, classes=bundle.card.classes)
+    data = load_for(bundle.card, DataSource(cell.folder / "manifest.csv"))
     result = _result(cell, score(bundle, data, held_out(data.manifest)), seconds)
     write_atomically(cell.folder / FILE, _json(result))
     return result

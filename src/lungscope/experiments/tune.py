@@ -259,7 +259,7 @@ def _write(study: "OptunaStudy", job: _Job, out: Path) -> Study:
         told = f"{recipe.name}, tuned: mean validation AUROC {best[0].auroc:.4f} in {len(done)} trials."
         named = recipe.model_copy(update={"name": f"{recipe.name}-tuned", "description": told})
         write_atomically(path, dump_recipe(named))
-    return Study(job.data.source, path, len(done), len(done) - len(ranked), best[:SHOWN])
+    return Study(job.data.source.path, path, len(done), len(done) - len(ranked), best[:SHOWN])
 
 
 def _merit(trial: "FrozenTrial") -> tuple[float, int]:

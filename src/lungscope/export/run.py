@@ -8,7 +8,7 @@ import numpy as np
 
 from lungscope.bundle.bundle import Bundle, load_bundle
 from lungscope.bundle.export_record import FORMATS, RUNTIMES, Export, Format
-from lungscope.data.dataset import Dataset, load
+from lungscope.data.dataset import Dataset, DataSource, load_for
 from lungscope.errors import BundleError, ConfigError, ManifestError
 from lungscope.export.artefact import Artefact
 from lungscope.export.files import check_place, unfinished, write
@@ -69,18 +69,18 @@ def parse_order(format: str, precision: str, opset: int | None = None) -> Order:
     kind = next((each for each in FORMATS if each == format), None)
     if kind is None:
         raise ConfigError(f"--format {format!r} is unknown. Choose {', '.join(FORMATS)}.")
-    estimates = next((each for each in PRECISIONS[kind] if each == precision), None)
-    if estimates is None:
+    number = next((each for each in PRECISIONS[kind] if each == precision), None)
+    if number is None:
         raise ConfigError(
             f"--precision {precision!r} is not for {kind}. Choose {', '.join(PRECISIONS[kind])}."
         )
-    if opset is not None and (kind, estimates) != ("onnx", "fp32"):
+    if opset is not None and (kind, number) != ("onnx", "fp32"):
         raise ConfigError("--opset is for --format onnx in fp32. Leave it out.")
-    return Order(kind, estimates, opset)
+    return Order(kind, number, opset)
 
 
 def export_model(
-    run: Path, order: Order, out: Path, *, data: Path | None = None, force: bool = False
+    run: Path, order: Order, out: Path, *, data: DataSource | None = None, force: bool = False
 ) -> Exported:
     """Convert a model, hold it against the original on validation images, and write it whole or not at all.
 
@@ -115,7 +115,7 @@ def export_model(
     return Exported(out, made.sha256, chosen.export, images.source, *sizes, *speeds)
 
 
-def validation_images(bundle: Bundle, data: Path | None) -> Images:
+def validation_images(bundle: Bundle, data: DataSource | None) -> Images:
     """The images exports are checked on: the run's own validation split, or that of `data`, or all of it.
 
     Raises:
@@ -127,7 +127,7 @@ def validation_images(bundle: Bundle, data: Path | None) -> Images:
             f"{bundle.path}: the run's manifest.csv is not beside it, so there is nothing to check the export on. "
             "Name labelled images: --data DATA."
         )
-    found = load(data or table, card.size, classes=card.classes, label_pattern=card.label_pattern)
+    found = load_for(card, data or DataSource(table))
     if data is None and found.manifest.fingerprint() != card.data.get("fingerprint"):
         raise ManifestError(
             f"{table}: not the table the model was trained with, or files are missing. Restore it, or name --data DATA."
@@ -141,10 +141,10 @@ def validation_images(bundle: Bundle, data: Path | None) -> Images:
     return Images(np.ascontiguousarray(found.pixels[rows]), found.manifest.labels[rows], what)
 
 
-def _what(found: Dataset, data: Path | None) -> str:
+def _what(found: Dataset, data: DataSource | None) -> str:
     if data is None:
         return "the run's validation split"
-    return f"the validation split of {data}" if "validation" in found.manifest.splits else str(data)
+    return f"the validation split of {data.path}" if "validation" in found.manifest.splits else str(data.path)
 
 
 def _choose(bundle: Bundle, order: Order, images: Images) -> _Candidate:

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from lungscope.data.audit.inspection import Inspection, examine, inspect
+from lungscope.data.dataset import DataSource
 from lungscope.data.manifest import read_manifest
 from lungscope.data.pack import pack
 from lungscope.data.phantoms.phantom import draw_phantom
@@ -42,7 +43,7 @@ def kinds(found: Inspection) -> dict[str, str]:
 
 
 def test_a_clean_data_set_has_no_leak_and_no_pair(phantoms: list[Image.Image], tmp_path: Path) -> None:
-    found = inspect(write(tmp_path / "data", phantoms))
+    found = inspect(DataSource(write(tmp_path / "data", phantoms)))
     assert (found.near, found.report.leaks) == ((), ())
     assert [each.images for each in found.statistics] == [20, 20]
     assert {each.patients for each in found.statistics} == {20}
@@ -52,7 +53,7 @@ def test_a_clean_data_set_has_no_leak_and_no_pair(phantoms: list[Image.Image], t
 def test_an_altered_copy_in_another_split_is_leakage(phantoms: list[Image.Image], tmp_path: Path) -> None:
     folder = write(tmp_path / "data", phantoms[:FEW])
     phantoms[0].point(lambda grey: grey * 0.8 + 20).save(folder / "test" / "NORMAL" / "00000900_000.png")
-    found = inspect(folder)
+    found = inspect(DataSource(folder))
     assert kinds(found)["near-duplicate-across-splits"] == "leakage"
     assert kinds(found)["near-duplicate-across-patients"] == "warning"
     (pair,) = found.near
@@ -69,7 +70,7 @@ def test_an_altered_copy_with_another_label_is_a_conflict(
 ) -> None:
     folder = write(tmp_path / "data", phantoms[:FEW], splits=False)
     ImageOps.mirror(phantoms[0]).save(folder / "PNEUMONIA" / "00000900_000.png")
-    found = inspect(folder)
+    found = inspect(DataSource(folder))
     assert kinds(found)["near-label-conflict"] == "warning"
     assert found.report.leaks == ()
     assert found.near[0].mirrored
@@ -78,7 +79,7 @@ def test_an_altered_copy_with_another_label_is_a_conflict(
 def test_identical_files_are_no_near_duplicates(phantoms: list[Image.Image], tmp_path: Path) -> None:
     folder = write(tmp_path / "data", phantoms[:FEW], splits=False)
     phantoms[0].save(folder / "NORMAL" / "00000900_000.png")
-    found = inspect(folder)
+    found = inspect(DataSource(folder))
     assert found.near == ()
     assert kinds(found)["duplicate"] == "warning"
 
@@ -88,7 +89,7 @@ def test_file_size_that_tells_the_label_is_a_shortcut(phantoms: list[Image.Image
         place = tmp_path / "data" / ("NORMAL", "PNEUMONIA")[i % 2]
         place.mkdir(parents=True, exist_ok=True)
         image.save(place / f"{i:08}_000.jpeg", quality=(95, 40)[i % 2])
-    found = inspect(tmp_path / "data")
+    found = inspect(DataSource(tmp_path / "data"))
     (finding,) = [each for each in found.report.findings if each.message.startswith("File size alone")]
     assert (finding.kind, finding.severity) == ("shortcut", "warning")
     assert "lets a model cheat. The loader removes the number" in finding.message
@@ -102,7 +103,7 @@ def test_both_bounds_are_told_where_the_names_have_two_readings(
         place = tmp_path / ("test" if "2" in name else "train") / ("NORMAL" if "IM" in name else "PNEUMONIA")
         place.mkdir(parents=True, exist_ok=True)
         image.save(place / f"{name}.png")
-    found = inspect(tmp_path)
+    found = inspect(DataSource(tmp_path))
     (finding,) = [each for each in found.report.findings if "patient-number" in each.kind]
     assert finding.severity == "warning"
     assert finding.message.startswith("Between 0 and 2 patients stand in both train and test (0 to 4 images)")
@@ -112,7 +113,7 @@ def test_unreadable_files_are_reported_and_left_out(phantoms: list[Image.Image],
     folder = write(tmp_path / "data", phantoms[:FEW], splits=False)
     for name in ("a.png", "b.png"):
         (folder / "NORMAL" / name).write_bytes(b"\x89PNG\r\n\x1a\nno more")
-    found = inspect(folder)
+    found = inspect(DataSource(folder))
     assert kinds(found)["unreadable"] == "error"
     assert (found.report.n, found.report.unreadable, found.statistics[0].images) == (10, 2, 4)
 
@@ -123,7 +124,7 @@ def test_a_class_without_a_readable_image_has_no_statistics(
     write(tmp_path / "data", phantoms[:FEW], splits=False)
     for path in (tmp_path / "data" / "PNEUMONIA").iterdir():
         path.write_bytes(b"")
-    found = inspect(tmp_path / "data")
+    found = inspect(DataSource(tmp_path / "data"))
     assert (found.statistics[1].images, found.statistics[1].width) == (0, None)
     assert {each.auroc.reason for each in found.probes if each.target == "label"} == {
         "all readable images have one label"
@@ -132,7 +133,7 @@ def test_a_class_without_a_readable_image_has_no_statistics(
 
 @pytest.mark.parametrize("n", [2, 3])
 def test_two_or_three_images_are_audited_too(phantoms: list[Image.Image], tmp_path: Path, n: int) -> None:
-    found = inspect(write(tmp_path / "data", phantoms[:n], splits=False))
+    found = inspect(DataSource(write(tmp_path / "data", phantoms[:n], splits=False)))
     assert {each.auroc.reason for each in found.probes if each.target == "label"} == {
         "a class has fewer than 5 patients"
     }
@@ -143,14 +144,14 @@ def test_no_readable_image_at_all_is_refused(tmp_path: Path) -> None:
         (tmp_path / label).mkdir()
         (tmp_path / label / "a.png").write_bytes(b"")
     with pytest.raises(DataError, match="none of 2 images can be read.*empty"):
-        inspect(tmp_path)
+        inspect(DataSource(tmp_path))
 
 
 def test_a_single_class_is_refused_with_the_remedy(phantoms: list[Image.Image], tmp_path: Path) -> None:
     (tmp_path / "NORMAL").mkdir()
     phantoms[0].save(tmp_path / "NORMAL" / "a.png")
     with pytest.raises(ManifestError, match="only one class.*Pass the folder above"):
-        inspect(tmp_path)
+        inspect(DataSource(tmp_path))
 
 
 @pytest.mark.slow
@@ -165,7 +166,7 @@ def test_the_kermany_set_is_audited_as_documented(shared: Path, tmp_path: Path) 
 
 
 def test_file_size_gives_the_label_of_original_radiographs_away(shared: Path) -> None:
-    found = inspect(shared / "data" / "kermany_fullsize")
+    found = inspect(DataSource(shared / "data" / "kermany_fullsize"))
     by_name = {each.name: each.auroc.value or 0.0 for each in found.probes if each.target == "label"}
     assert by_name["file size"] > 0.97
     assert by_name["height"] > 0.85

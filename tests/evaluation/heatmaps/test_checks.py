@@ -198,14 +198,14 @@ def test_marked_images_are_pointed_at(predictor: Predictor, noise: NDArray[np.ui
 def test_the_checks_can_be_left_out(
     wanted: bool, model: Path, pictures: list[Path], tmp_path: Path, monkeypatch
 ) -> None:
-    from lungscope.data.dataset import load
+    from lungscope.data.dataset import DataSource, load_for
     from lungscope.experiments.evaluate_run import evaluate_bundle
 
     monkeypatch.setenv("LUNGSCOPE_CACHE", str(tmp_path / "cache"))
     lines = [f"{path},{CLASSES[i % 2]}" for i, path in enumerate(pictures)]
     (tmp_path / "t.csv").write_text("path,label\n" + "\n".join(lines))
     bundle = load_bundle(model)
-    data = load(tmp_path / "t.csv", 64, classes=bundle.card.classes)
+    data = load_for(bundle.card, DataSource(tmp_path / "t.csv"))
     evaluate_bundle(bundle, data, tmp_path / "out", EvaluationOptions(heat_checks=wanted))
     assert ("heatmaps" in json.loads((tmp_path / "out" / "evaluation.json").read_text())) == wanted
     assert ('id="heat-maps"' in (tmp_path / "out" / "report.html").read_text()) == wanted

@@ -13,7 +13,8 @@ from lungscope.data.audit.near_duplicates import NearPair, near_duplicates
 from lungscope.data.audit.patient_names import NUMBER, NUMBER_AND_KIND, Overlap, Reading, readings
 from lungscope.data.audit.shortcuts import CLEAR, Probe, probe
 from lungscope.data.audit.traits import measure
-from lungscope.data.manifest import Manifest, read_manifest
+from lungscope.data.dataset import DataSource
+from lungscope.data.manifest import Manifest
 from lungscope.data.pack import Pack, pack
 from lungscope.data.split import link_patients
 from lungscope.errors import DataError
@@ -62,20 +63,22 @@ class Inspection:
     statistics: tuple[ClassStatistics, ...]
 
 
-def inspect(source: Path) -> Inspection:
+def inspect(source: DataSource) -> Inspection:
     """Read, decode and audit a data set completely.
 
     Args:
-        source: class folders, folders of splits, or a CSV.
+        source: where it lies, and how names are read.
 
     Raises:
         ManifestError: the data are not a data set.
         DataError: no image can be read.
     """
-    manifest = read_manifest(source)
+    manifest = source.read()
     packed = pack(manifest.paths, SIZE)
     if not packed.readable.any():
-        raise DataError(f"{source}: none of {len(manifest)} images can be read; {packed.records[0].error}")
+        raise DataError(
+            f"{source.path}: none of {len(manifest)} images can be read; {packed.records[0].error}"
+        )
     return examine(manifest, packed)
 
 
