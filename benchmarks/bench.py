@@ -93,9 +93,7 @@ def run_benchmark(
         sections = build_sections(bench, only)
         _prepare(bench, sections)
         found = tuple(_measure(section) for section in sections)
-    return Benchmark(
-        _processor(), usable_cores(), _versions(), time.perf_counter() - started, found, _missing(bench)
-    )
+    return Benchmark(_processor(), usable_cores(), _versions(), time.perf_counter() - started, found, _missing(bench))
 
 
 def check_sections(names: Iterable[str]) -> None:

@@ -168,9 +168,7 @@ def main() -> None:
     print("| --- " * (len(SETTINGS) + 2) + "|")
     for name in found[0]:
         values = [100 * each[name] for each in found]
-        print(
-            f"| {name} | " + " | ".join(f"{value:.1f}" for value in [*values, float(np.mean(values))]) + " |"
-        )
+        print(f"| {name} | " + " | ".join(f"{value:.1f}" for value in [*values, float(np.mean(values))]) + " |")
 
 
 if __name__ == "__main__":

@@ -39,9 +39,7 @@ def main() -> None:
 def work(model: nn.Module, given: argparse.Namespace, batch: int) -> Iterator[dict[str, object]]:
     """From files to outputs, `batch` at a time."""
     paths = cycle(sorted(given.folder.rglob("*.jp*g")))
-    prepare = torchvision.transforms.Compose(
-        [xrv.datasets.XRayCenterCrop(), xrv.datasets.XRayResizer(given.size)]
-    )
+    prepare = torchvision.transforms.Compose([xrv.datasets.XRayCenterCrop(), xrv.datasets.XRayResizer(given.size)])
     began, times, seconds = time.perf_counter(), list[float](), 0.0
     while True:
         started = time.perf_counter()

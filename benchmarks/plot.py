@@ -34,9 +34,7 @@ def picture(benchmark: Benchmark) -> bytes:
     for label, (_, role, _) in zip(axes.get_yticklabels(), bars, strict=True):
         label.set_fontweight("bold" if role == "title" else "normal")
     axes.invert_yaxis()
-    axes.set_xlabel(
-        "how many times as fast ours is (points: median of the turns; lines: all turns)", fontsize=8
-    )
+    axes.set_xlabel("how many times as fast ours is (points: median of the turns; lines: all turns)", fontsize=8)
     axes.set_title(f"{benchmark.machine}, {benchmark.cores} cores", fontsize=9, loc="left")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right", "left"]].set_visible(False)

@@ -41,9 +41,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     given = parser.parse_args()
     predictor = Predictor(load_bundle(given.model), runtime=given.runtime, precision=given.precision)
-    work = {"read": read, "one": one, "decode": decode, "copy": copy}.get(given.job, runtime)(
-        predictor, given
-    )
+    work = {"read": read, "one": one, "decode": decode, "copy": copy}.get(given.job, runtime)(predictor, given)
     take_turns(work, given.seconds)
 
 
@@ -70,9 +68,7 @@ def read(predictor: Predictor, given: argparse.Namespace) -> Work:
                     n += 1
                     yield next(paths)
 
-        write_table(
-            predictor.assess_files(until_time_is_up(), heatmaps=given.heatmaps), table, predictor.card
-        )
+        write_table(predictor.assess_files(until_time_is_up(), heatmaps=given.heatmaps), table, predictor.card)
         spent = time.perf_counter() - started
         table.unlink()
         return {"images": n, "seconds": spent}
@@ -101,9 +97,7 @@ def decode(predictor: Predictor, given: argparse.Namespace) -> Work:
     if files[0].suffix == ".dcm":
         from pydicom import dcmread
 
-        return _on_all_cores(
-            lambda path: Image.fromarray(dcmread(path).pixel_array).resize((size, size)), files
-        )
+        return _on_all_cores(lambda path: Image.fromarray(dcmread(path).pixel_array).resize((size, size)), files)
 
     return _on_all_cores(lambda path: bare(path, size), files)
 

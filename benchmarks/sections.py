@@ -66,9 +66,7 @@ def build_sections(bench: Bench, only: Iterable[str] = ()) -> list[Section]:
 def models_of(sections: Iterable[Section]) -> set[tuple[str, int]]:
     """(backbone, size) of the models that sections predict with."""
     keys = {section.key for section in sections}
-    small = (
-        {(MOBILENET, SIZE)} if keys & {"cold", "latency", "bulk", "full-size", "dicom", "heatmap"} else set()
-    )
+    small = {(MOBILENET, SIZE)} if keys & {"cold", "latency", "bulk", "full-size", "dicom", "heatmap"} else set()
     return small | ({("resnet50", TUTORIAL_SIZE)} if "resnet50" in keys else set())
 
 

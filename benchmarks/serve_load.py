@@ -154,9 +154,7 @@ def main() -> None:
     arguments.add_argument("--images", type=Path, required=True)
     arguments.add_argument("--seconds", type=float, default=10)
     arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument(
-        "--overload", type=float, default=0, help="seconds at more than twice the capacity"
-    )
+    arguments.add_argument("--overload", type=float, default=0, help="seconds at more than twice the capacity")
     chosen = arguments.parse_args()
     images = find_images(chosen.images)[:512]
     with running_service(chosen.model) as service, tempfile.NamedTemporaryFile("w", suffix=".txt") as listing:

@@ -28,9 +28,7 @@ TARGET_COLUMNS = ("target", "goal", "measured", "reached", "remark")
 def verdicts(benchmark: Benchmark) -> list[Verdict]:
     """Every target that could be judged."""
     return [
-        verdict
-        for found in benchmark.found
-        for verdict in judge(found.section.key, found.section.unit, found.measured)
+        verdict for found in benchmark.found for verdict in judge(found.section.key, found.section.unit, found.measured)
     ]
 
 
@@ -106,9 +104,7 @@ def verdict_cells(verdict: Verdict) -> tuple[str, ...]:
 def markdown(benchmark: Benchmark) -> str:
     """The whole run, ready to be put into a document."""
     versions = ", ".join(f"{name} {number}" for name, number in benchmark.versions.items())
-    lines = [
-        f"{benchmark.machine}, {benchmark.cores} cores; {versions}; {benchmark.seconds / 60:.0f} minutes."
-    ]
+    lines = [f"{benchmark.machine}, {benchmark.cores} cores; {versions}; {benchmark.seconds / 60:.0f} minutes."]
     for found in benchmark.found:
         lines += ["", f"**{heading(found)}**", "", *_table(COLUMNS, list(rows(found)))]
     judged = [verdict_cells(verdict) for verdict in verdicts(benchmark)]

@@ -50,9 +50,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument(
-        "--frozen-batchnorm", action="store_true", help="Keep the statistics of batch normalisation."
-    )
+    parser.add_argument("--frozen-batchnorm", action="store_true", help="Keep the statistics of batch normalisation.")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--out", type=Path, help="Folder for the model, of the job bundle.")

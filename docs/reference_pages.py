@@ -219,11 +219,7 @@ def modules() -> str:
     for folder in sorted(path.parent for path in package.rglob("__init__.py")):
         rows = [(f"`{path.name}`", _first_sentence(path)) for path in sorted(folder.glob("*.py"))]
         known = [row for row in rows if row[0] != "`__init__.py`" or folder == package]
-        parts += (
-            [f"## {folder.relative_to(package.parent)}", _table(("Module", "What it is"), known)]
-            if known
-            else []
-        )
+        parts += [f"## {folder.relative_to(package.parent)}", _table(("Module", "What it is"), known)] if known else []
     return "\n\n".join(parts)
 
 

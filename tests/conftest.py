@@ -33,9 +33,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(60):
         pixels = rng.normal(90, 30, (36, 36)) + 15 * (i % 2)
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / f"{i}.png")
-        lines.append(
-            f"{i}.png,{('NORMAL', 'PNEUMONIA')[i % 2]},p{i // 4},{('train', 'validation', 'test')[i // 20]}"
-        )
+        lines.append(f"{i}.png,{('NORMAL', 'PNEUMONIA')[i % 2]},p{i // 4},{('train', 'validation', 'test')[i // 20]}")
     (root / "table.csv").write_text("\n".join(lines))
     return root / "table.csv"
 
@@ -73,9 +71,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         versions={},
         data={},
         validation=Validation(
-            Curve(
-                (0.0, 0.25, 0.5, 0.75, 1.01), (1.0, 0.95, 0.9, 0.6, 0.0), (0.0, 0.5, 0.8, 0.9, 1.0), 60, 140
-            ),
+            Curve((0.0, 0.25, 0.5, 0.75, 1.01), (1.0, 0.95, 0.9, 0.6, 0.0), (0.0, 0.5, 0.8, 0.9, 1.0), 60, 140),
             Reference(200, 0.4, (0.1,) * 10, (0.0,) * SKETCH, (1.0,) * SKETCH),
         ),
     )
@@ -163,9 +159,7 @@ class Sample:
 
     def points(self) -> list[OperatingPoint]:
         p_abnormal = 1 - self.probabilities[:, 0].astype(np.float64)
-        return [
-            choose(parse_goal(goal), self.labels > 0, p_abnormal, name=name) for name, goal in GOALS.items()
-        ]
+        return [choose(parse_goal(goal), self.labels > 0, p_abnormal, name=name) for name, goal in GOALS.items()]
 
     def cases(self) -> Cases:
         return check_cases(self.labels, self.probabilities, self.patients, self.classes)

@@ -39,9 +39,7 @@ def given(folder: Path, **others: object) -> argparse.Namespace:
 @pytest.mark.parametrize("job", ["read", "decode", "runtime", "copy"])
 def test_rates_of_our_side_count_images_in_the_time_asked_for(model: Path, classes: Path, job: str) -> None:
     predictor = Predictor(load_bundle(model))
-    work = {"read": predicting.read, "decode": predicting.decode, "copy": predicting.copy}.get(
-        job, predicting.runtime
-    )
+    work = {"read": predicting.read, "decode": predicting.decode, "copy": predicting.copy}.get(job, predicting.runtime)
     done = work(predictor, given(classes, job=job))(0.2)
     assert done["images"] > 0
     assert 0.2 <= done["seconds"] < 5
@@ -62,9 +60,7 @@ def test_bare_decoding_gives_nearly_our_pixels(classes: Path, model: Path) -> No
     assert np.abs(bare - ours).mean() < 1
 
 
-def test_dicom_copies_show_what_their_pictures_show(
-    pictures: list[Path], tmp_path: Path, model: Path
-) -> None:
+def test_dicom_copies_show_what_their_pictures_show(pictures: list[Path], tmp_path: Path, model: Path) -> None:
     write_dicom(pictures[:3], tmp_path)
     copies = sorted(find_images(tmp_path), key=lambda path: int(path.stem))
     for picture, copy in zip(pictures[:3], copies, strict=True):

@@ -77,10 +77,7 @@ def test_what_computes_in_bf16_is_judged_by_its_own_rate_and_not_against_fp32_li
         measured("decoding alone", [1000.0] * 3, "limit"),
         measured("runtime alone", [400.0] * 3, "limit"),
     ]
-    found = [
-        (each.target.against, each.ratio.median, each.reached)
-        for each in judge("bulk", "images/s", contenders)
-    ]
+    found = [(each.target.against, each.ratio.median, each.reached) for each in judge("bulk", "images/s", contenders)]
     assert found == [
         ("plain PyTorch, 160 px", 1.0, False),
         ("decoding alone|runtime alone", 0.25, False),

@@ -77,9 +77,7 @@ def test_files_are_written_or_refused_in_one_line(benchmark: Benchmark, tmp_path
         write_benchmark(benchmark, tmp_path / "file" / "below")
 
 
-def test_eighty_columns_of_a_terminal_hold_it(
-    benchmark: Benchmark, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_eighty_columns_of_a_terminal_hold_it(benchmark: Benchmark, capsys: pytest.CaptureFixture[str]) -> None:
     print_benchmark(benchmark)
     printed = capsys.readouterr().out
     assert "bulk: Many small files, images/s" in printed

@@ -19,9 +19,7 @@ CARD = Card(
         OperatingPoint(
             "sensitivity-95", "sensitivity >= 0.95", 0.31, Estimate(0.96, 0.93, 0.98), Estimate(0.9, 0.8, 1.0)
         ),
-        OperatingPoint(
-            "half", "0.5", 0.5, Estimate(None, reason="no positive image"), Estimate(0.9, 0.8, 1.0)
-        ),
+        OperatingPoint("half", "0.5", 0.5, Estimate(None, reason="no positive image"), Estimate(0.9, 0.8, 1.0)),
     ),
     calibration=Calibration("temperature", 0.7, (0.0, 0.25)),
     recipe='name = "größer"\n',
@@ -57,9 +55,7 @@ def test_onnx_itself_reads_the_card_and_the_graph() -> None:
 def test_a_named_operating_point_or_the_first() -> None:
     assert CARD.operating_point().name == "sensitivity-95"
     assert CARD.operating_point("half").threshold == 0.5
-    with pytest.raises(
-        BundleError, match="no validation curve to serve 'youden' from. It has: sensitivity-95, half"
-    ):
+    with pytest.raises(BundleError, match="no validation curve to serve 'youden' from. It has: sensitivity-95, half"):
         CARD.operating_point("youden")
 
 

@@ -38,9 +38,7 @@ def test_a_card_survives_its_json(card: Card) -> None:
     ],
 )
 def test_what_is_no_card_names_the_place(card: Card, change: dict[str, Any], words: str) -> None:
-    with pytest.raises(
-        BundleError, match=rf"run/model.onnx: .* cannot be read \(.*{words}.*\). Export"
-    ) as found:
+    with pytest.raises(BundleError, match=rf"run/model.onnx: .* cannot be read \(.*{words}.*\). Export") as found:
         parse_card(json.dumps({**json.loads(card_json(card)), **change}), PATH)
     assert "\n" not in str(found.value)
 
@@ -52,7 +50,5 @@ def test_what_is_not_even_json_is_refused(text: str | bytes) -> None:
 
 
 def test_another_format_is_refused_whatever_else_it_holds() -> None:
-    with pytest.raises(
-        BundleError, match="bundle format 2, and this version reads 1. Export the model again"
-    ):
+    with pytest.raises(BundleError, match="bundle format 2, and this version reads 1. Export the model again"):
         parse_card('{"format": 2, "of": "the future"}', PATH)

@@ -80,9 +80,7 @@ def run(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
 
 
 def content(folder: Path) -> dict[str, int]:
-    return {
-        str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if "__pycache__" not in path.parts
-    }
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if "__pycache__" not in path.parts}
 
 
 def test_predict_says_which_model_it_is_beside_the_results(box, pictures, tmp_path, run) -> None:
@@ -197,9 +195,7 @@ def test_an_installation_without_one_says_so(arguments, how, data, tmp_path, mon
 
 def test_no_model_is_an_error_of_the_bundle(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(bundled, "folder", lambda: tmp_path)
-    with pytest.raises(
-        BundleError, match=re.escape(f"{NONE}--model RUN, or train one: lungscope train DATA.")
-    ):
+    with pytest.raises(BundleError, match=re.escape(f"{NONE}--model RUN, or train one: lungscope train DATA.")):
         bundled.bundled_model()
 
 
@@ -261,9 +257,7 @@ def test_a_wheel_holds_the_model_its_card_and_its_statement_and_no_other(install
 def test_an_installed_package_predicts_in_an_empty_folder(installed, pictures, tmp_path) -> None:
     before = content(installed)
     shutil.copy(pictures[0], tmp_path / "x.jpeg")
-    done = subprocess.run(
-        command(installed, "predict", "x.jpeg"), cwd=tmp_path, capture_output=True, text=True
-    )
+    done = subprocess.run(command(installed, "predict", "x.jpeg"), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 2
     assert done.stderr.startswith("Bundled model, trained on ")
@@ -290,9 +284,7 @@ def test_an_installed_package_serves(installed, tmp_path) -> None:
 
 
 def test_the_package_holds_a_model_that_may_be_passed_on_and_its_card() -> None:
-    assert (REAL / bundled.MODEL).is_file(), (
-        "src/lungscope/bundle/default/model.onnx is missing; see lungscope release"
-    )
+    assert (REAL / bundled.MODEL).is_file(), "src/lungscope/bundle/default/model.onnx is missing; see lungscope release"
     assert (REAL / bundled.MODEL).stat().st_size <= LARGEST
     bundle = load_bundle(REAL)  # checks the checksum
     check_fit(bundle, REAL)

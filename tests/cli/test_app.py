@@ -83,16 +83,12 @@ def test_a_run_folder_holds_everything(trained: Path) -> None:
     assert set(document["auroc"]) >= {"value", "ci95"}
 
 
-def test_the_same_seed_gives_the_same_evaluation_to_the_digit(
-    folder: Path, trained: Path, tmp_path: Path
-) -> None:
+def test_the_same_seed_gives_the_same_evaluation_to_the_digit(folder: Path, trained: Path, tmp_path: Path) -> None:
     assert run("train", folder, "--out", tmp_path / "again", *TINY) == 0
     for name in ("evaluation.json", "model.onnx", "predictions.csv", "history.csv"):
         ours, again = (place / name for place in (trained, tmp_path / "again"))
         if name == "history.csv":  # its last column is the time
-            strip = [
-                [line.rpartition(",")[0] for line in path.read_text().splitlines()] for path in (ours, again)
-            ]
+            strip = [[line.rpartition(",")[0] for line in path.read_text().splitlines()] for path in (ours, again)]
             assert strip[0] == strip[1]
         else:
             assert ours.read_bytes() == again.read_bytes(), name
@@ -112,9 +108,7 @@ def test_predict_prints_a_row_per_file(trained: Path, folder: Path, capsys) -> N
     assert re.search(r"80 files: .*images/s, onnxruntime fp32\)\. Research use only", err)
 
 
-def test_predict_says_what_it_does_not_assess_and_names_sets(
-    checked_model, pictures, tmp_path, capsys
-) -> None:
+def test_predict_says_what_it_does_not_assess_and_names_sets(checked_model, pictures, tmp_path, capsys) -> None:
     blank = tmp_path / "blank.png"
     Image.fromarray(np.full((90, 90), 70, np.uint8)).save(blank)
     assert run("predict", blank, pictures[0], "--model", checked_model, "--error-rate", "0.01") == 0
@@ -142,9 +136,7 @@ def test_a_recipe_can_leave_the_gate_out(folder: Path, tmp_path: Path, capsys) -
     assert "none: whatever can be read is assessed" in capsys.readouterr().out
 
 
-def test_predict_goes_on_after_a_bad_file_and_exits_3(
-    trained: Path, folder: Path, tmp_path: Path, capsys
-) -> None:
+def test_predict_goes_on_after_a_bad_file_and_exits_3(trained: Path, folder: Path, tmp_path: Path, capsys) -> None:
     good = next(folder.rglob("*.png"))
     (tmp_path / "a.png").write_bytes(good.read_bytes())
     (tmp_path / "b.png").write_bytes(good.read_bytes()[:100])
@@ -167,9 +159,7 @@ def test_audit_strict_exits_2_on_leakage(folder: Path, tmp_path: Path, capsys) -
     assert run("audit", tmp_path, "--strict", "--out", tmp_path / "found") == 2
     assert "leakage" in capsys.readouterr().out
     assert json.loads((tmp_path / "found" / "audit.json").read_text())["leakage"] is True
-    line = refused(
-        capsys, "train", tmp_path, "--out", tmp_path / "run", *TINY, "--set", "data.split=predefined"
-    )
+    line = refused(capsys, "train", tmp_path, "--out", tmp_path / "run", *TINY, "--set", "data.split=predefined")
     assert "--allow-leakage" in line
     assert not (tmp_path / "run" / "model.onnx").exists()
 
@@ -201,9 +191,7 @@ def test_force_empties_only_a_run_folder(folder: Path, tmp_path: Path, capsys) -
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(folder, tmp_path, capsys, arguments, message) -> None:
-    assert message in refused(
-        capsys, "train", folder, "--out", tmp_path / "run", "--weights", "none", *arguments
-    )
+    assert message in refused(capsys, "train", folder, "--out", tmp_path / "run", "--weights", "none", *arguments)
 
 
 def test_unwritable_output_is_refused(folder: Path, tmp_path: Path, capsys) -> None:

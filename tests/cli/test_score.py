@@ -24,9 +24,7 @@ def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     (tmp_path / "images").mkdir()
     for i in range(20):
-        Image.fromarray(rng.integers(0, 255, (80, 90), dtype=np.uint8)).save(
-            tmp_path / "images" / f"{i:02}.png"
-        )
+        Image.fromarray(rng.integers(0, 255, (80, 90), dtype=np.uint8)).save(tmp_path / "images" / f"{i:02}.png")
     return tmp_path / "images"
 
 

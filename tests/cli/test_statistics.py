@@ -50,9 +50,7 @@ def write(root: Path, patients: int, *, both: bool = True, constant: bool = Fals
             root.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
             sex, age = "FM"[patient // 2 % 2], str(20 + patient)
-            rows.append(
-                [path.name, ("NORMAL", "PNEUMONIA")[diseased], f"q{patient}", sex, age, f"s{patient}{image}"]
-            )
+            rows.append([path.name, ("NORMAL", "PNEUMONIA")[diseased], f"q{patient}", sex, age, f"s{patient}{image}"])
     with (root / "table.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["path", "label", "patient", "sex", "age", "study_id"], *rows])
     return root / "table.csv"
@@ -180,10 +178,7 @@ def test_fractions_give_a_learning_curve(tmp_path: Path, capsys) -> None:
     rows = table(out / "learning.csv")
     assert [row["fraction"] for row in rows] == ["0.25", "1.0"]
     assert int(rows[0]["images"]) < int(rows[1]["images"])
-    splits = [
-        {row["path"]: row["split"] for row in table(out / "splits" / name)}
-        for name in ("1-0.25.csv", "1.csv")
-    ]
+    splits = [{row["path"]: row["split"] for row in table(out / "splits" / name)} for name in ("1-0.25.csv", "1.csv")]
     assert set(splits[0].items()) < set(splits[1].items())
     card = load_bundle(out / "scratch" / "seed-0").card
     assert card.calibration.method in ("none", "temperature", "platt")
@@ -194,9 +189,5 @@ def test_fractions_give_a_learning_curve(tmp_path: Path, capsys) -> None:
     page = (out / "leaderboard.html").read_text()
     assert "<h2>Learning curve</h2>" in page
     assert run(*words) == 0  # what is finished is not trained again
-    assert "not a list of numbers" in refused(
-        capsys, "compare", data, "--recipes", "scratch", "--fractions", "a,b"
-    )
-    assert "above 0 and at most 1" in refused(
-        capsys, "compare", data, "--recipes", "scratch", "--fractions", "0,1"
-    )
+    assert "not a list of numbers" in refused(capsys, "compare", data, "--recipes", "scratch", "--fractions", "a,b")
+    assert "above 0 and at most 1" in refused(capsys, "compare", data, "--recipes", "scratch", "--fractions", "0,1")

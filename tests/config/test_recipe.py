@@ -41,9 +41,7 @@ def test_a_published_recipe_says_where_each_setting_is_from(name: str) -> None:
 
 
 def test_recipes_state_what_their_sources_do() -> None:
-    a, b, c, d = (
-        load_recipe(name) for name in ("a-resnet50", "b-deepcnn200", "c-resnet50-two-phase", "d-mobilenet")
-    )
+    a, b, c, d = (load_recipe(name) for name in ("a-resnet50", "b-deepcnn200", "c-resnet50-two-phase", "d-mobilenet"))
     assert (a.data.validation, a.data.test, a.image.scaling, a.network.output) == (
         0.15,
         0.15,
@@ -122,9 +120,7 @@ def test_the_last_layers_may_be_all_or_a_number() -> None:
 
 def test_every_setting_has_a_dotted_name() -> None:
     names = setting_names()
-    assert {"imbalance", "head.augmented_views", "finetune.compile", "loss.focal_gamma", "data.split"} <= set(
-        names
-    )
+    assert {"imbalance", "head.augmented_views", "finetune.compile", "loss.focal_gamma", "data.split"} <= set(names)
 
 
 def test_settings_cannot_be_changed_afterwards() -> None:

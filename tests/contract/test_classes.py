@@ -140,9 +140,7 @@ def test_one_class_in_the_test_data_leaves_figures_undefined_with_the_reason(thr
         "value": None, "ci95": None, "reason": document["per_class"]["virus"]["recall"]["reason"],
     }  # fmt: skip
     assert "undefined (" in capsys.readouterr().out
-    assert (
-        document["per_class"]["virus"]["recall"]["reason"] in (tmp_path / "out" / "report.html").read_text()
-    )
+    assert document["per_class"]["virus"]["recall"]["reason"] in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_constant_scores_have_no_auroc(three, tmp_path) -> None:

@@ -64,9 +64,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _draw(folder)
         patch.chdir(folder)
         for seed, name in enumerate(("first", "second")):
-            run_command(
-                ["lungscope", "train", "chest_xray", "--out", f"runs/{name}", "--set", f"seed={seed}"]
-            )
+            run_command(["lungscope", "train", "chest_xray", "--out", f"runs/{name}", "--set", f"seed={seed}"])
     return folder
 
 
@@ -101,9 +99,7 @@ def run_command(words: list[str]) -> None:
     Raises:
         AssertionError: it is no command that a test can run, or it failed.
     """
-    assert words[0] == "lungscope", (
-        f"{words[0]!r} cannot be run here: say why above the block, '<!-- not run: ... -->'"
-    )
+    assert words[0] == "lungscope", f"{words[0]!r} cannot be run here: say why above the block, '<!-- not run: ... -->'"
     words = [name for word in words for name in (sorted(glob.glob(word)) if "*" in word else [word])]
     if words[1] in TRAIN:
         words += small(words)
@@ -172,9 +168,7 @@ def test_commands_and_their_options_exist(block: Block) -> None:
         if words[0] == "lungscope":
             check_command(words[1:])
         elif words[0] == "make":
-            assert re.search(
-                rf"^{words[1]}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
-            ), words
+            assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE), words
 
 
 def check_command(words: list[str]) -> None:
@@ -192,9 +186,7 @@ def test_an_option_that_does_not_exist_is_found() -> None:
             check_command(wrong.split())
 
 
-@pytest.mark.parametrize(
-    "block", [b for b in BLOCKS if b.language == "python"], ids=lambda block: block.where
-)
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=lambda block: block.where)
 def test_python_that_is_not_run_is_python(block: Block) -> None:
     ast.parse(block.text)
 
@@ -203,9 +195,7 @@ def test_python_that_is_not_run_is_python(block: Block) -> None:
 def test_a_block_names_its_language(block: Block) -> None:
     assert block.language in ("python", *SHELLS, "text", "toml", "json"), block.where
     if block.language == "text":
-        assert not re.search(r"^(\$ |lungscope (?!evaluate --scores)|import )", block.text, re.MULTILINE), (
-            block.where
-        )
+        assert not re.search(r"^(\$ |lungscope (?!evaluate --scores)|import )", block.text, re.MULTILINE), block.where
 
 
 # Docstrings
@@ -267,9 +257,7 @@ def test_the_examples_in_docstrings_run(world: Path, tmp_path: Path, monkeypatch
 # The pages as a whole
 
 
-@pytest.mark.parametrize(
-    "page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT))
-)
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_and_pictures_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         assert link.startswith("https://") or (page.parent / link).exists(), link
@@ -282,9 +270,7 @@ OLD_WORDS = (
 """Words of our own that the terms of the field have replaced; the glossary has those."""
 
 
-@pytest.mark.parametrize(
-    "page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT))
-)
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT)))
 def test_pages_use_the_terms_of_the_field(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert not re.findall(rf"(?i)(?<![\w`])(?:{'|'.join(OLD_WORDS)})\b", text)

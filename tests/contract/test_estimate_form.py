@@ -28,9 +28,7 @@ from lungscope.reports.evaluation_json import evaluation_json
 from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
-SCHEMA = json.loads(
-    (Path(__file__).parents[2] / "docs" / "evaluation.schema.json").read_text(encoding="utf-8")
-)
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "evaluation.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
 KINDS = {
     "two classes": ("NORMAL", "PNEUMONIA"),
@@ -40,9 +38,7 @@ KINDS = {
 
 
 def untrained(folder: Path, classes: tuple[str, ...]) -> Path:
-    network = build_network(
-        NetworkSettings(backbone="cnn-8-16-32"), ImageSettings(size=64), len(classes)
-    ).eval()
+    network = build_network(NetworkSettings(backbone="cnn-8-16-32"), ImageSettings(size=64), len(classes)).eval()
     referenced, estimate = classes[0] == "NORMAL", Estimate(0.9, 0.8, 0.95)
     calibration = Calibration("temperature", 0.8, (0.0,) * len(classes))
     curve = Curve((0.0, 0.5, 1.01), (1.0, 0.9, 0.0), (0.0, 0.8, 1.0), 60, 140)
@@ -79,9 +75,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def written(
-    request: pytest.FixtureRequest, pictures: list[Path], tmp_path_factory: pytest.TempPathFactory
-) -> Any:
+def written(request: pytest.FixtureRequest, pictures: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A real evaluation.json."""
     folder, classes = tmp_path_factory.mktemp("evaluated"), KINDS[request.param]
     bundle = load_bundle(untrained(folder, classes))
@@ -92,11 +86,7 @@ def written(
 
 def estimates(found: Any) -> Iterator[dict[str, Any]]:
     if isinstance(found, dict):
-        if (
-            {"value", "ci95", "low", "high"} & found.keys()
-            and "predicted" not in found
-            and "risks" not in found
-        ):
+        if {"value", "ci95", "low", "high"} & found.keys() and "predicted" not in found and "risks" not in found:
             yield found
         for each in found.values():
             yield from estimates(each)

@@ -77,11 +77,7 @@ def test_package_files_are_empty_but_those_of_public_names() -> None:
 
 
 def test_modules_stay_short() -> None:
-    long = {
-        str(path.relative_to(SOURCE)): n
-        for path in modules()
-        if (n := len(path.read_text().splitlines())) > 350
-    }
+    long = {str(path.relative_to(SOURCE)): n for path in modules() if (n := len(path.read_text().splitlines())) > 350}
     assert not long
 
 

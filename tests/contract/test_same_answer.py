@@ -136,9 +136,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     path = tmp_path_factory.mktemp("model") / "model.onnx"
     path.write_bytes(bundle_bytes(graph, card))
     predictor = Predictor(load_bundle(path))
-    found = {
-        each.name: next(predictor.assess_files([each], heatmaps=True)) for each in sorted(folder.iterdir())
-    }
+    found = {each.name: next(predictor.assess_files([each], heatmaps=True)) for each in sorted(folder.iterdir())}
     return Model(path, predictor.card, folder, found)
 
 
@@ -187,11 +185,7 @@ def test_python_says_of_all_at_once_what_it_says_of_each(model: Model) -> None:
     for found in (
         predictor.assess(images, heatmaps=True),
         predictor.assess(images, heatmaps=True, cores=1),
-        [
-            each
-            for each in predictor.assess_files(sorted(model.folder.iterdir()), heatmaps=True)
-            if not each.error
-        ],
+        [each for each in predictor.assess_files(sorted(model.folder.iterdir()), heatmaps=True) if not each.error],
     ):
         for each, wanted in zip(found, model.read.values(), strict=True):
             assert (each.finding, each.not_assessed) == (wanted.finding, wanted.not_assessed)
@@ -215,11 +209,7 @@ def test_predict_writes_it(model: Model, tmp_path: Path, monkeypatch: pytest.Mon
         assert document["p_abnormal"] == (None if wanted.p_abnormal is None else round(wanted.p_abnormal, 6))
         assert row["p_abnormal"] == ("" if wanted.p_abnormal is None else str(round(wanted.p_abnormal, 6)))
         for k, p in enumerate(wanted.probabilities):
-            assert (
-                document[f"p_{model.card.classes[k]}"]
-                == float(row[f"p_{model.card.classes[k]}"])
-                == round(p, 6)
-            )
+            assert document[f"p_{model.card.classes[k]}"] == float(row[f"p_{model.card.classes[k]}"]) == round(p, 6)
         assert (heat / f"{name}.png").exists() == (wanted.finding is not None)
         if wanted.finding is not None:
             drawn = overlay(read_radiograph(model.folder / name).pixels, wanted.abnormality_heatmap)
@@ -265,15 +255,11 @@ def test_the_service_sends_it(model: Model, client: TestClient) -> None:
 
 
 def test_evaluate_writes_it(model: Model, tmp_path: Path) -> None:
-    lines = [
-        f"{name},{model.card.classes[i % len(model.card.classes)]}" for i, name in enumerate(model.results)
-    ]
+    lines = [f"{name},{model.card.classes[i % len(model.card.classes)]}" for i, name in enumerate(model.results)]
     table = model.folder.parent / f"{tmp_path.name}.csv"
     table.write_text("path,label\n" + "".join(f"{model.folder / line}\n" for line in lines))
     data = load_for(model.card, DataSource(table))
-    done = evaluate_bundle(
-        load_bundle(model.path), data, tmp_path / "out", EvaluationOptions("all", heat_checks=False)
-    )
+    done = evaluate_bundle(load_bundle(model.path), data, tmp_path / "out", EvaluationOptions("all", heat_checks=False))
     with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     for row, (name, wanted) in zip(rows, model.read.items(), strict=True):

@@ -33,9 +33,7 @@ def folder(tmp_path: Path) -> Folder:
 def table(tmp_path: Path, cells: str) -> Manifest:
     Image.new("L", (200, 100)).save(tmp_path / "a.png")
     Image.new("L", (200, 100)).save(tmp_path / "b.png")
-    (tmp_path / "t.csv").write_text(
-        f"path,label,x,y,Width,height\na.png,NORMAL,,,,\nb.png,PNEUMONIA,{cells}\n"
-    )
+    (tmp_path / "t.csv").write_text(f"path,label,x,y,Width,height\na.png,NORMAL,,,,\nb.png,PNEUMONIA,{cells}\n")
     return read_manifest(tmp_path / "t.csv")
 
 

@@ -57,9 +57,7 @@ def test_classes_given_by_a_model_keep_their_order_and_ignore_case(tmp_path: Pat
 
 def test_a_class_that_the_model_does_not_know_is_an_error(tmp_path: Path) -> None:
     source = folders(tmp_path, "normal/1.png", "covid/2.png", "covid/3.png")
-    with pytest.raises(
-        ManifestError, match=r"2 images are labelled 'covid', which is none of NORMAL, SICK\. Rename"
-    ):
+    with pytest.raises(ManifestError, match=r"2 images are labelled 'covid', which is none of NORMAL, SICK\. Rename"):
         read_manifest(source, classes=("NORMAL", "SICK"))
 
 
@@ -89,9 +87,7 @@ def test_a_source_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         ("scan.png", "file:a/scan.png"),
     ],
 )
-def test_known_file_names_tell_the_patient_and_others_stand_alone(
-    tmp_path: Path, name: str, patient: str
-) -> None:
+def test_known_file_names_tell_the_patient_and_others_stand_alone(tmp_path: Path, name: str, patient: str) -> None:
     assert read_manifest(folders(tmp_path, f"a/{name}", "b/x.png")).patients[0] == patient
 
 
@@ -104,9 +100,7 @@ def test_the_groups_of_a_pattern_together_are_the_patient(tmp_path: Path) -> Non
 
 def test_a_pattern_that_misses_files_is_an_error(tmp_path: Path) -> None:
     source = folders(tmp_path, "a/p1.png", "b/q1.png")
-    with pytest.raises(
-        ManifestError, match=r"does not match 1 of 2 file names, such as 'b/q1\.png'\. Widen it"
-    ):
+    with pytest.raises(ManifestError, match=r"does not match 1 of 2 file names, such as 'b/q1\.png'\. Widen it"):
         read_manifest(source, patient_pattern=r"p\d")
 
 
@@ -192,9 +186,7 @@ def test_the_fingerprint_ignores_order_and_place_but_nothing_else(tmp_path: Path
     other = read_manifest(folders(tmp_path / "deep" / "other", "a/1.png", "b/2.png"))
     assert one.fingerprint() == other.fingerprint() == other.select(np.array([1, 0])).fingerprint()
     assert one != other
-    prints = {
-        manifest_of(splits).fingerprint() for splits in [("train", "test"), ("test", "train"), ("train",)]
-    }
+    prints = {manifest_of(splits).fingerprint() for splits in [("train", "test"), ("test", "train"), ("train",)]}
     assert len(prints) == 3
 
 

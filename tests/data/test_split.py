@@ -23,9 +23,7 @@ def cohort(images: dict[str, list[int]], splits: tuple[str, ...] | None = None) 
         for i in range(n)
     ]
     labels, patients, paths = zip(*rows, strict=True)
-    return Manifest(
-        tuple(map(Path, paths)), np.array(labels), patients, splits or ("",) * len(rows), tuple(images)
-    )
+    return Manifest(tuple(map(Path, paths)), np.array(labels), patients, splits or ("",) * len(rows), tuple(images))
 
 
 def random_cohort(seed: int, patients: tuple[int, ...] = (300, 500)) -> Manifest:
@@ -76,9 +74,7 @@ def test_splits_do_not_depend_on_the_order_of_files(kind: str) -> None:
     settings = DataSettings.model_validate({"split": kind})
     mixed = manifest.select(np.random.default_rng(5).permutation(len(manifest)))
     assert by_path(assign_splits(manifest, settings, 3)[0]) == by_path(assign_splits(mixed, settings, 3)[0])
-    assert by_path(assign_splits(manifest, settings, 3)[0]) != by_path(
-        assign_splits(manifest, settings, 4)[0]
-    )
+    assert by_path(assign_splits(manifest, settings, 3)[0]) != by_path(assign_splits(manifest, settings, 4)[0])
 
 
 def test_a_split_by_image_is_stratified_and_lets_patients_leak() -> None:
@@ -107,9 +103,7 @@ def test_three_patients_of_a_class_are_enough_for_three_parts(sizes: list[int]) 
 @pytest.mark.parametrize("n", [1, 2])
 def test_a_class_with_too_few_patients_is_named_with_the_remedy(n: int) -> None:
     manifest = cohort({"normal": [1] * 9, "rare": [20] * n})
-    with pytest.raises(
-        ManifestError, match=rf"Class 'rare' has {n} patients?, and 3 splits need 3\. Add patients"
-    ):
+    with pytest.raises(ManifestError, match=rf"Class 'rare' has {n} patients?, and 3 splits need 3\. Add patients"):
         assign_splits(manifest, DataSettings(), 0)
 
 
@@ -226,8 +220,7 @@ def test_folds_need_two_parts_and_as_many_patients() -> None:
 def packed(pixels: str, patients: list[str]) -> Pack:
     """Rows whose picture is a letter each."""
     records = tuple(
-        Record("", letter, 8, 8, 8, "DICOM", 9, (), "", who)
-        for letter, who in zip(pixels, patients, strict=True)
+        Record("", letter, 8, 8, 8, "DICOM", 9, (), "", who) for letter, who in zip(pixels, patients, strict=True)
     )
     return Pack(np.zeros((len(pixels), 8, 8), np.uint8), records)
 

@@ -37,9 +37,7 @@ def test_series_are_told_from_the_names_of_the_kaggle_set(kermany) -> None:
 
 
 def test_the_lowest_numbers_are_a_fifth_of_the_patients(kermany) -> None:
-    assert rows_of(kermany, "NORMAL2-IM, lowest numbers") == {
-        f"NORMAL2-IM-{i:04}-0001.jpeg" for i in range(300, 320)
-    }
+    assert rows_of(kermany, "NORMAL2-IM, lowest numbers") == {f"NORMAL2-IM-{i:04}-0001.jpeg" for i in range(300, 320)}
     together = rows_of(kermany, "lowest numbers of every series")
     assert together == {
         *rows_of(kermany, "IM, lowest numbers"),
@@ -60,9 +58,7 @@ def test_small_series_are_not_cut_by_number(kermany) -> None:
 
 def test_a_column_names_sites_and_small_ones_are_left_out() -> None:
     names = [f"picture{chr(97 + i % 26)}{chr(97 + i // 26)}_.png" for i in range(60)]
-    table = manifest(
-        names, [i % 2 for i in range(60)], hospital=("north",) * 41 + ("south",) * 9 + ("east",) * 10
-    )
+    table = manifest(names, [i % 2 for i in range(60)], hospital=("north",) * 41 + ("south",) * 9 + ("east",) * 10)
     assert [(site.name, site.kind, len(site.rows)) for site in find_strata(table)] == [
         ("hospital east", "hospital", 10),
         ("hospital north", "hospital", 41),
@@ -79,15 +75,11 @@ def test_clusters_find_groups_within_a_class() -> None:
     labels = np.repeat([0, 1], 100)
     embeddings = rng.normal(0, 1, (200, 20)).astype(np.float32)
     embeddings[:50, 0] += 30
-    found = [
-        site for site in clusters(embeddings, labels, ("NORMAL", "PNEUMONIA"), k=2) if "NORMAL" in site.name
-    ]
+    found = [site for site in clusters(embeddings, labels, ("NORMAL", "PNEUMONIA"), k=2) if "NORMAL" in site.name]
     assert sorted(sorted(site.rows.tolist()) for site in found) == [list(range(50)), list(range(50, 100))]
 
 
 def test_a_class_too_small_for_two_clusters_has_none() -> None:
     embeddings = np.random.default_rng(0).normal(size=(139, 8)).astype(np.float32)
     labels = np.repeat([0, 1], (39, 100))
-    assert {site.name.split()[0] for site in clusters(embeddings, labels, ("NORMAL", "PNEUMONIA"))} == {
-        "PNEUMONIA"
-    }
+    assert {site.name.split()[0] for site in clusters(embeddings, labels, ("NORMAL", "PNEUMONIA"))} == {"PNEUMONIA"}

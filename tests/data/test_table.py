@@ -94,9 +94,7 @@ def test_a_class_folder_without_images_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_every_usual_separator_and_a_byte_order_mark_are_read(
-    tmp_path: Path, separator: str, mark: str
-) -> None:
+def test_every_usual_separator_and_a_byte_order_mark_are_read(tmp_path: Path, separator: str, mark: str) -> None:
     lines = [("Path", " Label", "split"), ("a.png", "x", "VAL"), ("b.png", " y ", "")]
     path = table(tmp_path, mark + "\r\n".join(separator.join(line) for line in lines) + "\r\n\r\n")
     rows = read_csv(path).rows
@@ -145,9 +143,7 @@ def test_a_faulty_csv_is_told_where_and_what_to_do(tmp_path: Path, text: str | b
 
 def test_missing_files_are_counted_and_the_first_ones_named(tmp_path: Path) -> None:
     rows = "".join(f"gone{i}.png,x\n" for i in range(5))
-    with pytest.raises(
-        ManifestError, match=r"5 of 6 files .*gone0.*gone2\.png', …\)\. Paths are taken"
-    ) as error:
+    with pytest.raises(ManifestError, match=r"5 of 6 files .*gone0.*gone2\.png', …\)\. Paths are taken") as error:
         read_csv(table(tmp_path, f"path,label\na.png,x\n{rows}"))
     assert "gone3" not in str(error.value)
     assert "\n" not in str(error.value)

@@ -41,15 +41,9 @@ def test_one_seed_gives_the_tests_of_direct_calls() -> None:
     behind = [each.difference for each in found.standings[1:]]
     assert [each.auroc.p_value for each in behind] == pytest.approx([each.p_value for each in areas])
     assert [each.auroc.corrected for each in behind] == pytest.approx(holm([each.p_value for each in areas]))
-    assert [each.auroc_difference.value for each in behind] == pytest.approx(
-        [each.difference for each in areas]
-    )
-    assert [each.accuracy.corrected for each in behind] == pytest.approx(
-        holm([each.p_value for each in accuracies])
-    )
-    assert [each.accuracy_difference for each in behind] == pytest.approx(
-        [each.difference for each in accuracies]
-    )
+    assert [each.auroc_difference.value for each in behind] == pytest.approx([each.difference for each in areas])
+    assert [each.accuracy.corrected for each in behind] == pytest.approx(holm([each.p_value for each in accuracies]))
+    assert [each.accuracy_difference for each in behind] == pytest.approx([each.difference for each in accuracies])
 
 
 def test_figures_are_scikit_learns() -> None:
@@ -137,17 +131,13 @@ def test_few_patients_give_no_interval() -> None:
 def test_three_classes_are_ranked_by_the_mean_over_classes(three, has_reference: bool) -> None:
     worse = np.full((len(three.labels), 3), 1 / 3) * 0.8 + 0.2 * three.probabilities[::-1]
     rows = [Candidate("a", (0,), (three.probabilities,)), Candidate("b", (0,), (worse,))]
-    found = compare(
-        three.labels, three.patients, three.classes, rows, has_reference=has_reference, resamples=200
-    )
+    found = compare(three.labels, three.patients, three.classes, rows, has_reference=has_reference, resamples=200)
     leader, other = found.standings
     shares = three.probabilities / three.probabilities.astype(float).sum(1, keepdims=True)
     assert leader.auroc.value == pytest.approx(
         reference.roc_auc_score(three.labels, shares, multi_class="ovr"), abs=1e-6
     )
-    assert leader.f1.value == pytest.approx(
-        reference.f1_score(three.labels, shares.argmax(1), average="macro")
-    )
+    assert leader.f1.value == pytest.approx(reference.f1_score(three.labels, shares.argmax(1), average="macro"))
     assert other.difference.auroc.p_value < 0.001
     assert bool(leader.thresholds) is has_reference
     assert leader.sensitivity.reason == ("" if has_reference else "no class is the reference")

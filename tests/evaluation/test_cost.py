@@ -19,10 +19,7 @@ def test_scores_are_the_predictors_in_the_order_of_the_split(
     model: Path, pictures: list[Path], tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setenv("LUNGSCOPE_CACHE", str(tmp_path / "cache"))
-    lines = [
-        f"{p},{('NORMAL', 'PNEUMONIA')[i % 2]},{('test', 'train')[i % 3 == 0]}"
-        for i, p in enumerate(pictures)
-    ]
+    lines = [f"{p},{('NORMAL', 'PNEUMONIA')[i % 2]},{('test', 'train')[i % 3 == 0]}" for i, p in enumerate(pictures)]
     (tmp_path / "t.csv").write_text("path,label,split\n" + "\n".join(lines))
     bundle = load_bundle(model)
     data = load_for(bundle.card, DataSource(tmp_path / "t.csv"))

@@ -20,10 +20,7 @@ def test_the_histogram_counts_every_case_of_every_class_once() -> None:
     scores[:2] = 0.0, 1.0
     curves = trace(positive, scores, positive.astype(np.int64), patients, 2, resamples=50)
     assert curves.histogram.counts.sum(axis=1).tolist() == [int((~positive).sum()), int(positive.sum())]
-    assert (
-        curves.histogram.counts[1].tolist()
-        == np.histogram(scores[positive], curves.histogram.edges)[0].tolist()
-    )
+    assert curves.histogram.counts[1].tolist() == np.histogram(scores[positive], curves.histogram.edges)[0].tolist()
 
 
 def test_the_band_holds_the_curve_and_agrees_with_a_plain_bootstrap() -> None:

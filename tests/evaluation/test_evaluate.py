@@ -33,16 +33,10 @@ def test_figures_of_two_classes_are_scikit_learns(two) -> None:
     found, score, decided = two.evaluation(), two.probabilities[:, 1], two.probabilities.argmax(1)
     assert found.auroc.value == pytest.approx(reference.roc_auc_score(two.labels, score))
     assert found.p_abnormal_auroc == found.auroc
-    assert found.average_precision.value == pytest.approx(
-        reference.average_precision_score(two.labels, score)
-    )
+    assert found.average_precision.value == pytest.approx(reference.average_precision_score(two.labels, score))
     assert found.accuracy.value == pytest.approx(reference.accuracy_score(two.labels, decided))
-    assert found.balanced_accuracy.value == pytest.approx(
-        reference.balanced_accuracy_score(two.labels, decided)
-    )
-    assert found.brier.value == pytest.approx(
-        reference.brier_score_loss(two.labels, score.astype(float)), abs=1e-6
-    )
+    assert found.balanced_accuracy.value == pytest.approx(reference.balanced_accuracy_score(two.labels, decided))
+    assert found.brier.value == pytest.approx(reference.brier_score_loss(two.labels, score.astype(float)), abs=1e-6)
     assert found.prevalence.value == two.labels.mean()
     assert found.confusion.tolist() == reference.confusion_matrix(two.labels, decided).tolist()
 
@@ -57,9 +51,7 @@ def test_figures_of_three_classes_are_scikit_learns(three) -> None:
     assert found.p_abnormal_auroc.value == pytest.approx(
         reference.roc_auc_score(three.labels > 0, -shares[:, 0]), abs=1e-6
     )
-    assert found.balanced_accuracy.value == pytest.approx(
-        reference.balanced_accuracy_score(three.labels, decided)
-    )
+    assert found.balanced_accuracy.value == pytest.approx(reference.balanced_accuracy_score(three.labels, decided))
     assert found.confusion.tolist() == reference.confusion_matrix(three.labels, decided).tolist()
     precision, recall, f1, support = reference.precision_recall_fscore_support(three.labels, decided)
     assert [each.precision.value for each in found.per_class] == pytest.approx(precision)
@@ -168,9 +160,7 @@ def test_five_patients_give_values_but_no_bootstrap_interval() -> None:
 def test_a_class_without_cases_makes_the_mean_undefined_and_names_itself(three) -> None:
     chosen = three.labels != 2
     names = [name for name, kept in zip(three.patients, chosen, strict=True) if kept]
-    found = evaluate(
-        check_cases(three.labels[chosen], three.probabilities[chosen], names, three.classes), [HALF]
-    )
+    found = evaluate(check_cases(three.labels[chosen], three.probabilities[chosen], names, three.classes), [HALF])
     assert (found.auroc.value, found.auroc.reason) == (None, "no case is VIRAL")
     assert (found.balanced_accuracy.value, found.balanced_accuracy.reason) == (None, "no case is VIRAL")
     assert found.p_abnormal_auroc.value is not None
@@ -261,9 +251,7 @@ def test_no_patient_is_named_in_the_json_or_in_any_representation(two) -> None:
         ([0, 1], [[3.0, -2.0], [0.5, 0.5]], "not logits"),
     ],
 )
-def test_columns_that_do_not_fit_are_refused_with_a_remedy(
-    labels: Any, probabilities: Any, remedy: str
-) -> None:
+def test_columns_that_do_not_fit_are_refused_with_a_remedy(labels: Any, probabilities: Any, remedy: str) -> None:
     with pytest.raises(DataError, match=remedy):
         evaluate(check_cases(labels, probabilities, patients(len(labels)), CLASSES), [HALF])
 

@@ -56,9 +56,7 @@ def chosen(pictures: list[Path]) -> Manifest:
 def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("adults")
     for i in range(6):
-        Image.fromarray(np.kron(np.eye(8), np.full((16, 16), 40 * i + 30)).astype(np.uint8)).save(
-            folder / f"{i}.png"
-        )
+        Image.fromarray(np.kron(np.eye(8), np.full((16, 16), 40 * i + 30)).astype(np.uint8)).save(folder / f"{i}.png")
     return folder
 
 

@@ -32,9 +32,7 @@ def validation(n=800):
 
 
 def compare(labels, columns, embeddings, then=None):
-    found = evaluate(
-        check_cases(labels, columns, np.arange(len(labels)).astype(str), CLASSES), [POINT], resamples=100
-    )
+    found = evaluate(check_cases(labels, columns, np.arange(len(labels)).astype(str), CLASSES), [POINT], resamples=100)
     return measure_shift(found, columns[:, 1], embeddings, then or validation())
 
 
@@ -56,10 +54,7 @@ def test_a_model_at_chance_is_told_in_plain_words():
 
 def test_another_prevalence_is_told_with_what_it_means():
     shift = compare(*draw(1500, share=0.1, seed=4))
-    assert any(
-        "of these cases are diseased" in each and "predictive values" in each
-        for each in shift_warnings(shift)
-    )
+    assert any("of these cases are diseased" in each and "predictive values" in each for each in shift_warnings(shift))
     prevalence = next(each for each in shift.changes if each.key == "prevalence")
     assert prevalence.then.value == pytest.approx(0.5, abs=0.05)
     assert prevalence.now.value == pytest.approx(0.1, abs=0.03)

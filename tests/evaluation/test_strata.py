@@ -49,15 +49,11 @@ def test_its_calibration_error_is_that_of_the_part_repeated_to_the_size_of_its_c
     cases = HeldOut(positive, p_abnormal, tuple(map(str, range(300))), 0.5)
     found = measure("half of the normals", "series", cases, np.arange(100))
     rows = np.concatenate((np.arange(100), np.arange(100), np.arange(200, 300)))
-    assert found.ece.value == pytest.approx(
-        float(expected_calibration_error(positive[rows], p_abnormal[rows]))
-    )
+    assert found.ece.value == pytest.approx(float(expected_calibration_error(positive[rows], p_abnormal[rows])))
     # The same part where a third of the patients is healthy, each of them counted once for two diseased.
     other = measure("half", "series", cases, np.arange(100), diseased=2 / 3)
     twice = np.concatenate((np.arange(100), np.arange(200, 300), np.arange(200, 300)))
-    assert other.ece.value == pytest.approx(
-        float(expected_calibration_error(positive[twice], p_abnormal[twice]))
-    )
+    assert other.ece.value == pytest.approx(float(expected_calibration_error(positive[twice], p_abnormal[twice])))
 
 
 def test_intervals_hold_the_value(cases) -> None:

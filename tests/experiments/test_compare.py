@@ -84,9 +84,7 @@ def test_the_leaderboard_ranks_what_trained_and_gives_the_reason_of_what_failed(
     assert {row["method"] for row in rows} == {"scratch", "quick", "broken"}
     assert "network.output = 'sigmoid' needs 2 classes and the data have 3" in rows[-1]["error"]
     assert float(rows[0]["auroc"]) >= float(rows[1]["auroc"])
-    assert all(
-        float(row[name]) > 0 for row in rows[:2] for name in ("training_s", "images_per_s", "milliseconds")
-    )
+    assert all(float(row[name]) > 0 for row in rows[:2] for name in ("training_s", "images_per_s", "milliseconds"))
     weights = [4 * 9, 2 * 4, 4 * 8 * 9, 2 * 8, 8 * 3, 3]
     assert {row["parameters"] for row in rows[:2]} == {str(sum(weights))}
     page = (contest / "leaderboard.html").read_text()
@@ -158,9 +156,7 @@ def test_models_that_saw_the_images_or_know_other_classes_are_refused(
 ) -> None:
     runs = [contest / name / "seed-0" for name in ("scratch", "quick")]
     table = contest / "splits" / "1.csv"
-    assert re.search(
-        r"was trained on \d+ of the 120 images.*--split test", refused(capsys, "compare", *runs, folder)
-    )
+    assert re.search(r"was trained on \d+ of the 120 images.*--split test", refused(capsys, "compare", *runs, folder))
     shutil.copytree(folder, tmp_path / "copy")
     assert "was trained on" in refused(capsys, "compare", *runs, tmp_path / "copy")
     assert "same classes" in refused(capsys, "compare", runs[0], model, table)

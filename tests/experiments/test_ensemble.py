@@ -28,9 +28,7 @@ NETWORKS = {"a": ("cnn-4-8", 1.0), "b": ("cnn-4-8-8", 1.7), "c": ("cnn-6", 0.4)}
 """Other widths and other grids: 8, 4 and 16 pixels at 32."""
 
 
-def write_run(
-    folder: Path, table: Path, *, backbone: str, scale: float, size: int = 32, seed: int = 0
-) -> None:
+def write_run(folder: Path, table: Path, *, backbone: str, scale: float, size: int = 32, seed: int = 0) -> None:
     torch.manual_seed(seed)
     network = build_network(NetworkSettings(backbone=backbone), ImageSettings(size=size), 2).eval()
     with torch.no_grad():

@@ -22,9 +22,7 @@ def radiographs(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV of 30 real radiographs of 30 patients in three parts: half normal, the others of both kinds."""
     train = shared / "data" / "kermany224" / "train"
     normal = sorted(train.glob("NORMAL/*"))[::90][:14]
-    bacterial, viral = (
-        sorted(train.glob(f"PNEUMONIA/*{kind}*"))[::150][:8] for kind in ("bacteria", "virus")
-    )
+    bacterial, viral = (sorted(train.glob(f"PNEUMONIA/*{kind}*"))[::150][:8] for kind in ("bacteria", "virus"))
     rows = ["path,label,split"]
     for pictures, label in ((normal, "NORMAL"), (bacterial, "PNEUMONIA"), (viral, "PNEUMONIA")):
         for i, path in enumerate(pictures):
@@ -36,9 +34,7 @@ def radiographs(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", recipe_names())
-def test_every_recipe_goes_from_real_radiographs_to_a_report(
-    radiographs: Path, name: str, tmp_path: Path
-) -> None:
+def test_every_recipe_goes_from_real_radiographs_to_a_report(radiographs: Path, name: str, tmp_path: Path) -> None:
     own = load_recipe(name)
     side = SMALLEST.get(own.network.backbone, 64)
     settings = [f"image.size={side}", "data.split=predefined"]

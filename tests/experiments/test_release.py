@@ -176,9 +176,7 @@ def test_a_model_that_lacks_a_part_is_refused(run: Path, tmp_path: Path, fields:
 def test_calibration_that_was_compared_and_left_out_is_one(made: Path) -> None:
     candidate = CalibrationCandidate("none", *(0.5,) * (len(CalibrationCandidate.__dataclass_fields__) - 1))
     bundle = load_bundle(made)
-    check_fit(
-        replace(bundle, card=replace(bundle.card, calibration=Calibration(candidates=(candidate,)))), made
-    )
+    check_fit(replace(bundle, card=replace(bundle.card, calibration=Calibration(candidates=(candidate,)))), made)
 
 
 def test_a_model_above_ten_megabytes_is_refused(run: Path, tmp_path: Path) -> None:
@@ -203,9 +201,7 @@ def test_images_that_are_gone_are_refused(run: Path, tmp_path: Path) -> None:
         ("auroc", None, "no evaluation can be read"),
     ],
 )
-def test_another_evaluation_is_refused(
-    run: Path, tmp_path: Path, key: str, value: object, message: str
-) -> None:
+def test_another_evaluation_is_refused(run: Path, tmp_path: Path, key: str, value: object, message: str) -> None:
     path = run / "evaluation.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
     with pytest.raises(BundleError, match=message):
@@ -246,9 +242,7 @@ def test_the_command_says_what_it_wrote_and_what_is_left_unsaid(
         "--hardware",
         "one pencil",
     ]
-    monkeypatch.setattr(
-        sys, "argv", ["lungscope", "release", *map(str, [made, "--out", tmp_path, *arguments])]
-    )
+    monkeypatch.setattr(sys, "argv", ["lungscope", "release", *map(str, [made, "--out", tmp_path, *arguments])])
     with pytest.raises(SystemExit) as stopped:
         main()
     assert not stopped.value.code

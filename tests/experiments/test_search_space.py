@@ -34,10 +34,7 @@ def test_what_is_given_is_not_searched() -> None:
 
 def test_augmentation_is_not_searched_where_nothing_is_augmented() -> None:
     assert not any(name.startswith("augment.") for name in names("default", "head.augmented_views=1"))
-    assert any(
-        name.startswith("augment.")
-        for name in names("default", "head.augmented_views=1", "finetune.epochs=1")
-    )
+    assert any(name.startswith("augment.") for name in names("default", "head.augmented_views=1", "finetune.epochs=1"))
 
 
 def test_dropout_after_hidden_layers_keeps_one() -> None:

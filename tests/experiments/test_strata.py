@@ -59,9 +59,7 @@ def test_its_patients_are_held_out_and_others_too(found) -> None:
     others = splits == "test"
     others[site.rows] = False
     assert set(table.labels[others]) == {0, 1}
-    patients = [
-        {p for p, s in zip(table.patients, splits, strict=True) if s == split} for split in set(splits)
-    ]
+    patients = [{p for p, s in zip(table.patients, splits, strict=True) if s == split} for split in set(splits)]
     assert sum(map(len, patients)) == len(set.union(*patients))
 
 

@@ -74,10 +74,7 @@ def test_trainings_of_other_settings_are_refused(runs, table, tmp_path) -> None:
 
 
 def test_statistics_of_batches_have_no_mean(table, tmp_path) -> None:
-    pair = [
-        train(table, tmp_path / str(seed), f"seed={seed}", "finetune.frozen_batchnorm=false")
-        for seed in (0, 1)
-    ]
+    pair = [train(table, tmp_path / str(seed), f"seed={seed}", "finetune.frozen_batchnorm=false") for seed in (0, 1)]
     with pytest.raises(ConfigError, match=r"finetune.frozen_batchnorm=true"):
         average_weights(pair, tmp_path / "out")
 

@@ -23,7 +23,5 @@ def table(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path], model:
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["path", "label"])
-        rows.writerows(
-            (picture, "PNEUMONIA" if y else "NORMAL") for picture, y in zip(pictures, positive, strict=True)
-        )
+        rows.writerows((picture, "PNEUMONIA" if y else "NORMAL") for picture, y in zip(pictures, positive, strict=True))
     return path

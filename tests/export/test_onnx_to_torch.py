@@ -25,9 +25,7 @@ def assert_runs_as_onnxruntime(graph: bytes, pixels) -> None:
         found = GraphModule(graph).eval()(torch.from_numpy(pixels))
     assert tuple(found) == session.outputs
     for name, value in zip(session.outputs, wanted, strict=True):
-        np.testing.assert_allclose(
-            found[name].numpy(), value, rtol=1e-3, atol=1e-4 * np.abs(value).max(), err_msg=name
-        )
+        np.testing.assert_allclose(found[name].numpy(), value, rtol=1e-3, atol=1e-4 * np.abs(value).max(), err_msg=name)
 
 
 def graph_of(backbone: str, size: int) -> bytes:

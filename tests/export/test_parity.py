@@ -63,9 +63,7 @@ def test_of_several_classes_the_auroc_that_differs_most_counts(card: Card) -> No
     after = before.copy()
     after[:, 2] = 1 - after[:, 2]
     three = replace(card, classes=("A", "B", "C"), operating_points=())
-    found = compare(
-        Reference(("probabilities",), (before,)), Reference(("probabilities",), (after,)), labels, three
-    )
+    found = compare(Reference(("probabilities",), (before,)), Reference(("probabilities",), (after,)), labels, three)
     assert found.auroc == pytest.approx(roc_auc_score(labels == 2, after[:, 2]))
     assert [each.decision for each in found.flips] == ["likeliest class"]
 

@@ -26,9 +26,7 @@ NEVER = Tolerance(-1, 0, 1, 1)
 
 
 def exported(model: Path, table: Path, out: Path, format: str, precision: str = "fp32", **options) -> Path:
-    export_model(
-        model, parse_order(format, precision, options.pop("opset", None)), out, data=table, **options
-    )
+    export_model(model, parse_order(format, precision, options.pop("opset", None)), out, data=table, **options)
     return out
 
 
@@ -73,9 +71,7 @@ def test_the_xml_alone_carries_card_and_source(folder: Path, checked_model: Path
 
 
 def test_sha256sum_checks_the_folder(folder: Path) -> None:
-    subprocess.run(
-        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, check=True, capture_output=True
-    )
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, check=True, capture_output=True)
 
 
 def test_predict_and_describe_take_an_exported_folder(folder: Path, pictures) -> None:
@@ -93,9 +89,7 @@ def test_another_engine_than_the_one_it_was_checked_with_is_refused(folder: Path
             Predictor(load_bundle(folder), **options)
 
 
-def test_an_onnx_file_is_a_bundle_of_the_opset_asked_for(
-    model: Path, table: Path, tmp_path: Path, pixels
-) -> None:
+def test_an_onnx_file_is_a_bundle_of_the_opset_asked_for(model: Path, table: Path, tmp_path: Path, pixels) -> None:
     path = exported(model, table, tmp_path / "model21.onnx", "onnx", opset=21)
     assert onnx.load(path).opset_import[0].version == 21
     bundle = load_bundle(path)
@@ -157,9 +151,7 @@ def test_what_is_too_far_from_the_original_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_export_that_breaks_half_way_leaves_nothing(
-    monkeypatch, model: Path, table: Path, tmp_path: Path
-) -> None:
+def test_an_export_that_breaks_half_way_leaves_nothing(monkeypatch, model: Path, table: Path, tmp_path: Path) -> None:
     from lungscope.export import run
 
     def fail(*_: object) -> None:
@@ -188,9 +180,7 @@ def test_an_export_is_not_exported_again(folder: Path, table: Path, tmp_path: Pa
 
 
 def test_a_model_without_its_table_needs_data(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        ManifestError, match=r"nothing to check the export on. Name labelled images: --data DATA"
-    ):
+    with pytest.raises(ManifestError, match=r"nothing to check the export on. Name labelled images: --data DATA"):
         export_model(model, Order("onnx", "fp32"), tmp_path / "out.onnx")
 
 
@@ -224,9 +214,7 @@ def test_an_impossible_opset_is_told(model: Path, table: Path, tmp_path: Path) -
         exported(model, table, tmp_path / "old.onnx", "onnx", opset=5)
 
 
-def test_bf16_is_only_made_where_it_can_be_measured(
-    monkeypatch, model: Path, table: Path, tmp_path: Path
-) -> None:
+def test_bf16_is_only_made_where_it_can_be_measured(monkeypatch, model: Path, table: Path, tmp_path: Path) -> None:
     from lungscope.runtime import engine as runtime
 
     monkeypatch.setattr(runtime, "processor_has_bf16", lambda: False)
@@ -234,9 +222,7 @@ def test_bf16_is_only_made_where_it_can_be_measured(
         exported(model, table, tmp_path / "bf16", "openvino", "bf16")
 
 
-def test_a_bf16_export_runs_in_fp32_elsewhere(
-    monkeypatch, model: Path, table: Path, tmp_path: Path, pixels
-) -> None:
+def test_a_bf16_export_runs_in_fp32_elsewhere(monkeypatch, model: Path, table: Path, tmp_path: Path, pixels) -> None:
     pytest.importorskip("openvino")
     from lungscope.bundle import export_record as module
     from lungscope.export import parity
@@ -297,7 +283,5 @@ def test_a_litert_folder_without_its_runtime_names_the_extra(monkeypatch) -> Non
     from lungscope.runtime import litert
 
     monkeypatch.setattr(litert, "find_spec", lambda _: None)
-    with pytest.raises(
-        RuntimeUnavailable, match=r"LiteRT is not installed. Run: pip install 'lungscope\[export\]'"
-    ):
+    with pytest.raises(RuntimeUnavailable, match=r"LiteRT is not installed. Run: pip install 'lungscope\[export\]'"):
         open_session(b"", Engine("litert", "fp32"), threads=1)

@@ -30,9 +30,7 @@ def test_a_map_without_heat_leaves_the_plain_radiograph() -> None:
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (0, 4), (4, 0), (4, 4)])
 def test_colour_stands_in_the_corner_that_is_hot(row: int, column: int) -> None:
     colour = colouring(overlay(GREY, heat_at(row, column)))
-    quadrants = {
-        (r, c): colour[60 * r : 60 * r + 60, 45 * c : 45 * c + 45].mean() for r in (0, 1) for c in (0, 1)
-    }
+    quadrants = {(r, c): colour[60 * r : 60 * r + 60, 45 * c : 45 * c + 45].mean() for r in (0, 1) for c in (0, 1)}
     assert max(quadrants, key=lambda place: quadrants[place]) == (row // 4, column // 4)
 
 

@@ -31,8 +31,7 @@ OWN = {
 }
 QUICK = {"vgg16", *OWN}
 NETWORKS = [
-    pytest.param(name, size, marks=[] if name in QUICK else pytest.mark.slow)
-    for name, size in {**TIMM, **OWN}.items()
+    pytest.param(name, size, marks=[] if name in QUICK else pytest.mark.slow) for name, size in {**TIMM, **OWN}.items()
 ]
 HEADS = {
     "vgg16": NetworkSettings(hidden=(512,), hidden_dropout=0.5, output="sigmoid"),

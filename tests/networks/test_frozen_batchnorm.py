@@ -61,9 +61,7 @@ def test_learning_is_that_of_separate_layers_with_kept_statistics(name: str) -> 
                 each(images(step, 4)).square().mean().backward()
                 optimizer.step()
                 optimizer.zero_grad()
-    for (where, learned), wanted in zip(
-        built.state_dict().items(), reference.state_dict().values(), strict=True
-    ):
+    for (where, learned), wanted in zip(built.state_dict().items(), reference.state_dict().values(), strict=True):
         torch.testing.assert_close(learned, wanted, rtol=1e-3, atol=1e-5, msg=where)
 
 

@@ -36,9 +36,7 @@ def test_a_single_channel_network_has_the_features_of_the_published_one() -> Non
     network = build_network(NetworkSettings(backbone="mobilenetv2_050"), SMALL, 2).eval()
     images = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
     with torch.no_grad():
-        torch.testing.assert_close(
-            pool(network.features(images)), reference(normalised(images)), atol=1e-5, rtol=1e-3
-        )
+        torch.testing.assert_close(pool(network.features(images)), reference(normalised(images)), atol=1e-5, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +65,7 @@ def test_one_sigmoid_is_binary_cross_entropy() -> None:
 
 
 def test_per_image_scaling_ignores_exposure() -> None:
-    network = build_network(
-        NetworkSettings(backbone="mobilenetv2_050"), ImageSettings(size=64, scaling="per-image"), 2
-    )
+    network = build_network(NetworkSettings(backbone="mobilenetv2_050"), ImageSettings(size=64, scaling="per-image"), 2)
     image = torch.randint(40, 120, (1, 64, 64), dtype=torch.uint8)
     torch.testing.assert_close(network.scale(image), network.scale(2 * image + 10), atol=1e-5, rtol=1e-5)
     assert torch.isfinite(network.scale(torch.zeros_like(image))).all()

@@ -31,9 +31,7 @@ def test_the_roc_figure_names_every_operating_point(two) -> None:
 def test_an_operating_point_that_is_undefined_is_not_drawn(two) -> None:
     found = two.evaluation()
     first, *others = found.operating_points
-    blank = replace(
-        first, estimates=replace(first.estimates, specificity=Estimate(None, reason="no negative case"))
-    )
+    blank = replace(first, estimates=replace(first.estimates, specificity=Estimate(None, reason="no negative case")))
     svg = str(plots.roc_plot(found.curves.roc, None, [blank, *others]))
     assert first.point.name not in svg
     assert others[0].point.name in svg

@@ -90,9 +90,7 @@ def test_claim_has_its_44_items_and_tripod_its_27_in_52_parts(facts: Facts) -> N
     claim, tripod = fill_checklists(facts)
     assert [each.number for each in claim.items] == [str(i) for i in range(1, 45)]
     assert len(tripod.items) == 52
-    assert list(dict.fromkeys(int(re.sub(r"\D", "", each.number)) for each in tripod.items)) == list(
-        range(1, 28)
-    )
+    assert list(dict.fromkeys(int(re.sub(r"\D", "", each.number)) for each in tripod.items)) == list(range(1, 28))
     assert len({each.number for each in tripod.items}) == 52
 
 
@@ -121,9 +119,7 @@ def test_tripod_items_no_run_can_know_are_left_to_a_person(facts: Facts, number:
 
 def test_every_fact_is_used_somewhere(facts: Facts, report: Report, card: Card) -> None:
     told = card_markdown(model_card(report, card, ORIGIN)) + checklists_markdown(fill_checklists(facts))
-    unused = [
-        each.name for each in fields(facts) if (value := getattr(facts, each.name)) and value not in told
-    ]
+    unused = [each.name for each in fields(facts) if (value := getattr(facts, each.name)) and value not in told]
     assert not unused
 
 
@@ -182,16 +178,12 @@ def test_the_csv_holds_every_item(facts: Facts) -> None:
 
 
 def test_tables_in_markdown_have_as_many_cells_as_their_header(facts: Facts) -> None:
-    lines = [
-        line for line in checklists_markdown(fill_checklists(facts)).splitlines() if line.startswith("|")
-    ]
+    lines = [line for line in checklists_markdown(fill_checklists(facts)).splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {5}
 
 
 def test_the_page_is_self_contained_and_escaped(report: Report, card: Card, facts: Facts) -> None:
-    hostile = replace(
-        report, sections=(Section(SectionKey.HEATMAPS, "Heat maps", "<script>alert(1)</script>"),)
-    )
+    hostile = replace(report, sections=(Section(SectionKey.HEATMAPS, "Heat maps", "<script>alert(1)</script>"),))
     html = render_card(model_card(hostile, card, ORIGIN), fill_checklists(facts))
     assert "<script" not in html
     assert "&lt;script" in html

@@ -25,9 +25,7 @@ def section() -> Section:
         "By age & sex",
         "Does it work for <everybody>?",
         warnings=("Worse for the young.",),
-        tables=(
-            Table("Groups", ("Group", "n", "AUROC"), (("0 to 4", "31", undefined),), "Larger is better."),
-        ),
+        tables=(Table("Groups", ("Group", "n", "AUROC"), (("0 to 4", "31", undefined),), "Larger is better."),),
         plots=(Plot("Curve", Markup('<svg role="img"></svg>'), "Up is better."),),
         pictures=(Picture(np.zeros((4, 4), np.uint8), "A dark one"),),
     )

@@ -14,9 +14,7 @@ from lungscope.stats.operating_points import OperatingPoint
 HALF = OperatingPoint("half", "0.5", 0.5, Estimate(0.9), Estimate(0.8))
 
 
-def counted(
-    found: int, missed: int, alarms: int, cleared: int, prevalence: float | None = None
-) -> Evaluation:
+def counted(found: int, missed: int, alarms: int, cleared: int, prevalence: float | None = None) -> Evaluation:
     """An evaluation with given counts at one operating point."""
     labels = np.repeat([1, 1, 0, 0], [found, missed, alarms, cleared])
     p_abnormal = np.repeat([0.9, 0.1, 0.8, 0.2], [found, missed, alarms, cleared])

@@ -43,9 +43,7 @@ def bundle(tiny: Path) -> Bundle:
     return replace(loaded, card=replace(loaded.card, validation=kept))
 
 
-def written(
-    bundle: Bundle, out: Path, prevalence: float, n: int, shard: Shard = WHOLE
-) -> tuple[Parts, np.ndarray]:
+def written(bundle: Bundle, out: Path, prevalence: float, n: int, shard: Shard = WHOLE) -> tuple[Parts, np.ndarray]:
     """Parts of `n` scored rows, one that failed and one that was declined; and the truth of the scored ones."""
     rng = np.random.default_rng(2)
     truth = rng.random(n) < prevalence
@@ -57,9 +55,7 @@ def written(
     return parts, truth
 
 
-def test_a_known_prevalence_is_found_and_the_corrected_scores_are_better(
-    bundle: Bundle, tmp_path: Path
-) -> None:
+def test_a_known_prevalence_is_found_and_the_corrected_scores_are_better(bundle: Bundle, tmp_path: Path) -> None:
     parts, truth = written(bundle, tmp_path / "out", 0.1, 3000)
     before = {path.name: path.read_bytes() for path in parts.all()}
     found = adapt_scores(parts, tmp_path / "out", bundle.card)
@@ -71,9 +67,7 @@ def test_a_known_prevalence_is_found_and_the_corrected_scores_are_better(
     corrected = pyarrow.parquet.read_table(tmp_path / "out" / "adapted")
     assert corrected["path"].to_pylist() == raw["path"].to_pylist()
     column = "p_PNEUMONIA"
-    errors = [
-        ((np.array(table[column].to_pylist()[:3000]) - truth) ** 2).mean() for table in (raw, corrected)
-    ]
+    errors = [((np.array(table[column].to_pylist()[:3000]) - truth) ** 2).mean() for table in (raw, corrected)]
     assert errors[1] < 0.8 * errors[0]
 
 

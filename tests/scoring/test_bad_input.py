@@ -21,9 +21,7 @@ from lungscope.scoring.job import Settings, run_score
 from lungscope.scoring.parquet import path_of, split_path
 
 
-def score(
-    source: object, model: Path, out: Path, *more: str, **how: object
-) -> subprocess.CompletedProcess[str]:
+def score(source: object, model: Path, out: Path, *more: str, **how: object) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable,
         "-m",
@@ -170,9 +168,7 @@ def test_files_and_folders_that_vanish_meanwhile(folder, tiny, tmp_path, rows, m
     assert summary.images == 41
 
 
-def test_a_decoder_that_fails_as_nobody_foresaw_costs_one_row(
-    folder, tiny, tmp_path, rows, monkeypatch
-) -> None:
+def test_a_decoder_that_fails_as_nobody_foresaw_costs_one_row(folder, tiny, tmp_path, rows, monkeypatch) -> None:
     read = local.read_radiograph
 
     def failing(source, size):

@@ -92,10 +92,7 @@ def test_shards_share_a_folder_and_make_the_whole(folder, tiny, tmp_path, rows) 
     for i in (1, 2, 3):
         run_score(str(folder), tiny, tmp_path / "out", replace(SMALL, shard=Shard(i, 3)))
     assert sorted(row["path"] for row in rows(tmp_path / "out")) == names(folder)
-    counts = [
-        json.loads((tmp_path / "out" / f"summary-000{i}-of-0003.json").read_text())["images"]
-        for i in (1, 2, 3)
-    ]
+    counts = [json.loads((tmp_path / "out" / f"summary-000{i}-of-0003.json").read_text())["images"] for i in (1, 2, 3)]
     assert sum(counts) == 60
     assert min(counts) > 5
     # All of it is done, so the whole finds nothing left to do.
@@ -116,9 +113,7 @@ def test_work_goes_on_where_it_stopped(folder, tiny, tmp_path, rows, monkeypatch
     assert untimed(rows(tmp_path / "out")) == untimed(rows(whole))
 
 
-def test_files_that_came_or_went_meanwhile_do_not_confuse_it(
-    folder, tiny, tmp_path, rows, monkeypatch
-) -> None:
+def test_files_that_came_or_went_meanwhile_do_not_confuse_it(folder, tiny, tmp_path, rows, monkeypatch) -> None:
     stop_after(monkeypatch, 20)
     with pytest.raises(KeyboardInterrupt):
         run_score(str(folder), tiny, tmp_path / "out", SMALL)
@@ -186,9 +181,7 @@ def test_parts_of_another_model_are_refused_whatever_the_plan_says(folder, tiny,
     part = tmp_path / "out" / "parts" / "part-000001.parquet"
     table = pyarrow.parquet.read_table(part)
     made_by = json.loads(table.schema.metadata[b"lungscope.score"]) | {"model_sha256": "0" * 64}
-    pyarrow.parquet.write_table(
-        table.replace_schema_metadata({b"lungscope.score": json.dumps(made_by).encode()}), part
-    )
+    pyarrow.parquet.write_table(table.replace_schema_metadata({b"lungscope.score": json.dumps(made_by).encode()}), part)
     with pytest.raises(OutputError, match=r"part-000001.parquet: these scores are of another model \(000"):
         run_score(str(folder), tiny, tmp_path / "out", replace(SMALL, resume=True))
 

@@ -58,9 +58,7 @@ def dicom(path: Path, patient: str) -> Path:
     return path
 
 
-def test_an_answer_is_what_the_predictor_says(
-    client: TestClient, predictor: Predictor, pictures: list[Path]
-) -> None:
+def test_an_answer_is_what_the_predictor_says(client: TestClient, predictor: Predictor, pictures: list[Path]) -> None:
     found = post(client, *pictures[:5])["predictions"]
     readings = list(predictor.assess_files(pictures[:5]))
     for one, reading in zip(found, readings, strict=True):
@@ -72,9 +70,7 @@ def test_an_answer_is_what_the_predictor_says(
 
 def test_a_raw_body_is_one_file_named_by_its_disposition(client: TestClient, pictures: list[Path]) -> None:
     headers = {**JPEG, "Content-Disposition": 'attachment; filename="../../etc/a b.jpeg"'}
-    (one,) = client.post("/v1/predictions", content=pictures[0].read_bytes(), headers=headers).json()[
-        "predictions"
-    ]
+    (one,) = client.post("/v1/predictions", content=pictures[0].read_bytes(), headers=headers).json()["predictions"]
     assert (one["file"], one["status"]) == ("a b.jpeg", "assessed")
 
 
@@ -119,9 +115,7 @@ def test_a_goal_decides_as_on_the_command_line(
     assert client.get(one["links"]["pdf"]).content.startswith(b"%PDF")
 
 
-def test_the_radiograph_and_its_heat_map_have_the_same_shape(
-    client: TestClient, pictures: list[Path]
-) -> None:
+def test_the_radiograph_and_its_heat_map_have_the_same_shape(client: TestClient, pictures: list[Path]) -> None:
     (one,) = post(client, pictures[0])["predictions"]
     image = Image.open(io.BytesIO(client.get(one["links"]["image"]).content))
     layer = Image.open(io.BytesIO(client.get(one["links"]["heatmap"]).content))
@@ -135,9 +129,7 @@ def test_the_list_is_filtered_sorted_and_paged(client: TestClient, pictures: lis
     for start in (0, 8):
         post(client, *pictures[start : start + 8])
     first = client.get("/v1/predictions", params={"order": "-p_abnormal", "limit": 10}).json()
-    rest = client.get(
-        "/v1/predictions", params={"order": "-p_abnormal", "limit": 10, "cursor": first["next"]}
-    ).json()
+    rest = client.get("/v1/predictions", params={"order": "-p_abnormal", "limit": 10, "cursor": first["next"]}).json()
     p_abnormal = [one["p_abnormal"] for one in first["predictions"] + rest["predictions"]]
     assert len(p_abnormal) == first["total"] == 16
     assert p_abnormal == sorted(p_abnormal, reverse=True)
@@ -224,9 +216,7 @@ def test_drift_and_metrics_tell_of_today(client: TestClient, pictures: list[Path
     assert 'lungscope_requests_total{method="POST",route="/v1/predictions",status="201"} 2.0' in text
 
 
-def test_patients_are_kept_only_as_a_keyed_hash(
-    settings: Settings, predictor: Predictor, tmp_path: Path
-) -> None:
+def test_patients_are_kept_only_as_a_keyed_hash(settings: Settings, predictor: Predictor, tmp_path: Path) -> None:
     file = dicom(tmp_path / "GEHEIM-4711.dcm", "GEHEIM-4711")
     with running(settings, predictor) as (client, _):
         one, again = post(client, file, file)["predictions"]
@@ -400,9 +390,7 @@ def test_an_answer_that_takes_too_long_is_504(
         released.set()
 
 
-def test_closing_finishes_what_was_accepted(
-    settings: Settings, predictor: Predictor, pictures: list[Path]
-) -> None:
+def test_closing_finishes_what_was_accepted(settings: Settings, predictor: Predictor, pictures: list[Path]) -> None:
     from lungscope.serve.pipeline import Job
     from lungscope.serve.problems import Problem
     from lungscope.serve.service import open_service

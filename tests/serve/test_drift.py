@@ -16,9 +16,7 @@ def day_of(p_abnormal: np.ndarray, embeddings: np.ndarray, failed: int = 0) -> D
     counts, _ = np.histogram(p_abnormal, bins=BINS, range=(0, 1))
     n = len(p_abnormal)
     total = p_abnormal.sum()
-    return Day(
-        20_000, n + failed, n, int((p_abnormal > 0.5).sum()), total, counts, sketch(embeddings).sum(0), 3, 1
-    )
+    return Day(20_000, n + failed, n, int((p_abnormal > 0.5).sum()), total, counts, sketch(embeddings).sum(0), 3, 1)
 
 
 @pytest.fixture
@@ -57,9 +55,7 @@ def test_the_stability_index_is_its_formula() -> None:
 
 
 def test_a_day_without_an_assessed_image_or_without_reference_says_nothing(reference: Reference) -> None:
-    empty = summarise_day(
-        day_of(np.zeros(0), np.zeros((0, 64), np.float32), failed=2), reference, binary=True
-    )
+    empty = summarise_day(day_of(np.zeros(0), np.zeros((0, 64), np.float32), failed=2), reference, binary=True)
     assert (empty.not_assessed_share, empty.positive_share, empty.score_shift, empty.shares) == (
         1,
         None,

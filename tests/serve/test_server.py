@@ -20,9 +20,7 @@ Start = Callable[..., RunningServer]
 
 
 def lungscope(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "lungscope", *arguments], capture_output=True, text=True, timeout=120
-    )
+    return subprocess.run([sys.executable, "-m", "lungscope", *arguments], capture_output=True, text=True, timeout=120)
 
 
 def ask_until_it_dies(url: str, contents: list[bytes], answered: list[str]) -> None:
@@ -42,9 +40,7 @@ def test_every_answered_prediction_survives_kill_9_once(
     server = start_server(tmp_path / "data")
     answered: list[str] = []
     contents = [path.read_bytes() for path in pictures[:8]]
-    clients = [
-        threading.Thread(target=ask_until_it_dies, args=(server.url, contents, answered)) for _ in range(6)
-    ]
+    clients = [threading.Thread(target=ask_until_it_dies, args=(server.url, contents, answered)) for _ in range(6)]
     for client in clients:
         client.start()
     while len(answered) < 60:
@@ -103,17 +99,13 @@ def test_a_real_server_refuses_too_large_uploads_and_goes_on(start_server: Start
 
 
 def test_it_does_not_start_elsewhere_without_a_token(model: Path, tmp_path: Path) -> None:
-    done = lungscope(
-        "serve", "--model", str(model), "--data", str(tmp_path), "--host", "0.0.0.0", "--port", "0"
-    )
+    done = lungscope("serve", "--model", str(model), "--data", str(tmp_path), "--host", "0.0.0.0", "--port", "0")
     assert done.returncode == 2
     assert "LUNGSCOPE_TOKEN" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_changed_store_fails_verification(
-    start_server: Start, pictures: list[Path], tmp_path: Path
-) -> None:
+def test_a_changed_store_fails_verification(start_server: Start, pictures: list[Path], tmp_path: Path) -> None:
     import sqlite3
 
     server = start_server(tmp_path / "data")

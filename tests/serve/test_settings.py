@@ -71,9 +71,7 @@ def test_tokens_of_a_file_have_names(tmp_path: Path) -> None:
         ("# nothing\n", "Write one a line"),
     ],
 )
-def test_token_files_that_cannot_be_are_refused_without_showing_them(
-    tmp_path: Path, content: str, remedy: str
-) -> None:
+def test_token_files_that_cannot_be_are_refused_without_showing_them(tmp_path: Path, content: str, remedy: str) -> None:
     file = tmp_path / "tokens"
     file.write_text(content)
     with pytest.raises(ConfigError, match=remedy) as raised:

@@ -25,16 +25,12 @@ QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(Heal
 LIMITS = Limits(request_bytes=1_000_000, files=4, queue=64)
 NAMES = st.one_of(
     st.text(max_size=40),
-    st.sampled_from(
-        ["../../../../tmp/evil", "/etc/passwd", "C:\\x\\y.dcm", "a\0b", "..", ".", "", "CON", "a" * 5000]
-    ),
+    st.sampled_from(["../../../../tmp/evil", "/etc/passwd", "C:\\x\\y.dcm", "a\0b", "..", ".", "", "CON", "a" * 5000]),
 )
 
 
 @pytest.fixture(scope="module")
-def served(
-    tmp_path_factory: pytest.TempPathFactory, predictor: Predictor
-) -> Iterator[tuple[TestClient, Path]]:
+def served(tmp_path_factory: pytest.TempPathFactory, predictor: Predictor) -> Iterator[tuple[TestClient, Path]]:
     folder = tmp_path_factory.mktemp("uploads")
     limits = Limits(request_bytes=2_000_000, files=16, queue=64)
     options = Settings(folder / "data", limits=limits, keep_images=True, keep_names=True)
@@ -47,9 +43,7 @@ async def pieces(content: bytes, size: int) -> AsyncIterator[bytes]:
         yield content[start : start + size]
 
 
-def read(
-    content: bytes, kind: str, *, size: int = 50, disposition: str = "", limits: Limits = LIMITS
-) -> list[Upload]:
+def read(content: bytes, kind: str, *, size: int = 50, disposition: str = "", limits: Limits = LIMITS) -> list[Upload]:
     return asyncio.run(read_uploads(pieces(content, size), kind, disposition, limits))
 
 
@@ -163,9 +157,7 @@ def test_damaged_images_and_strange_names_are_answered(
 
 def png_bomb(side: int) -> bytes:
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        )
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     packer = zlib.compressobj(9)
     row = bytes(side + 1)

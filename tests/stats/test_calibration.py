@@ -68,9 +68,7 @@ def test_temperature_stays_finite_when_no_case_is_misjudged():
 def test_temperature_keeps_the_order_of_classes_whatever_the_scale():
     logits, labels = drawn(500, 3)
     assert fit_temperature(logits * 1000, labels) == pytest.approx(100.0, rel=1e-3)
-    assert fit_temperature(logits * 10, labels) == pytest.approx(
-        10 * fit_temperature(logits, labels), rel=1e-4
-    )
+    assert fit_temperature(logits * 10, labels) == pytest.approx(10 * fit_temperature(logits, labels), rel=1e-4)
 
 
 def test_platt_matches_scikit_learn_for_two_classes():
@@ -169,9 +167,7 @@ def test_brier_matches_scikit_learn():
     )
     logits, labels = drawn(400, 3)
     probabilities = softmax(logits, axis=1)
-    assert brier(labels, probabilities) == pytest.approx(
-        brier_score_loss(labels, probabilities, scale_by_half=False)
-    )
+    assert brier(labels, probabilities) == pytest.approx(brier_score_loss(labels, probabilities, scale_by_half=False))
 
 
 def test_slope_and_intercept_match_scikit_learn():

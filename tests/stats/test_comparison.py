@@ -52,9 +52,7 @@ def test_delong_matches_the_definition_pair_by_pair(decimals):
     covariance = brute_force_covariance(positive, a, b)
     error = np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     result = delong(positive, a, b)
-    assert (result.auroc_a, result.auroc_b) == pytest.approx(
-        (auroc(positive, a), auroc(positive, b)), abs=1e-12
-    )
+    assert (result.auroc_a, result.auroc_b) == pytest.approx((auroc(positive, a), auroc(positive, b)), abs=1e-12)
     assert result.difference == pytest.approx(result.auroc_a - result.auroc_b, abs=1e-12)
     assert (result.high - result.low) / (2 * 1.959964) == pytest.approx(error, rel=1e-6)
     assert result.p_value == pytest.approx(2 * norm.sf(abs(result.difference) / error), rel=1e-9)
@@ -62,9 +60,7 @@ def test_delong_matches_the_definition_pair_by_pair(decimals):
     assert standard_error(auroc_estimate(positive, a), fewest - 1) == pytest.approx(np.sqrt(covariance[0, 0]))
 
 
-@pytest.mark.parametrize(
-    ("column", "area", "low", "high"), [(0, 0.7366, 0.5549, 0.9182), (1, 0.6478, 0.4518, 0.8439)]
-)
+@pytest.mark.parametrize(("column", "area", "low", "high"), [(0, 0.7366, 0.5549, 0.9182), (1, 0.6478, 0.4518, 0.8439)])
 def test_the_standard_error_is_that_of_the_published_intervals(column, area, low, high):
     estimate = auroc_estimate(OVARIAN[:, 2], OVARIAN[:, column])
     assert estimate.value == pytest.approx(area, abs=6e-5)

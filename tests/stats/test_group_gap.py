@@ -25,9 +25,7 @@ def test_the_interval_is_newcombes_of_two_proportions():
 
 def test_equality_is_tested_by_cochrans_q():
     values, errors = np.array([0.7, 0.8, 0.9]), np.array([0.05, 0.04, 0.06])
-    gap = largest_gap(
-        [Estimate(v, v - 1.959964 * e, v + 1.959964 * e) for v, e in zip(values, errors, strict=True)]
-    )
+    gap = largest_gap([Estimate(v, v - 1.959964 * e, v + 1.959964 * e) for v, e in zip(values, errors, strict=True)])
     weights = errors**-2.0
     centre = (weights * values).sum() / weights.sum()
     assert gap.p_value == pytest.approx(chi2.sf((weights * (values - centre) ** 2).sum(), 2), rel=1e-5)
@@ -41,9 +39,7 @@ def test_groups_without_an_interval_are_left_out():
 
 def test_equal_groups_are_found_different_as_often_as_chance_wants():
     rng = np.random.default_rng(0)
-    found = [
-        largest_gap([share(k, 200) for k in rng.binomial(200, 0.8, 4)]).p_value < 0.05 for _ in range(800)
-    ]
+    found = [largest_gap([share(k, 200) for k in rng.binomial(200, 0.8, 4)]).p_value < 0.05 for _ in range(800)]
     assert 0.02 < np.mean(found) < 0.08
 
 

@@ -63,9 +63,7 @@ def test_every_row_of_weights_is_one_resample(decimals):
     for at in np.ndindex(2, 3):
         kept = {"sample_weight": weights[at]}
         assert areas[at] == pytest.approx(reference.roc_auc_score(positive, scores, **kept), abs=1e-12)
-        assert precisions[at] == pytest.approx(
-            reference.average_precision_score(positive, scores, **kept), abs=1e-12
-        )
+        assert precisions[at] == pytest.approx(reference.average_precision_score(positive, scores, **kept), abs=1e-12)
 
 
 def test_a_weight_of_two_is_the_row_twice():
@@ -147,9 +145,7 @@ def test_columns_of_different_length_are_refused():
 def test_macro_auroc_matches_scikit_learn():
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 4, 200)
-    probabilities = rng.dirichlet(np.ones(4), 200) * 0.7 + 0.3 * np.eye(4)[labels] * (
-        rng.random((200, 1)) < 0.5
-    )
+    probabilities = rng.dirichlet(np.ones(4), 200) * 0.7 + 0.3 * np.eye(4)[labels] * (rng.random((200, 1)) < 0.5)
     probabilities /= probabilities.sum(1, keepdims=True)
     weights = rng.integers(1, 3, (2, 200))
     expected = reference.roc_auc_score(labels, probabilities, multi_class="ovr", average="macro")
@@ -167,9 +163,7 @@ def test_macro_auroc_names_the_class_without_cases():
 def test_curves_match_scikit_learn(decimals):
     positive, scores = cases(decimals=decimals)
     roc = roc_curve(positive, scores)
-    false_positive_rate, sensitivity, thresholds = reference.roc_curve(
-        positive, scores, drop_intermediate=False
-    )
+    false_positive_rate, sensitivity, thresholds = reference.roc_curve(positive, scores, drop_intermediate=False)
     np.testing.assert_allclose(roc.false_positive_rate, false_positive_rate)
     np.testing.assert_allclose(roc.sensitivity, sensitivity)
     np.testing.assert_array_equal(roc.thresholds, thresholds)

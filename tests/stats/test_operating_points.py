@@ -214,9 +214,7 @@ def test_an_operating_point_survives_json():
     ],
 )
 def test_a_goal_about_an_absent_class_is_undefined_with_the_remedy(goal, positive, missing):
-    with pytest.raises(
-        UndefinedEstimate, match=f"no {missing} case to choose '{goal}' on; enlarge data.validation"
-    ):
+    with pytest.raises(UndefinedEstimate, match=f"no {missing} case to choose '{goal}' on; enlarge data.validation"):
         chosen(goal, np.full(8, positive))
 
 

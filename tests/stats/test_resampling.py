@@ -65,9 +65,7 @@ def test_too_many_undefined_resamples_leave_no_interval(values):
 
 def test_interval_of_a_mean_is_that_of_the_normal_distribution():
     values = np.random.default_rng(1).normal(size=400)
-    result = estimate(
-        lambda w: values.mean() if w is None else w @ values / w.sum(1), np.arange(400), resamples=4000
-    )
+    result = estimate(lambda w: values.mean() if w is None else w @ values / w.sum(1), np.arange(400), resamples=4000)
     half = 1.96 * values.std() / 20
     assert result.value == values.mean()
     assert (result.low, result.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.012)

@@ -103,9 +103,7 @@ def changed(**settings: object) -> Recipe:
 
 
 def test_a_loss_that_is_no_number_stops_with_a_remedy_and_keeps_the_checkpoint(images, tmp_path) -> None:
-    with pytest.raises(
-        TrainingDiverged, match=r"epoch \d of phase 'finetune'.*finetune\.learning_rate=1e\+18"
-    ):
+    with pytest.raises(TrainingDiverged, match=r"epoch \d of phase 'finetune'.*finetune\.learning_rate=1e\+18"):
         run(images, tmp_path / "state.pt", changed(learning_rate=1e19, optimizer="adam"))
 
 
@@ -114,9 +112,7 @@ def test_only_the_last_layers_learn(images, layers: int) -> None:
     torch.manual_seed(0)
     before = build_network(RECIPE.network, RECIPE.image, 2)
     _, after = run(images, recipe=changed(layers=layers))
-    learning = {
-        id(parameter) for layer in last_layers(before.backbone, layers) for parameter in layer.parameters()
-    }
+    learning = {id(parameter) for layer in last_layers(before.backbone, layers) for parameter in layer.parameters()}
     for name, parameter in before.named_parameters():
         free = name.startswith("head.") or id(parameter) in learning
         assert torch.equal(parameter, after[name]) != free, name

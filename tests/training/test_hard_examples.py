@@ -48,9 +48,7 @@ def test_a_fold_is_what_scikit_learn_gives(shortcut) -> None:
 
     features, labels, patients = shortcut
     own = cross_fitted(features, labels, patients, seed=3)
-    seen, unseen = next(
-        StratifiedGroupKFold(5, shuffle=True, random_state=3).split(features, labels, patients)
-    )
+    seen, unseen = next(StratifiedGroupKFold(5, shuffle=True, random_state=3).split(features, labels, patients))
     scale = StandardScaler().fit(features[seen])
     head = LogisticRegression(C=1e-3, class_weight="balanced", max_iter=2000)
     head.fit(scale.transform(features[seen]), labels[seen])

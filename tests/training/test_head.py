@@ -34,14 +34,10 @@ def fit(problem, seed: int = 0, **settings: object):
 
 
 @pytest.mark.parametrize(("hidden", "margin"), [((), 0.01), ((16,), 0.03)])
-def test_the_head_ranks_as_well_as_logistic_regression(
-    problem, hidden: tuple[int, ...], margin: float
-) -> None:
+def test_the_head_ranks_as_well_as_logistic_regression(problem, hidden: tuple[int, ...], margin: float) -> None:
     (x, y), (held_out, y_held_out) = problem
     scores, _ = fit(problem, hidden=hidden)
-    reference = (
-        LogisticRegression(max_iter=2000).fit((x - 3) / 0.2, y).decision_function((held_out - 3) / 0.2)
-    )
+    reference = LogisticRegression(max_iter=2000).fit((x - 3) / 0.2, y).decision_function((held_out - 3) / 0.2)
     assert roc_auc_score(y_held_out, scores) > roc_auc_score(y_held_out, reference) - margin
 
 

@@ -56,9 +56,7 @@ def test_balanced_batches_hold_the_same_number_of_each_class(size: int) -> None:
         assert counts.max() - counts.min() <= 1
     assert sum(map(len, drawn)) == len(LABELS) // size * size
     seen = Counter(torch.cat(drawn).tolist())
-    few = [
-        seen[row] for row in range(30)
-    ]  # of the smallest class, none is drawn twice before all are drawn once
+    few = [seen[row] for row in range(30)]  # of the smallest class, none is drawn twice before all are drawn once
     assert max(few) - min(few) <= 1
 
 

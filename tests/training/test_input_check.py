@@ -136,9 +136,7 @@ def test_the_exported_graph_computes_what_pytorch_does(tmp_path: Path) -> None:
         np.testing.assert_allclose(checks, wanted[1][:n], atol=1e-4)
     check_parity(graph, network, Calibration(), images, 0.5, input_check=input_check)
     other = fit_input_check(shown, embed, InputCheckSettings(directions=1), 0)
-    with pytest.raises(
-        BundleError, match=r"differs from PyTorch by .* in distance .* input_check.enabled=false"
-    ):
+    with pytest.raises(BundleError, match=r"differs from PyTorch by .* in distance .* input_check.enabled=false"):
         check_parity(graph, network, Calibration(), images, 0.5, input_check=other)
     assert len(graph) < len(build_graph(network, backbone, Calibration())) + 20_000
     onnx.checker.check_model(onnx.load_from_string(graph))

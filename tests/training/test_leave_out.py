@@ -16,9 +16,7 @@ def test_views_depend_on_no_other_image() -> None:
     others[10:] //= 4  # the part to be left out
     recipe = load_recipe("default", [*SMALL, "augment.style_transfer=1.0"])
     first, second = (
-        compute_features(
-            LabelledImages(each, np.arange(20) % 2, np.arange(20)), 2, recipe, weights="none"
-        ).views
+        compute_features(LabelledImages(each, np.arange(20) % 2, np.arange(20)), 2, recipe, weights="none").views
         for each in (pixels, others)
     )
     assert first.shape[:2] == (3, 20)

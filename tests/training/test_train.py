@@ -31,9 +31,7 @@ def small(*overrides: str) -> Recipe:
     return load_recipe("default", [*SMALL, *overrides])
 
 
-@pytest.mark.parametrize(
-    "imbalance", ["none", "class-weights", "oversample", "balanced-batches", "focal", "smote"]
-)
+@pytest.mark.parametrize("imbalance", ["none", "class-weights", "oversample", "balanced-batches", "focal", "smote"])
 def test_every_way_with_imbalance_trains(images, imbalance: str) -> None:
     trained = train(*images, 2, small(f"imbalance={imbalance}"), device="cpu")
     assert [row.phase for row in trained.history] == ["head"] * 3
@@ -41,9 +39,7 @@ def test_every_way_with_imbalance_trains(images, imbalance: str) -> None:
 
 
 def test_a_head_may_see_other_views_in_every_epoch(images) -> None:
-    cached, fresh = (
-        train(*images, 2, small(f"head.augmented_views={views}"), device="cpu") for views in (1, 0)
-    )
+    cached, fresh = (train(*images, 2, small(f"head.augmented_views={views}"), device="cpu") for views in (1, 0))
     assert len(fresh.history) == len(cached.history) == 3
     assert fresh.history[0].train_loss != cached.history[0].train_loss
     again = train(*images, 2, small("head.augmented_views=0"), device="cpu")
@@ -70,9 +66,7 @@ def test_the_curves_are_there_for_tensorboard(images, tmp_path) -> None:
     trained = train(*images, 2, recipe, device="cpu", log=tmp_path)  # the second run replaces the curves
     curves = EventAccumulator(str(tmp_path / "tensorboard"))
     curves.Reload()
-    assert {"head/train_loss", "head/validation_accuracy", "finetune/validation_auroc"} <= set(
-        curves.Tags()["scalars"]
-    )
+    assert {"head/train_loss", "head/validation_accuracy", "finetune/validation_auroc"} <= set(curves.Tags()["scalars"])
     found = [(event.step, event.value) for event in curves.Scalars("finetune/train_loss")]
     wanted = [(row.epoch, row.train_loss) for row in trained.history if row.phase == "finetune"]
     assert found == [(step, pytest.approx(value)) for step, value in wanted]

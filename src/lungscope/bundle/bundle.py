@@ -30,9 +30,7 @@ def load_bundle(source: Path) -> Bundle:
     """
     if has_checksums(source):
         found = read_folder(source)
-        return Bundle(
-            found.path, found.sha256, parse_card(found.card, found.path), found.graph, found.weights
-        )
+        return Bundle(found.path, found.sha256, parse_card(found.card, found.path), found.graph, found.weights)
     path = source / "model.onnx" if source.is_dir() else source
     content = checksum.read(path)
     card = checksum.check(content, path)

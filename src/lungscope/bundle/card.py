@@ -153,23 +153,17 @@ class Card:
                 return point
         known = ", ".join(point.name for point in self.operating_points) or "none"
         if not self.operating_points:
-            raise BundleError(
-                f"The model has no operating point {name!r}: no class is a reference. Leave it out."
-            )
+            raise BundleError(f"The model has no operating point {name!r}: no class is a reference. Leave it out.")
         try:
             goal = parse_goal(str(name))
         except ConfigError as error:
-            raise BundleError(
-                f"The model has no operating point {name!r}. It has: {known}. {error}"
-            ) from None
+            raise BundleError(f"The model has no operating point {name!r}. It has: {known}. {error}") from None
         curve = self.validation.curve if self.validation else None
         if curve is None and goal.kind == "fixed":
             unknown = Estimate(None, reason="the model does not keep its validation curve")
             return OperatingPoint(goal.text, goal.text, goal.value, unknown, unknown)
         if curve is None:
-            raise BundleError(
-                f"The model keeps no validation curve to serve {str(goal)!r} from. It has: {known}."
-            )
+            raise BundleError(f"The model keeps no validation curve to serve {str(goal)!r} from. It has: {known}.")
         return curve.choose(goal)
 
 
@@ -196,9 +190,7 @@ def parse_card(text: str | bytes, path: Path) -> Card:
             )
         return msgspec.json.decode(text, type=Card)
     except (msgspec.MsgspecError, UnicodeError) as error:
-        raise BundleError(
-            f"{path}: the model's card cannot be read ({error}). Export the model again."
-        ) from None
+        raise BundleError(f"{path}: the model's card cannot be read ({error}). Export the model again.") from None
 
 
 @dataclass(frozen=True)

@@ -56,9 +56,7 @@ def check(content: bytes, path: Path) -> str:
     found = entries(content, path)
     last = _entry(CHECKSUM, found[CHECKSUM])
     if not content.endswith(last) or found[CHECKSUM] != hashlib.sha256(content[: -len(last)]).hexdigest():
-        raise BundleError(
-            f"{path}: the file was changed or damaged after it was written. Copy or train it again."
-        )
+        raise BundleError(f"{path}: the file was changed or damaged after it was written. Copy or train it again.")
     return found[CARD]
 
 
@@ -75,9 +73,7 @@ def entries(content: bytes, path: Path) -> dict[str, str]:
     except (IndexError, KeyError, ValueError):
         raise BundleError(f"{path}: not an ONNX file, or cut short. Copy or train it again.") from None
     if CARD not in found or CHECKSUM not in found:
-        raise BundleError(
-            f"{path}: an ONNX file, but not one that Lungscope wrote. Train one: lungscope train DATA."
-        )
+        raise BundleError(f"{path}: an ONNX file, but not one that Lungscope wrote. Train one: lungscope train DATA.")
     return found
 
 

@@ -25,9 +25,7 @@ def bundled_model(how: str = "--model RUN") -> Path:
     """
     path = folder() / MODEL
     if not path.is_file():
-        raise BundleError(
-            f"No model named and none is bundled. Pass {how}, or train one: lungscope train DATA."
-        )
+        raise BundleError(f"No model named and none is bundled. Pass {how}, or train one: lungscope train DATA.")
     return path
 
 

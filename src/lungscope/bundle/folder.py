@@ -55,9 +55,7 @@ def read_folder(folder: Path) -> ModelFolder:
     for line in content.decode("utf-8", errors="replace").splitlines():
         found = _LINE.fullmatch(line)
         if found is None:
-            raise BundleError(
-                f"{folder / CHECKSUMS}: the list of checksums is damaged. Copy or export it again."
-            )
+            raise BundleError(f"{folder / CHECKSUMS}: the list of checksums is damaged. Copy or export it again.")
         digest, name = found.groups()
         files[name] = _read(folder / name)
         if hashlib.sha256(files[name]).hexdigest() != digest:
@@ -66,9 +64,7 @@ def read_folder(folder: Path) -> ModelFolder:
             )
     graph = next((name for name in GRAPHS if name in files), None)
     if content != checksums(files) or graph is None or CARD not in files:
-        raise BundleError(
-            f"{folder / CHECKSUMS}: the list of checksums names no whole model. Copy or export it again."
-        )
+        raise BundleError(f"{folder / CHECKSUMS}: the list of checksums names no whole model. Copy or export it again.")
     _refuse_others(folder, files)
     return ModelFolder(
         path=folder / graph,

@@ -127,9 +127,7 @@ def calibrate_input_check(
     # What the checks reject is beyond every distance, so that both together keep the share.
     remaining = np.where(not_upright <= largest_p, distances.astype(np.float64), np.inf)
     largest = float(np.max(remaining, where=np.isfinite(remaining), initial=0.0))
-    levels = [
-        Level(share, min(quantile(remaining, share), largest)) for share in sorted({*COVERAGES, coverage})
-    ]
+    levels = [Level(share, min(quantile(remaining, share), largest)) for share in sorted({*COVERAGES, coverage})]
     n_patients = int(patient_index(patients).max()) + 1
     return InputCheck(coverage, tuple(levels), names, largest_p, len(distances), n_patients)
 

@@ -52,9 +52,7 @@ def read_statement(path: Path) -> Statement:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(
-            f"{path}: the statement cannot be read ({error.strerror}). Check the path."
-        ) from None
+        raise ConfigError(f"{path}: the statement cannot be read ({error.strerror}). Check the path.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML ({error}). Correct that line.") from None
     if unknown := sorted(set(table) - set(TOPICS)):
@@ -64,7 +62,5 @@ def read_statement(path: Path) -> Statement:
     # Line breaks in TOML are for its reader; a card has paragraphs.
     said = {name: " ".join(text.split()) for name, text in table.items()}
     if missing := [name for name in REQUIRED if not said.get(name)]:
-        raise ConfigError(
-            f"{path}: the statement says nothing of {missing[0]!r}. A model needs it to be passed on."
-        )
+        raise ConfigError(f"{path}: the statement says nothing of {missing[0]!r}. A model needs it to be passed on.")
     return Statement(**said)

@@ -45,9 +45,7 @@ class Curve:
             ConfigError: the goal needs a class that validation does not have.
         """
         if goal.kind != "fixed" and not (self.positives and self.negatives):
-            raise ConfigError(
-                f"{goal}: validation lacks a class, so no threshold can be chosen. Give a number."
-            )
+            raise ConfigError(f"{goal}: validation lacks a class, so no threshold can be chosen. Give a number.")
         at = self._at(goal)
         threshold = goal.value if goal.kind == "fixed" else self.thresholds[at]
         return OperatingPoint(

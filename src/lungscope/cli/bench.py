@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 def bench(
     data: Data,
     weights: Weights = "none",
-    full_size: Annotated[
-        Path | None, typer.Option(help="Class folders of radiographs at their original size.")
-    ] = None,
+    full_size: Annotated[Path | None, typer.Option(help="Class folders of radiographs at their original size.")] = None,
     only: Annotated[str, typer.Option(help="Sections to measure, separated by commas.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for bench.json, bench.md and bench.svg.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Short turns; the ratios are less certain.")] = False,

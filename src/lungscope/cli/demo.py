@@ -61,9 +61,7 @@ def _train(data: Path, weights: str, out: Path) -> "Evaluated":
     try:
         return train_and_evaluate(data, load_recipe(), out, weights="imagenet")
     except RuntimeUnavailable:
-        stdout.print(
-            "ImageNet weights cannot be downloaded here, so a small network is trained from scratch."
-        )
+        stdout.print("ImageNet weights cannot be downloaded here, so a small network is trained from scratch.")
         return train_and_evaluate(data, load_recipe("scratch"), out, weights="none", force=True)
 
 

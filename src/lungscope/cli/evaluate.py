@@ -38,9 +38,7 @@ def evaluate(
     data: Data,
     model: Model = None,
     split: Annotated[str, typer.Option(help="test, validation, train or all.")] = "test",
-    prevalence: Annotated[
-        float | None, typer.Option(help="Share of diseased where the model will be used.")
-    ] = None,
+    prevalence: Annotated[float | None, typer.Option(help="Share of diseased where the model will be used.")] = None,
     patient_pattern: PatientPattern = "",
     label_pattern: LabelPattern = "",
     ood: OutOfDistribution = None,
@@ -67,9 +65,7 @@ def evaluate(
 
     bundle = load_bundle(chosen_model(model))
     images = load_for(bundle.card, data_source(data, patient_pattern, label_pattern))
-    options = EvaluationOptions(
-        split, prevalence, runtime, precision, ood or (), not no_heat_checks, adapt_prior
-    )
+    options = EvaluationOptions(split, prevalence, runtime, precision, ood or (), not no_heat_checks, adapt_prior)
     done = evaluate_bundle(bundle, images, out, options)
     if as_json:
         print_json(evaluation_json(done.measurements, done.model, done.data_fingerprint))
@@ -99,9 +95,7 @@ def _print_measurements(measured: "Measurements") -> None:
         stdout.print(f"  {name:<10} {getattr(found, name)}")
     if measured.input_check:
         share, wanted = measured.input_check.assessed.value or 0.0, measured.input_check.coverage
-        stdout.print(
-            f"  assessed   {share:.1%} of these images; the model's input check was set to {wanted:.1%}"
-        )
+        stdout.print(f"  assessed   {share:.1%} of these images; the model's input check was set to {wanted:.1%}")
     if found.operating_points:
         _print_operating_points(found)
     if len(found.classes) > 2:

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    format: Annotated[
-        str, typer.Option("--format", "-f", help="onnx, openvino or litert (TensorFlow Lite).")
-    ],
+    format: Annotated[str, typer.Option("--format", "-f", help="onnx, openvino or litert (TensorFlow Lite).")],
     out: Annotated[Path, typer.Option(help="FILE.onnx, or the folder of any other format.")],
     run: Annotated[
         Path | None,

@@ -14,15 +14,11 @@ if TYPE_CHECKING:
 FAILED_FILES = 3
 USER_ERROR = 2
 
-Data = Annotated[
-    Path, typer.Argument(help="Class folders, train/ val/ test/ above them, or a CSV with path,label.")
-]
+Data = Annotated[Path, typer.Argument(help="Class folders, train/ val/ test/ above them, or a CSV with path,label.")]
 PatientPattern = Annotated[
     str, typer.Option(help=r"Regular expression whose groups are the patient in a file name: '^(p\d+)_'.")
 ]
-LabelPattern = Annotated[
-    str, typer.Option(help="The same whose first group is the label: '_(bacteria|virus)_'.")
-]
+LabelPattern = Annotated[str, typer.Option(help="The same whose first group is the label: '_(bacteria|virus)_'.")]
 Model = Annotated[
     Path | None,
     typer.Option("--model", "-m", help="A run folder or a model.onnx; without it the bundled model."),
@@ -34,9 +30,7 @@ Overrides = Annotated[
 Weights = Annotated[str, typer.Option(help="imagenet (downloaded by timm), none, or a safetensors FILE.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a former run in --out.")]
-Leakage = Annotated[
-    bool, typer.Option("--allow-leakage", help="Train even if a patient stands in two splits.")
-]
+Leakage = Annotated[bool, typer.Option("--allow-leakage", help="Train even if a patient stands in two splits.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Runtime = Annotated[str, typer.Option(help="auto, onnxruntime or openvino.")]
 PrecisionName = Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")]

@@ -76,9 +76,7 @@ def predict(
         raise typer.Exit(FAILED_FILES)
 
 
-def print_results(
-    results: "Iterable[ImageResult]", predictor: "Predictor", total: int, out: Path | None
-) -> int:
+def print_results(results: "Iterable[ImageResult]", predictor: "Predictor", total: int, out: Path | None) -> int:
     """Print or write one row per file and a summary; returns how many files failed."""
     from lungscope.inference.result_table import write_table
 
@@ -125,11 +123,7 @@ def _print_rows(results: "Iterable[ImageResult]", predictor: "Predictor") -> int
         if result.not_assessed:
             print(f"{NOT_ASSESSED:<{width}}  {result.source}: {result.not_assessed}")
             continue
-        point = (
-            f"{decision.operating_point} (≥ {decision.threshold:.3f})"
-            if decision.threshold is not None
-            else ""
-        )
+        point = f"{decision.operating_point} (≥ {decision.threshold:.3f})" if decision.threshold is not None else ""
         notes = f"  [{'; '.join(result.notes)}]" if result.notes else ""
         if result.prediction_set is not None:
             notes = f"  {{{', '.join(result.prediction_set)}}}{notes}"
@@ -150,9 +144,7 @@ def _print_predictive_values(card: "Card", operating_point: str | None, prevalen
     from lungscope.stats.predictive import predictive_estimates
 
     if not card.operating_points:
-        raise BundleError(
-            "The model has no operating points, so no predictive values. Leave --prevalence out."
-        )
+        raise BundleError("The model has no operating points, so no predictive values. Leave --prevalence out.")
     point = card.operating_point(operating_point)
     ppv, npv = predictive_estimates(point.sensitivity, point.specificity, prevalence)
     note(

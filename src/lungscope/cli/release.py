@@ -28,12 +28,8 @@ def release(
     from lungscope.bundle.provenance import read_statement
     from lungscope.experiments.release import Provenance, release_model
 
-    done = release_model(
-        run, out, read_statement(statement), Provenance(command, hardware), ood=ood or (), force=force
-    )
+    done = release_model(run, out, read_statement(statement), Provenance(command, hardware), ood=ood or (), force=force)
     stdout.print(f"{done.bundle.path}: {len(done.bundle.graph):,} bytes, SHA-256 {done.bundle.sha256}")
-    stdout.print(
-        f"Card: {done.card}; AUROC {done.evaluated.evaluation.auroc} on the {done.evaluated.split} split."
-    )
+    stdout.print(f"Card: {done.card}; AUROC {done.evaluated.evaluation.auroc} on the {done.evaluated.split} split.")
     if done.missing_statements:
         stdout.print(f"The statement says nothing of: {', '.join(done.missing_statements)}.")

@@ -23,12 +23,8 @@ if TYPE_CHECKING:
 
 def robustness(
     run: Annotated[Path, typer.Argument(help="A run folder, or a model.onnx with DATA.")],
-    data: Annotated[
-        Path | None, typer.Argument(help="Its data with splits; by default its manifest.csv.")
-    ] = None,
-    split: Annotated[
-        str, typer.Option(help="What the model has not seen: test, validation or all.")
-    ] = "test",
+    data: Annotated[Path | None, typer.Argument(help="Its data with splits; by default its manifest.csv.")] = None,
+    split: Annotated[str, typer.Option(help="What the model has not seen: test, validation or all.")] = "test",
     external: Annotated[Path | None, typer.Option(help="Data of the same classes from elsewhere.")] = None,
     patient_pattern: PatientPattern = "",
     label_pattern: LabelPattern = "",

@@ -17,19 +17,11 @@ def score(
     out: Annotated[Path, typer.Option(help="Folder for the Parquet parts and summary.json.")],
     model: Model = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the scores in --out.")] = False,
-    shard: Annotated[
-        str, typer.Option(metavar="I/N", help="Only part I of N, from 1; all may share --out.")
-    ] = "1/1",
-    operating_point: Annotated[
-        str | None, typer.Option(help="One of the model's; see 'lungscope describe'.")
-    ] = None,
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")
-    ] = "local",
+    shard: Annotated[str, typer.Option(metavar="I/N", help="Only part I of N, from 1; all may share --out.")] = "1/1",
+    operating_point: Annotated[str | None, typer.Option(help="One of the model's; see 'lungscope describe'.")] = None,
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")] = "local",
     ray_address: Annotated[str | None, typer.Option(help="Of a Ray cluster that runs already.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Ray actors; one per processor by default.")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Ray actors; one per processor by default.")] = None,
     adapt_prior: Annotated[
         bool, typer.Option("--adapt-prior", help="Also correct for the prevalence these files suggest.")
     ] = False,

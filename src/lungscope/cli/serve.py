@@ -12,20 +12,12 @@ from lungscope.errors import RuntimeUnavailable
 
 def serve(
     model: Model = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; not loopback needs a token.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; not loopback needs a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8000,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder for results and key; by default the user's.")
-    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder for results and key; by default the user's.")] = None,
     database: Annotated[str, typer.Option(help="postgresql://USER@HOST/NAME instead of SQLite.")] = "",
-    token_file: Annotated[
-        Path | None, typer.Option(help="One NAME:SECRET a line; or set LUNGSCOPE_TOKEN.")
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None, typer.Option(help="Host name that requests may use; repeatable.")
-    ] = None,
+    token_file: Annotated[Path | None, typer.Option(help="One NAME:SECRET a line; or set LUNGSCOPE_TOKEN.")] = None,
+    allow_host: Annotated[list[str] | None, typer.Option(help="Host name that requests may use; repeatable.")] = None,
     keep_images: Annotated[bool, typer.Option("--keep-images", help="Keep pictures on disk.")] = False,
     keep_names: Annotated[bool, typer.Option("--keep-names", help="Keep file names in the store.")] = False,
     retention_days: Annotated[int | None, typer.Option(help="Remove results after so many days.")] = None,
@@ -67,7 +59,5 @@ def _server() -> ModuleType:
     try:
         from lungscope.serve import server
     except ModuleNotFoundError as error:
-        raise RuntimeUnavailable(
-            f"The service needs {error.name}. Run: pip install 'lungscope[serve]'."
-        ) from None
+        raise RuntimeUnavailable(f"The service needs {error.name}. Run: pip install 'lungscope[serve]'.") from None
     return server

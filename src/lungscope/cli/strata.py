@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
 def strata(
     data: Data,
-    out: Annotated[Path, typer.Option(help="The table to write: a CSV for 'lungscope train'.")] = Path(
-        "strata.csv"
-    ),
+    out: Annotated[Path, typer.Option(help="The table to write: a CSV for 'lungscope train'.")] = Path("strata.csv"),
     recipe: RecipeName = "default",
     overrides: Overrides = None,
     patient_pattern: PatientPattern = "",

@@ -30,9 +30,7 @@ def train(
     weights: Weights = "imagenet",
     device: Device = "auto",
     force: Force = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on after a run in --out that was stopped.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after a run in --out that was stopped.")] = False,
     allow_leakage: Leakage = False,
 ) -> None:
     """Audit, split, train, calibrate, export and evaluate; everything ends up in the run folder.

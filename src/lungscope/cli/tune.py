@@ -23,9 +23,7 @@ def tune(
     recipe: RecipeName = "default",
     trials: Annotated[int, typer.Option(help="Finished trials that the study shall have.")] = 20,
     folds: Annotated[int, typer.Option(help="Parts that each trial is validated on in turn.")] = 3,
-    out: Annotated[Path, typer.Option(help="Folder for study.db, trials.csv and best.toml.")] = Path(
-        "tuning"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for study.db, trials.csv and best.toml.")] = Path("tuning"),
     storage: Annotated[str, typer.Option(help="Optuna URL that several workers share.")] = "",
     overrides: Overrides = None,
     patient_pattern: PatientPattern = "",

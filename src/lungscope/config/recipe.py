@@ -46,9 +46,7 @@ class Recipe(Settings):
     """Where the protocol was published."""
     claimed_parameters: Count = 0
     """Size of the network as its source states it; 0 when it does not."""
-    imbalance: Literal["none", "class-weights", "oversample", "balanced-batches", "focal", "smote"] = (
-        "class-weights"
-    )
+    imbalance: Literal["none", "class-weights", "oversample", "balanced-batches", "focal", "smote"] = "class-weights"
     """What is done about classes of unequal size; see `model/imbalance.py`."""
     hard_examples: NotNegative = 0.0
     """Copies to add of an image that a simple head surely misjudges when it has not seen its patient, fewer
@@ -70,9 +68,7 @@ class Recipe(Settings):
     def _settings_agree(self) -> "Recipe":
         head, finetune = self.head, self.finetune
         if not head.epochs and not finetune.epochs:
-            raise ValueError(
-                "head.epochs and finetune.epochs are both 0: nothing would be learned. Set one of them."
-            )
+            raise ValueError("head.epochs and finetune.epochs are both 0: nothing would be learned. Set one of them.")
         if self.imbalance == "smote" and (not head.epochs or not head.augmented_views or finetune.epochs):
             raise ValueError(
                 f"imbalance = 'smote' and head.epochs = {head.epochs}, head.augmented_views = {head.augmented_views}, "
@@ -101,9 +97,7 @@ class Recipe(Settings):
 def recipe_names() -> list[str]:
     """Names of the recipes in the package, the default first."""
     folder = resources.files("lungscope.config") / "recipes"
-    names = sorted(
-        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
-    )
+    names = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
     return sorted(names, key=lambda name: name != "default")
 
 
@@ -213,9 +207,7 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if not close:
         tail = name.rpartition(".")[2]
-        close = [
-            other
-            for other in known
-            if difflib.get_close_matches(tail, [other.rpartition(".")[2]], cutoff=0.7)
-        ][:1]
+        close = [other for other in known if difflib.get_close_matches(tail, [other.rpartition(".")[2]], cutoff=0.7)][
+            :1
+        ]
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -76,9 +76,7 @@ class Dataset:
         return [self.records[row].radiograph(self.pixels[row]) for row in rows]
 
 
-def prepare(
-    source: Path, settings: DataSettings, size: int, seed: int, *, allow_leakage: bool = False
-) -> Dataset:
+def prepare(source: Path, settings: DataSettings, size: int, seed: int, *, allow_leakage: bool = False) -> Dataset:
     """Read, decode, split and audit a data set for training.
 
     Args:
@@ -133,9 +131,7 @@ def load_for(model: Labels, source: DataSource) -> Dataset:
 def _assemble(source: DataSource, manifest: Manifest, packed: Pack, notes: tuple[str, ...]) -> Dataset:
     report, readable = audit(manifest, packed), packed.readable
     if not readable.any():
-        raise DataError(
-            f"{source.path}: none of {len(manifest)} images can be read; {packed.records[0].error}"
-        )
+        raise DataError(f"{source.path}: none of {len(manifest)} images can be read; {packed.records[0].error}")
     pixels = packed.pixels if readable.all() else packed.pixels[readable]
     records = tuple(record for record in packed.records if not record.error)
     return Dataset(source, manifest.select(readable), pixels, report, records, (*manifest.notes, *notes))

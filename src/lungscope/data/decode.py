@@ -47,9 +47,7 @@ class Record:
         )  # fmt: skip
 
 
-def decode(
-    paths: Sequence[Path], size: int, workers: int
-) -> Iterator[tuple[NDArray[np.uint8], list[Record]]]:
+def decode(paths: Sequence[Path], size: int, workers: int) -> Iterator[tuple[NDArray[np.uint8], list[Record]]]:
     """Blocks of pixels (n, size, size) with their records, in the order of `paths`; unreadable rows are 0."""
     return in_order(lambda block: _decode_block(block, size), _blocks(paths), workers)
 

@@ -94,9 +94,7 @@ class _Tables:
                 self.read[folder] = _rows(table, self.numbers) if table.is_file() else None
             if (rows := self.read[folder]) is not None:
                 marked = rows.get(image.relative_to(folder).as_posix(), [])
-                return (
-                    _boxes(image, marked) if self.name == BOXES else tuple(_ellipse(each) for each in marked)
-                )
+                return _boxes(image, marked) if self.name == BOXES else tuple(_ellipse(each) for each in marked)
         return ()
 
 
@@ -109,9 +107,7 @@ def _rows(table: Path, numbers: tuple[str, ...]) -> dict[str, list[tuple[float, 
     try:
         reader = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8-sig"), newline=""))
     except (OSError, UnicodeDecodeError):
-        raise ManifestError(
-            f"{table}: cannot be read as a table in UTF-8. Mend it, or move it away."
-        ) from None
+        raise ManifestError(f"{table}: cannot be read as a table in UTF-8. Mend it, or move it away.") from None
     if missing := [name for name in ("path", *numbers) if name not in (reader.fieldnames or ())]:
         raise ManifestError(
             f"{table}: the header has no column {missing[0]!r}. It needs path,{','.join(numbers)}; or move it away."
@@ -161,9 +157,7 @@ def _as_region(image: Path, box: tuple[float, ...], width: int, height: int) -> 
             f"{image}: a box reaches to ({x + wide:g}, {y + high:g}) and the picture has {width} × {height} pixels. "
             "Boxes are in pixels of the picture as it is stored; scale them to it."
         )
-    return Region(
-        (x + wide / 2) / width, (y + high / 2) / height, wide / 2 / width, high / 2 / height, box=True
-    )
+    return Region((x + wide / 2) / width, (y + high / 2) / height, wide / 2 / width, high / 2 / height, box=True)
 
 
 def _known(regions: tuple[tuple[Region, ...], ...], source: str) -> Lesions | None:

@@ -51,8 +51,7 @@ class Manifest:
             return NotImplemented
         same_labels = np.array_equal(self.labels, other.labels)
         return same_labels and all(
-            getattr(self, name) == getattr(other, name)
-            for name in ("paths", "patients", "splits", "classes", "extra")
+            getattr(self, name) == getattr(other, name) for name in ("paths", "patients", "splits", "classes", "extra")
         )
 
     def __repr__(self) -> str:
@@ -117,9 +116,7 @@ def read_manifest(
     try:
         table = read_folder(source) if source.is_dir() else read_csv(source)
     except OSError as error:
-        raise ManifestError(
-            f"{error.filename}: cannot be read ({error.strerror}). Check the rights."
-        ) from None
+        raise ManifestError(f"{error.filename}: cannot be read ({error.strerror}). Check the rights.") from None
     rows = _relabelled(source, table.rows, label_pattern, needed=not classes) if label_pattern else table.rows
     known = tuple(classes) or _classes(source, rows)
     return Manifest(
@@ -148,15 +145,11 @@ def write_csv(manifest: Manifest, path: Path) -> None:
     writer.writerow([*COLUMNS, *manifest.extra])
     names = [_relative(image, folder) for image in manifest.paths]
     labels = [manifest.classes[label] for label in manifest.labels]
-    writer.writerows(
-        zip(names, labels, manifest.patients, manifest.splits, *manifest.extra.values(), strict=True)
-    )
+    writer.writerows(zip(names, labels, manifest.patients, manifest.splits, *manifest.extra.values(), strict=True))
     try:
         write_atomically(path, text.getvalue())
     except UnicodeEncodeError:
-        raise ManifestError(
-            f"{path}: a file name is not valid text. Rename the images to plain letters."
-        ) from None
+        raise ManifestError(f"{path}: a file name is not valid text. Rename the images to plain letters.") from None
 
 
 def narrow_patients(manifest: Manifest) -> tuple[str, ...]:
@@ -181,9 +174,7 @@ def _relabelled(source: Path, rows: list[Row], text: str, *, needed: bool) -> li
     try:
         pattern = re.compile(text)
     except re.error as error:
-        raise ConfigError(
-            f"data.label_pattern {text!r} is not a regular expression: {error}. Change it."
-        ) from None
+        raise ConfigError(f"data.label_pattern {text!r} is not a regular expression: {error}. Change it.") from None
     if not pattern.groups:
         raise ConfigError(
             f"data.label_pattern {text!r} has no group. Put the label into brackets, as in '_(bacteria|virus)_'."
@@ -193,10 +184,7 @@ def _relabelled(source: Path, rows: list[Row], text: str, *, needed: bool) -> li
         raise ManifestError(
             f"{source}: data.label_pattern {text!r} matches no file name, such as {rows[0].path.name!r}. Change it."
         )
-    return [
-        replace(row, label=match[1] or row.label) if match else row
-        for row, match in zip(rows, found, strict=True)
-    ]
+    return [replace(row, label=match[1] or row.label) if match else row for row, match in zip(rows, found, strict=True)]
 
 
 def _classes(source: Path, rows: list[Row]) -> tuple[str, ...]:
@@ -218,9 +206,7 @@ def is_reference(name: str) -> bool:
     """Whether a class is by its name the one that others are told from, such as "normal" or "no finding"."""
     words = re.split(r"[\W_]+", name.lower())
     negated = bool({"not", "non"} & set(words))
-    says_so = bool({"normal", "negative", "healthy"} & set(words)) or re.search(
-        r"no[\W_]*findings?$", name.lower()
-    )
+    says_so = bool({"normal", "negative", "healthy"} & set(words)) or re.search(r"no[\W_]*findings?$", name.lower())
     return bool(says_so) and not negated
 
 

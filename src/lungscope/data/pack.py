@@ -44,9 +44,7 @@ class Pack:
         return len(self.records)
 
     def __repr__(self) -> str:
-        return (
-            f"Pack({len(self)} images of {self.pixels.shape[1:]}, {int((~self.readable).sum())} unreadable)"
-        )
+        return f"Pack({len(self)} images of {self.pixels.shape[1:]}, {int((~self.readable).sum())} unreadable)"
 
     @property
     def readable(self) -> NDArray[np.bool_]:

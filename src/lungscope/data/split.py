@@ -93,10 +93,7 @@ def folds(manifest: Manifest, k: int, seed: int) -> list[Manifest]:
         raise ConfigError(f"Cross-validation with {k} folds: at least 2 are needed. Ask for 5, say.")
     _check_patients(manifest, k, f"{k} folds")
     number = _deal(manifest, np.full(k, 1 / k), seed)
-    return [
-        replace(manifest, splits=tuple(np.where(number == i, "validation", "train").tolist()))
-        for i in range(k)
-    ]
+    return [replace(manifest, splits=tuple(np.where(number == i, "validation", "train").tolist())) for i in range(k)]
 
 
 def _own(patient: str) -> bool:
@@ -109,9 +106,7 @@ def _as_is(manifest: Manifest) -> tuple[Splits, list[str]]:
     return splits, [f"{unassigned} images have no split and are left out."] if unassigned else []
 
 
-def _dealt(
-    manifest: Manifest, settings: DataSettings, seed: int, *, by_patient: bool
-) -> tuple[Splits, list[str]]:
+def _dealt(manifest: Manifest, settings: DataSettings, seed: int, *, by_patient: bool) -> tuple[Splits, list[str]]:
     deal = _by_patient if by_patient else _by_image
     splits = deal(manifest, settings.validation, settings.test, seed)
     shares = ", ".join(f"{name} {np.sum(splits == name)}" for name in SPLITS)
@@ -137,9 +132,7 @@ def _completed(manifest: Manifest, settings: DataSettings, seed: int) -> tuple[S
             "To keep the parts as they are, set data.split=predefined."
         )
     elif not has_test:
-        notes.append(
-            "There is no test part, so figures on validation are the only ones, and they are optimistic."
-        )
+        notes.append("There is no test part, so figures on validation are the only ones, and they are optimistic.")
     return splits, notes
 
 
@@ -188,13 +181,9 @@ def _by_image(manifest: Manifest, validation: float, test: float, seed: int) -> 
         if fraction:
             n = round(fraction * len(manifest))
             try:
-                rows, drawn = train_test_split(
-                    rows, test_size=n, stratify=manifest.labels[rows], random_state=seed
-                )
+                rows, drawn = train_test_split(rows, test_size=n, stratify=manifest.labels[rows], random_state=seed)
             except ValueError as error:
-                raise ManifestError(
-                    f"A random split is not possible: {error} Add images of the rare class."
-                ) from None
+                raise ManifestError(f"A random split is not possible: {error} Add images of the rare class.") from None
             splits[drawn] = name
     return splits
 

@@ -52,9 +52,7 @@ def find_strata(manifest: Manifest) -> tuple[Stratum, ...]:
         sites += _by_number(name, rows, numbers)
     lowest = [site.rows for site in sites if site.kind == "lowest numbers"]
     if len(lowest) > 1:
-        sites.append(
-            Stratum("lowest numbers of every series", "lowest numbers", np.sort(np.concatenate(lowest)))
-        )
+        sites.append(Stratum("lowest numbers of every series", "lowest numbers", np.sort(np.concatenate(lowest))))
     return tuple(site for site in sites if _is_enough(manifest, site))
 
 

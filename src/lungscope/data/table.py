@@ -57,25 +57,15 @@ def read_folder(source: Path) -> Table:
     """
     folders = _subfolders(source)
     parts = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
-    if (
-        not parts
-        and len(folders) == 1
-        and any(f.name.lower() in SPLIT_NAMES for f in _subfolders(folders[0]))
-    ):
+    if not parts and len(folders) == 1 and any(f.name.lower() in SPLIT_NAMES for f in _subfolders(folders[0])):
         return read_folder(folders[0])  # archives often have one folder around everything
     others = [folder.name for folder in folders if parts and folder not in parts]
-    notes = (
-        [f"Folders beside train, validation and test are not read: {', '.join(others)}."] if others else []
-    )
+    notes = [f"Folders beside train, validation and test are not read: {', '.join(others)}."] if others else []
     rows: list[Row] = []
     for holder in parts or [source]:
         rows += _class_rows(source, holder, split=SPLIT_NAMES[holder.name.lower()] if parts else "")
-        if stray := sum(
-            entry.suffix.lower() in IMAGE_SUFFIXES for entry in holder.iterdir() if entry.is_file()
-        ):
-            notes.append(
-                f"{stray} images directly in {holder.name} belong to no class folder and are left out."
-            )
+        if stray := sum(entry.suffix.lower() in IMAGE_SUFFIXES for entry in holder.iterdir() if entry.is_file()):
+            notes.append(f"{stray} images directly in {holder.name} belong to no class folder and are left out.")
     _check_class_folders(source, parts or [source], rows)
     return Table(rows, notes=tuple(notes))
 
@@ -105,9 +95,7 @@ def _check_class_folders(source: Path, holders: list[Path], rows: list[Row]) -> 
     for holder in holders:
         for folder in _subfolders(holder):
             if folder.name not in filled:
-                raise ManifestError(
-                    f"{folder}: the class folder has no image. Fill it, or move it elsewhere."
-                )
+                raise ManifestError(f"{folder}: the class folder has no image. Fill it, or move it elsewhere.")
 
 
 def read_csv(source: Path) -> Table:
@@ -120,9 +108,7 @@ def read_csv(source: Path) -> Table:
     names, lines = read_cells(source)
     columns = _columns(source, names)
     extra = tuple(name for name in columns if name not in COLUMNS)
-    rows = [
-        _csv_row(source, number, dict(zip(columns, cells, strict=True)), extra) for number, cells in lines
-    ]
+    rows = [_csv_row(source, number, dict(zip(columns, cells, strict=True)), extra) for number, cells in lines]
     if not rows:
         raise ManifestError(f"{source}: the table has no rows. Add one row per image.")
     _check_files(source, rows, [number for number, _ in lines])

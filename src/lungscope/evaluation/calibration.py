@@ -52,9 +52,7 @@ class CalibrationEffect:
     after: CalibrationEstimates
 
 
-def measure_calibration(
-    name: str, cases: Cases, *, resamples: int = RESAMPLES, seed: int = 0
-) -> CalibrationEstimates:
+def measure_calibration(name: str, cases: Cases, *, resamples: int = RESAMPLES, seed: int = 0) -> CalibrationEstimates:
     """Measure probabilities against what came true.
 
     Args:
@@ -73,9 +71,7 @@ def measure_calibration(
     return CalibrationEstimates(name, ece, brier, loss, recalibrated(cases), curve)
 
 
-def calibration_effect(
-    cases: Cases, logits: NDArray[np.float32], calibration: Calibration
-) -> CalibrationEffect:
+def calibration_effect(cases: Cases, logits: NDArray[np.float32], calibration: Calibration) -> CalibrationEffect:
     """Measure the probabilities with and without the calibration of a bundle.
 
     Args:

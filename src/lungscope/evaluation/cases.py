@@ -173,9 +173,7 @@ def check_cases(
     if not len(columns):
         raise DataError("There is no case to evaluate. Name a split that holds images.")
     if not np.isfinite(columns).all():
-        raise DataError(
-            "A probability is not a number. Leave that case out; a model that gives one is damaged."
-        )
+        raise DataError("A probability is not a number. Leave that case out; a model that gives one is damaged.")
     truth = class_indices(labels, len(classes))
     same_rows(truth, columns)
     same_rows(truth, names)

@@ -145,17 +145,10 @@ def compare(
         DataError: no candidate, no case, or columns that do not fit.
     """
     if not candidates:
-        why = (
-            f"Nothing can be compared: {failures[0].reason}"
-            if failures
-            else "Nothing to compare. Name models."
-        )
+        why = f"Nothing can be compared: {failures[0].reason}" if failures else "Nothing to compare. Name models."
         raise DataError(why)
     cases = [
-        [
-            check_cases(labels, rows, patients, classes, has_reference=has_reference)
-            for rows in each.probabilities
-        ]
+        [check_cases(labels, rows, patients, classes, has_reference=has_reference) for rows in each.probabilities]
         for each in candidates
     ]
     standings = [_standing(each, own, resamples) for each, own in zip(candidates, cases, strict=True)]
@@ -181,8 +174,7 @@ def _standing(candidate: Candidate, cases: Sequence[Cases], resamples: int) -> S
     if not cases[0].has_reference:
         called = [Estimate(None, reason=NO_REFERENCE)] * len(called)
     at = [
-        AtThreshold(threshold, *called[i * len(CALLS) : (i + 1) * len(CALLS)])
-        for i, threshold in enumerate(THRESHOLDS)
+        AtThreshold(threshold, *called[i * len(CALLS) : (i + 1) * len(CALLS)]) for i, threshold in enumerate(THRESHOLDS)
     ]
     return Standing(
         name=candidate.name,

@@ -73,9 +73,7 @@ def parameters(run: Path) -> int | None:
         (length,) = struct.unpack("<Q", file.read(8))
         header: dict[str, dict[str, list[int]]] = json.loads(file.read(length))
     return sum(
-        prod(entry["shape"])
-        for name, entry in header.items()
-        if name != "__metadata__" and not name.endswith(BUFFERS)
+        prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__" and not name.endswith(BUFFERS)
     )
 
 

@@ -140,9 +140,7 @@ def _sensitivities(ranked: Ranked, weights: NDArray[np.float32], rates: Array) -
     curves = np.full((len(weights), len(rates)), np.nan)
     for row, (hits, misses) in enumerate(zip(mass.found, mass.alarms, strict=True)):
         if hits[-1] and misses[-1]:
-            curves[row] = (
-                np.interp(rates * misses[-1], np.append(0.0, misses), np.append(0.0, hits)) / hits[-1]
-            )
+            curves[row] = np.interp(rates * misses[-1], np.append(0.0, misses), np.append(0.0, hits)) / hits[-1]
     return curves
 
 

@@ -140,9 +140,7 @@ def evaluate(
         brier=found["brier"],
         ece=found["ece"],
         recalibration=recalibrated(cases),
-        operating_points=tuple(
-            _point(cases, point, calls[i], found, i) for i, point in enumerate(operating_points)
-        ),
+        operating_points=tuple(_point(cases, point, calls[i], found, i) for i, point in enumerate(operating_points)),
         confusion=confusion_matrix(cases.labels, cases.decided, len(cases.classes)),
         per_class=tuple(_class(cases, k, found) for k in range(len(cases.classes))),
         curves=_curves(cases, resamples, seed) if cases.has_reference else None,
@@ -151,9 +149,7 @@ def evaluate(
 
 def _drawn(metrics: dict[str, Metric], patients: Patients, resamples: int, seed: int) -> dict[str, Estimate]:
     """All metrics from the same draws, which are made once."""
-    return dict(
-        zip(metrics, estimates(list(metrics.values()), patients, resamples=resamples, seed=seed), strict=True)
-    )
+    return dict(zip(metrics, estimates(list(metrics.values()), patients, resamples=resamples, seed=seed), strict=True))
 
 
 def _metrics(cases: Cases, calls: Sequence[NDArray[np.bool_]], prevalence: float | None) -> dict[str, Metric]:

@@ -120,9 +120,7 @@ def measure_input_check(
     )
 
 
-def measure_sets(
-    predictor: Predictor, chosen: Manifest, predictions: Predictions
-) -> tuple[SetEstimates, ...]:
+def measure_sets(predictor: Predictor, chosen: Manifest, predictions: Predictions) -> tuple[SetEstimates, ...]:
     """How often prediction sets miss the true class; nothing for models that have none."""
     conformal = predictor.card.conformal
     if conformal is None:

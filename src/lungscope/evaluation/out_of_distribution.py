@@ -67,17 +67,13 @@ def noise(size: int, seed: int = 0) -> OutOfDistributionImages:
             field = np.fft.ifft2(np.fft.fft2(field) * falling).real
         field = (field - field.mean()) / field.std()
         made.append(np.clip(rng.uniform(40, 215) + rng.uniform(10, 70) * field, 0, 255))
-    return OutOfDistributionImages(
-        "noise", tuple(as_radiograph(np.rint(each).astype(np.uint8)) for each in made)
-    )
+    return OutOfDistributionImages("noise", tuple(as_radiograph(np.rint(each).astype(np.uint8)) for each in made))
 
 
 def blank(size: int) -> OutOfDistributionImages:
     """One grey level throughout, from black to white."""
     levels = np.arange(0, 256, 15, dtype=np.uint8)
-    return OutOfDistributionImages(
-        "blank", tuple(as_radiograph(np.full((size, size), level)) for level in levels)
-    )
+    return OutOfDistributionImages("blank", tuple(as_radiograph(np.full((size, size), level)) for level in levels))
 
 
 def misplaced(pixels: NDArray[np.uint8], patients: Sequence[str]) -> Iterator[OutOfDistributionImages]:
@@ -89,9 +85,7 @@ def misplaced(pixels: NDArray[np.uint8], patients: Sequence[str]) -> Iterator[Ou
         "radiographs inverted": lambda each: 255 - each,
     }
     for kind, change in ways.items():
-        yield OutOfDistributionImages(
-            kind, tuple(as_radiograph(change(each)) for each in pixels), tuple(patients)
-        )
+        yield OutOfDistributionImages(kind, tuple(as_radiograph(change(each)) for each in pixels), tuple(patients))
 
 
 def out_of_distribution(folder: Path, size: int) -> OutOfDistributionImages:

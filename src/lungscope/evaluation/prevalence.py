@@ -58,21 +58,16 @@ def adapt_to(cases: Cases, card: Card) -> Adaptation:
     if shift.adapted:
         columns.append(replace(cases, probabilities=shift.adapted.probabilities))
     measured = [
-        measure_calibration(name, each)
-        for name, each in zip(("Uncorrected", "Corrected"), columns, strict=False)
+        measure_calibration(name, each) for name, each in zip(("Uncorrected", "Corrected"), columns, strict=False)
     ]
     return Adaptation(
         classes=cases.classes,
         prior=prior,
-        actual=tuple(
-            float(share) for share in np.bincount(cases.labels, minlength=len(prior)) / len(cases.labels)
-        ),
+        actual=tuple(float(share) for share in np.bincount(cases.labels, minlength=len(prior)) / len(cases.labels)),
         shift=shift,
         uncorrected=measured[0],
         corrected=measured[1] if shift.adapted else None,
-        calls=tuple(_calls(each, card.operating_points[0]) for each in columns)
-        if card.operating_points
-        else (),
+        calls=tuple(_calls(each, card.operating_points[0]) for each in columns) if card.operating_points else (),
     )
 
 

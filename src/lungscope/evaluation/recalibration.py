@@ -49,9 +49,7 @@ def recalibration_estimates(
     return _with_intervals(fit, positive.astype(np.float64), _log_odds(probabilities), index)
 
 
-def _with_intervals(
-    fit: Recalibration, outcome: Array, odds: Array, index: NDArray[np.intp]
-) -> RecalibrationEstimates:
+def _with_intervals(fit: Recalibration, outcome: Array, odds: Array, index: NDArray[np.intp]) -> RecalibrationEstimates:
     ones = np.ones((odds.size, 1))
     both = np.column_stack([ones, odds])
     degrees = min(np.unique(index[outcome == side]).size for side in (0, 1)) - 1

@@ -92,9 +92,7 @@ def measure_subgroups(
 
 
 def _grouping(cases: Cases, name: str, bands: Bands, point: OperatingPoint | None, seed: int) -> Grouping:
-    groups = [
-        _subgroup(band, _select(cases, bands.index == i), point, seed) for i, band in enumerate(bands.names)
-    ]
+    groups = [_subgroup(band, _select(cases, bands.index == i), point, seed) for i, band in enumerate(bands.names)]
     return Grouping(name, bands.note, tuple(groups))
 
 
@@ -136,10 +134,7 @@ def _compared(groupings: Sequence[Grouping]) -> tuple[Grouping, ...]:
     corrected = holm([gap.p_value for _, _, gap, _ in found])
     differences: list[list[Difference]] = [[] for _ in groupings]
     for (i, name, gap, large), p in zip(found, corrected, strict=True):
-        differences[i].append(
-            Difference(name, gap, large[gap.highest].name, large[gap.lowest].name, float(p))
-        )
+        differences[i].append(Difference(name, gap, large[gap.highest].name, large[gap.lowest].name, float(p)))
     return tuple(
-        Grouping(each.column, each.note, each.groups, tuple(differences[i]))
-        for i, each in enumerate(groupings)
+        Grouping(each.column, each.note, each.groups, tuple(differences[i])) for i, each in enumerate(groupings)
     )

@@ -33,9 +33,7 @@ def validation_outcome(
     return Outcome(
         shares=tuple(round(float(share), 9) for share in shares),
         patients=len(np.unique(patient_index(cases.patients))),
-        auroc=cases.p_abnormal_area()
-        if cases.has_reference
-        else estimate(mean(cases.areas()), cases.patients),
+        auroc=cases.p_abnormal_area() if cases.has_reference else estimate(mean(cases.areas()), cases.patients),
         slope=fit.slope,
         in_the_large=fit.in_the_large,
     )

@@ -126,9 +126,7 @@ def _train_all(
     found, failures = [], []
     for name, recipe in methods.items():
         try:
-            found.append(
-                {each: _candidate(name, recipe, rules, out, common, each) for each in rules.fractions}
-            )
+            found.append({each: _candidate(name, recipe, rules, out, common, each) for each in rules.fractions})
         except (LungscopeError, RuntimeError, MemoryError) as error:  # PyTorch's own are RuntimeErrors
             note(f"{name} failed: {error}")
             failures.append(Failure(name, " ".join(str(error).split())))
@@ -236,9 +234,7 @@ def _split_path(out: Path, i: int, fraction: float) -> Path:
     return out / "splits" / (f"{i + 1}.csv" if fraction == 1 else f"{i + 1}-{fraction:g}.csv")
 
 
-def _candidate(
-    name: str, recipe: Recipe, rules: Protocol, out: Path, common: Manifest, fraction: float
-) -> Candidate:
+def _candidate(name: str, recipe: Recipe, rules: Protocol, out: Path, common: Manifest, fraction: float) -> Candidate:
     row = {path: i for i, path in enumerate(common.paths)}
     results, probabilities = [], []
     for seed in _seeds(recipe, rules):
@@ -262,9 +258,7 @@ def _seeds(recipe: Recipe, rules: Protocol) -> range:
     return range(recipe.seed, recipe.seed + rules.seeds)
 
 
-def _cells(
-    name: str, recipe: Recipe, seed: int, rules: Protocol, out: Path, fraction: float
-) -> Iterator[TrainingRun]:
+def _cells(name: str, recipe: Recipe, seed: int, rules: Protocol, out: Path, fraction: float) -> Iterator[TrainingRun]:
     data = rules.data.model_copy(update={"split": "predefined"})
     once = recipe.model_copy(update={"seed": seed, "data": data})
     place = out / name if fraction == 1 else out / name / f"fraction-{fraction:g}"

@@ -32,9 +32,7 @@ def check_inputs(runs: Sequence[Path], recipes: str) -> list[str]:
             "Recipes and existing models cannot be compared in one go. Give one DATA with --recipes, or RUN RUN DATA."
         )
     if not names and len(runs) < 2:
-        raise ConfigError(
-            "Nothing to compare. Give --recipes A,B and DATA, or two models or more before DATA."
-        )
+        raise ConfigError("Nothing to compare. Give --recipes A,B and DATA, or two models or more before DATA.")
     return names
 
 
@@ -96,9 +94,7 @@ def _refuse_seen(name: str, bundle: Bundle, data: Dataset, split: str) -> list[s
     try:
         known = read_manifest(path)
     except ManifestError:
-        return [
-            f"What {name} was trained on is not at hand, so it is not known whether it has seen these images."
-        ]
+        return [f"What {name} was trained on is not at hand, so it is not known whether it has seen these images."]
     seen = known.select(np.array([each in ("train", "validation") for each in known.splits]))
     rows = data.rows(split)
     n = _shared(seen, data.manifest.select(rows), data.pixels[rows])

@@ -64,9 +64,7 @@ def build_ensemble(runs: Sequence[Path], out: Path, *, force: bool = False) -> E
     probabilities = apply(calibration, logits)
     points = choose_operating_points(probabilities, validation, settings.get("operating_points", {}))
     input_check = _input_check(bundles, members, validation.patients)
-    graph, parity = _merge(
-        bundles, calibration, members, logits, data, points[0].threshold if points else 0.5
-    )
+    graph, parity = _merge(bundles, calibration, members, logits, data, points[0].threshold if points else 0.5)
     recipe = _recipe(bundles, settings)
     card = Card(
         classes=data.manifest.classes,
@@ -179,9 +177,7 @@ def _merge(
             f"The merged graph differs from the average of its members by {difference:.2g} in probability and "
             f"{warmth:.2g} in heat (accepted: {TOLERANCE:.0e}, {10 * TOLERANCE:.0e}). Nothing was written; report it."
         )
-    flips = int(
-        ((p_abnormal(found.astype(np.float64)) >= threshold) != (p_abnormal(wanted) >= threshold)).sum()
-    )
+    flips = int(((p_abnormal(found.astype(np.float64)) >= threshold) != (p_abnormal(wanted) >= threshold)).sum())
     return graph, Parity(str(engine), n, difference, flips)
 
 
@@ -204,9 +200,7 @@ def _input_check(
         if each.distances is not None
     ]
     checks = [each.checks for each in members if each.checks is not None]
-    return calibrate_input_check(
-        np.mean(distances, 0), np.mean(checks, 0), first.checks, patients, first.coverage
-    )
+    return calibrate_input_check(np.mean(distances, 0), np.mean(checks, 0), first.checks, patients, first.coverage)
 
 
 def _embeddings(found: Predictions) -> NDArray[np.float32]:
@@ -217,9 +211,7 @@ def _embeddings(found: Predictions) -> NDArray[np.float32]:
 
 def _recipe(bundles: Sequence[Bundle], settings: dict[str, Any]) -> str:
     """What the ensemble is made of, as TOML; not a recipe that can be trained."""
-    members = [
-        {"name": each.card.recipe_name, "sha256": each.sha256, "recipe": each.card.recipe} for each in bundles
-    ]
+    members = [{"name": each.card.recipe_name, "sha256": each.sha256, "recipe": each.card.recipe} for each in bundles]
     table = {
         "name": "ensemble",
         "description": f"Mean of the calibrated logits of {len(members)} models.",

@@ -161,7 +161,5 @@ def _predictions_csv(chosen: Manifest, results: Sequence[ImageResult]) -> str:
     for i, (path, each) in enumerate(zip(chosen.paths, results, strict=True)):
         label, values = chosen.classes[chosen.labels[i]], [f"{p:.6f}" for p in each.probabilities]
         abnormal = "" if each.p_abnormal is None else f"{each.p_abnormal:.6f}"
-        writer.writerow(
-            [path, label, chosen.splits[i], each.finding or "", abnormal, *values, each.not_assessed]
-        )
+        writer.writerow([path, label, chosen.splits[i], each.finding or "", abnormal, *values, each.not_assessed])
     return text.getvalue()

@@ -130,9 +130,7 @@ def read_scores(path: Path) -> ScoreTable:
     """
     names, lines = read_cells(path)
     if not lines:
-        raise ManifestError(
-            f"{path}: the table has no rows. Write label, probabilities, and one row per image."
-        )
+        raise ManifestError(f"{path}: the table has no rows. Write label, probabilities, and one row per image.")
     if twice := [name for name, n in Counter(name.lower() for name in names).items() if n > 1]:
         raise ManifestError(f"{path}: two columns are called {twice[0]!r}. Keep one, or rename the other.")
     numbers = [number for number, _ in lines]
@@ -213,9 +211,7 @@ def _score_columns(path: Path, names: Sequence[str], labels: Sequence[str]) -> d
     return found
 
 
-def _probabilities(
-    path: Path, name: str, cells: Sequence[str], numbers: Sequence[int]
-) -> NDArray[np.float64]:
+def _probabilities(path: Path, name: str, cells: Sequence[str], numbers: Sequence[int]) -> NDArray[np.float64]:
     values = np.empty(len(cells))
     for i, (cell, number) in enumerate(zip(cells, numbers, strict=True)):
         try:
@@ -230,9 +226,7 @@ def _probabilities(
     return values
 
 
-def _check_labels(
-    path: Path, labels: Sequence[str], numbers: Sequence[int], known: Mapping[str, object]
-) -> None:
+def _check_labels(path: Path, labels: Sequence[str], numbers: Sequence[int], known: Mapping[str, object]) -> None:
     for number, label in zip(numbers, labels, strict=True):
         if label not in known:
             raise ManifestError(

@@ -41,9 +41,7 @@ class Provenance:
             if not text.strip() or "\n" in text:
                 raise ConfigError(f"{option} needs one line of text. The model's card shows it.")
         if place := next((word for word in self.command.split() if word.startswith(("/", "~"))), ""):
-            raise ConfigError(
-                f"--command names {place!r}, a place on this machine. Write DATA or RUN instead."
-            )
+            raise ConfigError(f"--command names {place!r}, a place on this machine. Write DATA or RUN instead.")
 
 
 @dataclass(frozen=True)
@@ -177,9 +175,7 @@ def _check_figures(bundle: Bundle, done: Evaluated) -> None:
         raise BundleError(f"{path}: of another model or other images than the run's. {_again(bundle, done)}")
     now = done.evaluation.auroc.value
     if (area is None) != (now is None) or abs((area or 0) - (now or 0)) > TOLERANCE:
-        raise BundleError(
-            f"{path}: AUROC {area}, and {now} is measured now. Find out why before passing the model on."
-        )
+        raise BundleError(f"{path}: AUROC {area}, and {now} is measured now. Find out why before passing the model on.")
 
 
 def _again(bundle: Bundle, done: Evaluated) -> str:

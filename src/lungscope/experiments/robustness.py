@@ -92,17 +92,13 @@ def measure_robustness(
     threshold = card.operating_points[0].threshold
 
     def cases(probabilities: NDArray[np.float32]) -> HeldOut:
-        return HeldOut(
-            held.labels > 0, p_abnormal(probabilities.astype(np.float64)), held.patients, threshold
-        )
+        return HeldOut(held.labels > 0, p_abnormal(probabilities.astype(np.float64)), held.patients, threshold)
 
     result = RobustnessReport(
         by_stratum(cases(found.probabilities), sites),
         Robustness(tuple(_corrupted(predictor, pixels, cases(found.probabilities)))),
         _external(predictor, external, threshold) if external else None,
-        _left_out(data, load_recipe(bundle.path.with_name("recipe.toml")), weights, device)
-        if leave_out
-        else None,
+        _left_out(data, load_recipe(bundle.path.with_name("recipe.toml")), weights, device) if leave_out else None,
         split,
     )
     if not is_bundled(bundle.path):
@@ -188,8 +184,7 @@ def leave_out(features: "Features", data: Dataset, site: Stratum) -> Sequence[St
     away = np.array([patient in theirs for patient in manifest.patients]) | inside
     held = np.isin(np.arange(len(manifest)), np.concatenate((data.rows("test"), _without_test(data))))
     training, validation = (
-        np.array([row for row in data.rows(name) if not away[row]], np.int64)
-        for name in ("train", "validation")
+        np.array([row for row in data.rows(name) if not away[row]], np.int64) for name in ("train", "validation")
     )
     present = [set(manifest.labels[rows]) for rows in (training, validation)]
     if any(len(labels) < len(manifest.classes) for labels in present):
@@ -199,9 +194,7 @@ def leave_out(features: "Features", data: Dataset, site: Stratum) -> Sequence[St
     calibration = calibrate(logits[validation], manifest.select(validation), recipe.calibration.method)
     probabilities = apply(calibration, logits)
     goals = dict(list(recipe.operating_points.items())[:1])
-    threshold = choose_operating_points(probabilities[validation], manifest.select(validation), goals)[
-        0
-    ].threshold
+    threshold = choose_operating_points(probabilities[validation], manifest.select(validation), goals)[0].threshold
     judged = np.flatnonzero(held | inside)
     cases = HeldOut(
         manifest.labels[judged] > 0, p_abnormal(probabilities[judged].astype(np.float64)),

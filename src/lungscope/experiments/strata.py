@@ -95,9 +95,7 @@ def _margins(data: Dataset, recipe: Recipe, weights: str, device: str) -> NDArra
     return odds
 
 
-def _of_series(
-    name: str, known: list[tuple[str, int]], margins: NDArray[np.float64], seed: int
-) -> list[HiddenStratum]:
+def _of_series(name: str, known: list[tuple[str, int]], margins: NDArray[np.float64], seed: int) -> list[HiddenStratum]:
     rows = np.array([row for row, (series, _) in enumerate(known) if series == name])
     numbers, patient = np.unique([known[row][1] for row in rows], return_inverse=True)
     values = np.bincount(patient, margins[rows]) / np.bincount(patient)
@@ -121,6 +119,4 @@ def _held_out(manifest: Manifest, sites: tuple[HiddenStratum, ...], recipe: Reci
     splits = np.full(len(manifest), "test", dtype=object)
     rest, _ = assign_splits(manifest.select(~away), dealt, recipe.seed)
     splits[~away] = rest.splits
-    return replace(
-        manifest, splits=tuple(splits.tolist()), extra={**manifest.extra, "site": tuple(site.tolist())}
-    )
+    return replace(manifest, splits=tuple(splits.tolist()), extra={**manifest.extra, "site": tuple(site.tolist())})

@@ -109,10 +109,7 @@ def _claim(out: Path, recipe: Recipe, *, force: bool, resume: bool) -> None:
 
 def _check_same_data(out: Path, manifest: Manifest) -> None:
     former = out / "manifest.csv"
-    if (
-        former.exists()
-        and read_manifest(former, classes=manifest.classes).fingerprint() != manifest.fingerprint()
-    ):
+    if former.exists() and read_manifest(former, classes=manifest.classes).fingerprint() != manifest.fingerprint():
         raise DataError(
             f"{out}: this run was begun on other images, labels or splits. Pass the same data to --resume, "
             "or --force to start again."
@@ -152,9 +149,7 @@ def write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) -
     weights = _fit_input_check(trained, data, recipe)
     pixels = np.ascontiguousarray(data.pixels[rows])
     validation = data.manifest.select(rows)
-    found = _run(
-        build_graph(network, trained.backbone, Calibration(), weights), pixels, input_check=bool(weights)
-    )
+    found = _run(build_graph(network, trained.backbone, Calibration(), weights), pixels, input_check=bool(weights))
     logits = found["logits"]
     calibration = calibrate(logits, validation, recipe.calibration.method)
     probabilities = apply(calibration, logits)
@@ -248,9 +243,7 @@ def choose_operating_points(
             for name, goal in goals.items()
         )
     except UndefinedEstimate as error:
-        raise DataError(
-            f"No operating point can be chosen on validation: {error} Add validation images."
-        ) from None
+        raise DataError(f"No operating point can be chosen on validation: {error} Add validation images.") from None
 
 
 def _fit_input_check(trained: "Trained", data: Dataset, recipe: Recipe) -> "InputCheckWeights | None":
@@ -266,9 +259,7 @@ def _fit_input_check(trained: "Trained", data: Dataset, recipe: Recipe) -> "Inpu
     )
 
 
-def _calibrate_input_check(
-    found: dict[str, NDArray[np.float32]], validation: Manifest, recipe: Recipe
-) -> InputCheck:
+def _calibrate_input_check(found: dict[str, NDArray[np.float32]], validation: Manifest, recipe: Recipe) -> InputCheck:
     from lungscope.training.input_check import CHECKS
 
     return calibrate_input_check(

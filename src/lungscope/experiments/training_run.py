@@ -96,9 +96,7 @@ def weights_for(backbone: str, weights: str) -> str:
         return weights
     found = sorted(Path(weights).glob(f"{backbone}*.safetensors"))
     if not found:
-        raise ConfigError(
-            f"{weights}: no {backbone}*.safetensors in this folder. Add it, or leave the recipe out."
-        )
+        raise ConfigError(f"{weights}: no {backbone}*.safetensors in this folder. Add it, or leave the recipe out.")
     return str(found[0])
 
 
@@ -110,9 +108,7 @@ def _finished(cell: TrainingRun) -> Result:
         fields["probabilities"] = np.array(fields["probabilities"], np.float32)
         result = Result(**fields)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise OutputError(
-            f"{path}: cannot be read ({error}). Remove that folder to train it again."
-        ) from None
+        raise OutputError(f"{path}: cannot be read ({error}). Remove that folder to train it again.") from None
     if (result.recipe, result.weights) != (dump_recipe(cell.recipe), cell.weights):
         raise ConfigError(
             f"{cell.folder}: was trained with other settings or weights. Choose another --out, or remove that "

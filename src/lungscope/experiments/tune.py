@@ -224,9 +224,7 @@ def _suggest(trial: "OptunaTrial", space: Space) -> dict[str, str]:
     }
 
 
-def _validation_auroc(
-    recipe: Recipe, job: _Job, training: NDArray[np.int64], validation: NDArray[np.int64]
-) -> float:
+def _validation_auroc(recipe: Recipe, job: _Job, training: NDArray[np.int64], validation: NDArray[np.int64]) -> float:
     from lungscope.training.labelled_images import LabelledImages
     from lungscope.training.train import train
 
@@ -248,9 +246,7 @@ def _finished(study: "OptunaStudy") -> list["FrozenTrial"]:
 def _write(study: "OptunaStudy", job: _Job, out: Path) -> Study:
     """Write what is known so far, and tell it."""
     done = _finished(study)
-    ranked = sorted(
-        (each for each in done if each.value is not None and each.state.name == "COMPLETE"), key=_merit
-    )
+    ranked = sorted((each for each in done if each.value is not None and each.state.name == "COMPLETE"), key=_merit)
     best = tuple(FinishedTrial(each.number, each.value or 0.0, _settings(each)) for each in ranked)
     write_atomically(out / "trials.csv", _trials_csv(done, job.space))
     path = out / "best.toml"

@@ -32,9 +32,7 @@ class GraphModule(nn.Module):
         """
         super().__init__()
         model = onnx.load_from_string(graph)
-        self.nodes = [
-            (node.op_type, _attributes(node), [*node.input], [*node.output]) for node in model.graph.node
-        ]
+        self.nodes = [(node.op_type, _attributes(node), [*node.input], [*node.output]) for node in model.graph.node]
         unknown = {kind for kind, *_ in self.nodes} - set(OPERATORS)
         if unknown:
             raise BundleError(
@@ -55,8 +53,7 @@ class GraphModule(nn.Module):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """uint8 (N, S, S) → every output by name."""
         known: dict[str, Any] = {
-            name: self.get_buffer(value) if isinstance(value, str) else value
-            for name, value in self.constants.items()
+            name: self.get_buffer(value) if isinstance(value, str) else value for name, value in self.constants.items()
         }
         known |= {"": None, self.image: image}
         for kind, attributes, inputs, outputs in self.nodes:
@@ -128,9 +125,7 @@ def _max_pool(a: Attributes, x: Tensor) -> Tensor:
 def _average_pool(a: Attributes, x: Tensor) -> Tensor:
     before, after = _pads(a)
     if before != after:
-        raise BundleError(
-            "The graph pools with uneven borders, which cannot be converted. Use another --format."
-        )
+        raise BundleError("The graph pools with uneven borders, which cannot be converted. Use another --format.")
     return functional.avg_pool2d(
         x, a["kernel_shape"], a.get("strides", 1), before, bool(a.get("ceil_mode", 0)),
         bool(a.get("count_include_pad", 0)),
@@ -138,9 +133,7 @@ def _average_pool(a: Attributes, x: Tensor) -> Tensor:
 
 
 @_operator("BatchNormalization")
-def _batch_norm(
-    a: Attributes, x: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor
-) -> Tensor:
+def _batch_norm(a: Attributes, x: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     return functional.batch_norm(x, mean, variance, scale, shift, eps=a.get("epsilon", 1e-5))
 
 

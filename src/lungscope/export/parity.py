@@ -127,9 +127,7 @@ def failures(found: Agreement, precision: Precision) -> tuple[str, ...]:
     if not abs(found.auroc_difference) <= allowed.auroc:
         lines.append(f"AUROC differs by {found.auroc_difference:+.4f} (accepted: {allowed.auroc:g})")
     if not found.of("heatmap") <= allowed.heatmap:
-        lines.append(
-            f"heat maps differ by {found.of('heatmap'):.2g} of their size (accepted: {allowed.heatmap:g})"
-        )
+        lines.append(f"heat maps differ by {found.of('heatmap'):.2g} of their size (accepted: {allowed.heatmap:g})")
     return tuple(lines)
 
 

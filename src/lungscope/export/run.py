@@ -71,9 +71,7 @@ def parse_order(format: str, precision: str, opset: int | None = None) -> Order:
         raise ConfigError(f"--format {format!r} is unknown. Choose {', '.join(FORMATS)}.")
     number = next((each for each in PRECISIONS[kind] if each == precision), None)
     if number is None:
-        raise ConfigError(
-            f"--precision {precision!r} is not for {kind}. Choose {', '.join(PRECISIONS[kind])}."
-        )
+        raise ConfigError(f"--precision {precision!r} is not for {kind}. Choose {', '.join(PRECISIONS[kind])}.")
     if opset is not None and (kind, number) != ("onnx", "fp32"):
         raise ConfigError("--opset is for --format onnx in fp32. Leave it out.")
     return Order(kind, number, opset)
@@ -134,9 +132,7 @@ def validation_images(bundle: Bundle, data: DataSource | None) -> Images:
         )
     rows = found.rows("validation" if "validation" in found.manifest.splits else "all")
     if data is None and "validation" not in found.manifest.splits:
-        raise ManifestError(
-            f"{table}: no image is in the validation split. Name labelled images: --data DATA."
-        )
+        raise ManifestError(f"{table}: no image is in the validation split. Name labelled images: --data DATA.")
     what = _what(found, data)
     return Images(np.ascontiguousarray(found.pixels[rows]), found.manifest.labels[rows], what)
 
@@ -196,6 +192,4 @@ def _recheck(made: Bundle, chosen: _Candidate, images: Images) -> None:
     session = open_session(made.graph, engine, threads=usable_cores(), weights=made.weights)
     found, wanted = collect(session, images.pixels[:RECHECKED]), chosen.outputs.of("probabilities")
     if not np.allclose(found.of("probabilities"), wanted[:RECHECKED], rtol=0, atol=1e-6):
-        raise BundleError(
-            "The finished export computes something else than what was measured. Report this network."
-        )
+        raise BundleError("The finished export computes something else than what was measured. Report this network.")

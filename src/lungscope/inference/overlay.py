@@ -15,9 +15,7 @@ _COLD = (0.42, 0.20, 300.0)
 _HOT = (0.90, 0.18, 450.0)
 
 
-def overlay(
-    pixels: NDArray[np.uint8], heatmap: NDArray[np.floating], *, opacity: float = OPACITY
-) -> NDArray[np.uint8]:
+def overlay(pixels: NDArray[np.uint8], heatmap: NDArray[np.floating], *, opacity: float = OPACITY) -> NDArray[np.uint8]:
     """Draw a heat map over a radiograph so that the anatomy stays visible.
 
     Heat is divided by the map's own maximum: colours tell where the evidence lies, not how strong it is,

@@ -17,9 +17,7 @@ from lungscope.inference.sources import Source
 from lungscope.system.files import write_atomically
 
 
-def write_overlays(
-    results: Iterable[ImageResult], sources: Sequence[Source], folder: Path
-) -> Iterator[ImageResult]:
+def write_overlays(results: Iterable[ImageResult], sources: Sequence[Source], folder: Path) -> Iterator[ImageResult]:
     """Draw the abnormality heat map over each radiograph that is assessed; pass results on.
 
     A picture is named after its file and the folders above it, so that no two of them meet.

@@ -44,9 +44,7 @@ class Predictions:
         """One after the other; at least one part."""
         names = ("probabilities", "logits", "heatmaps", "embeddings", "distances", "checks")
         columns = {name: [getattr(part, name) for part in parts] for name in names}
-        return Predictions(
-            **{name: np.concatenate(each) for name, each in columns.items() if each[0] is not None}
-        )
+        return Predictions(**{name: np.concatenate(each) for name, each in columns.items() if each[0] is not None})
 
 
 def _rows(arrays: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:

@@ -172,8 +172,7 @@ class Predictor:
             return ("",) * len(images)
         reasons = check.reasons(found.distances, found.checks, coverage)
         return tuple(
-            rejection_reason(image, self.card.size) or reason
-            for image, reason in zip(images, reasons, strict=True)
+            rejection_reason(image, self.card.size) or reason for image, reason in zip(images, reasons, strict=True)
         )
 
     def _refuse(self, asked: _Asked) -> None:
@@ -212,13 +211,9 @@ class Predictor:
 
     def _assess_files(self, paths: Sequence[Path], asked: _Asked, threads: int) -> list[ImageResult]:
         images = [self._open(path) for path in paths]
-        assessed = iter(
-            self._assess([image for image in images if isinstance(image, Radiograph)], asked, threads)
-        )
+        assessed = iter(self._assess([image for image in images if isinstance(image, Radiograph)], asked, threads))
         return [
-            replace(next(assessed), source=path)
-            if isinstance(image, Radiograph)
-            else ImageResult(path, error=image)
+            replace(next(assessed), source=path) if isinstance(image, Radiograph) else ImageResult(path, error=image)
             for path, image in zip(paths, images, strict=True)
         ]
 
@@ -238,19 +233,14 @@ class Predictor:
         point = self.card.operating_point(name)
         found = np.where(point.is_positive(abnormal), 1 + probabilities[:, 1:].argmax(1), 0)
         return [
-            Decision(classes[k], value, point.name, point.threshold)
-            for k, value in zip(found, values, strict=True)
+            Decision(classes[k], value, point.name, point.threshold) for k, value in zip(found, values, strict=True)
         ]
 
-    def _prediction_sets(
-        self, found: Predictions, error_rate: float | None
-    ) -> Sequence[tuple[str, ...] | None]:
+    def _prediction_sets(self, found: Predictions, error_rate: float | None) -> Sequence[tuple[str, ...] | None]:
         if error_rate is None:
             return [None] * len(found.probabilities)
         kept = self.card.prediction_sets.sets(found.probabilities, error_rate)
-        return [
-            tuple(name for name, inside in zip(self.card.classes, row, strict=True) if inside) for row in kept
-        ]
+        return [tuple(name for name, inside in zip(self.card.classes, row, strict=True) if inside) for row in kept]
 
     def _names(self, heatmaps: bool, embeddings: bool) -> list[str]:
         """Outputs of the graph that are computed."""

@@ -29,8 +29,7 @@ def row(result: ImageResult, card: Card) -> dict[str, Any]:
         "operating_point": decision.operating_point if decision else None,
         "threshold": decision.threshold if decision else None,
         **{
-            f"p_{name}": None if p is None else round(p, 6)
-            for name, p in zip(card.classes, probabilities, strict=True)
+            f"p_{name}": None if p is None else round(p, 6) for name, p in zip(card.classes, probabilities, strict=True)
         },
         "prediction_set": None if result.prediction_set is None else " | ".join(result.prediction_set),
         "not_assessed": result.not_assessed,

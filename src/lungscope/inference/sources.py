@@ -27,9 +27,7 @@ def find_sources(inputs: Sequence[Path]) -> list[Source]:
         if given.is_dir():
             found = find_images(given)
             if not found:
-                raise ManifestError(
-                    f"{given}: no image in this folder. Name one with PNG, JPEG, TIFF or DICOM files."
-                )
+                raise ManifestError(f"{given}: no image in this folder. Name one with PNG, JPEG, TIFF or DICOM files.")
             sources += (Source(path, given) for path in found)
         elif given.exists():
             sources.append(Source(given, given.parent))

@@ -84,9 +84,7 @@ class TimmBackbone(nn.Module):
         return cast(Tensor, self.norm(features)) if features.ndim == 4 else features
 
     def _fold_stem(self, mean: Tensor, std: Tensor, size: int) -> None:
-        convolutions = (
-            (path, part) for path, part in self.model.named_modules() if isinstance(part, nn.Conv2d)
-        )
+        convolutions = ((path, part) for path, part in self.model.named_modules() if isinstance(part, nn.Conv2d))
         path, first = next(convolutions, ("", None))
         if type(first) is nn.Conv2d and first.in_channels == 3 and first.groups == 1:
             self.model.set_submodule(path, GreyStem(first, mean, std))
@@ -185,6 +183,4 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
 def _normalisation(image: ImageSettings, published: dict[str, tuple[float, ...]]) -> tuple[Tensor, Tensor]:
     if image.scaling != "imagenet":
         return torch.zeros(3), torch.ones(3)
-    return torch.tensor(published.get("mean", IMAGENET_MEAN)), torch.tensor(
-        published.get("std", IMAGENET_STD)
-    )
+    return torch.tensor(published.get("mean", IMAGENET_MEAN)), torch.tensor(published.get("std", IMAGENET_STD))

@@ -69,9 +69,7 @@ def average_heatmaps(heatmaps: Sequence[NDArray[np.float32]]) -> NDArray[np.floa
     grid = np.max([each.shape[2:] for each in heatmaps], axis=0).tolist()
     maps = []
     for each in heatmaps:
-        resized = functional.interpolate(
-            torch.from_numpy(each), grid, mode="bilinear", align_corners=False
-        ).numpy()
+        resized = functional.interpolate(torch.from_numpy(each), grid, mode="bilinear", align_corners=False).numpy()
         maps.append(resized / np.maximum(resized.max(axis=(1, 2, 3), keepdims=True), FAINT))
     mean: NDArray[np.float32] = np.mean(maps, axis=0)
     return mean
@@ -128,9 +126,7 @@ def _average(
         if tuple(_shape(member, "heatmap")[2:]) != tuple(grid):
             sizes = constant(f"{name}/grid", [*grid], np.int64)
             heat = node("Resize", [heat, "", "", sizes], f"{name}/resized", mode="linear", axes=[2, 3])
-        peak = node(
-            "Max", [node("ReduceMax", [heat, axes], f"{name}/peak", keepdims=1), faint], f"{name}/top"
-        )
+        peak = node("Max", [node("ReduceMax", [heat, axes], f"{name}/peak", keepdims=1), faint], f"{name}/top")
         maps.append(node("Div", [heat, peak], f"{name}/normalised"))
     node("Mean", logits, "logits")
     node("Softmax", [scaled("logits", own, "ensemble")], "probabilities", axis=1)

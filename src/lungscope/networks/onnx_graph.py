@@ -47,9 +47,7 @@ class Backbone(nn.Module):
 class Tail(nn.Module):
     """Feature map and embedding → calibrated probabilities, logits and heat map, and what the input check needs."""
 
-    def __init__(
-        self, head: Head, calibration: Calibration, input_check: InputCheckWeights | None = None
-    ) -> None:
+    def __init__(self, head: Head, calibration: Calibration, input_check: InputCheckWeights | None = None) -> None:
         super().__init__()
         self.head = head
         self.input_check = InputCheckTail(input_check) if input_check else None
@@ -152,9 +150,7 @@ def check_parity(
     return Parity(str(engine), len(images), difference, flips)
 
 
-def _check_input_check(
-    found: Sequence[NDArray[np.float32]], wanted: Sequence[Tensor], tolerance: float
-) -> None:
+def _check_input_check(found: Sequence[NDArray[np.float32]], wanted: Sequence[Tensor], tolerance: float) -> None:
     """Directions of little variance magnify rounding: by 0.13 % of the distance in a network from scratch."""
     for name, ours, theirs in zip(INPUT_CHECK_OUTPUTS, found, wanted, strict=False):
         reference = theirs.numpy()

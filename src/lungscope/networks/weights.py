@@ -42,9 +42,7 @@ def _from_hub(name: str) -> nn.Module:
     import timm
 
     if not _reaches_hub():
-        raise RuntimeUnavailable(
-            f"ImageNet weights of {name!r} could not be downloaded (no network). {REMEDY}"
-        )
+        raise RuntimeUnavailable(f"ImageNet weights of {name!r} could not be downloaded (no network). {REMEDY}")
     try:
         return timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # the hub raises many kinds, each meaning that there are no weights

@@ -70,13 +70,9 @@ def verdict(found: Inspection) -> tuple[str, ...]:
     strong = [each for each in found.probes if each.alone and each.target == "label" and each.strong]
     if strong:
         names = summary.joined(tuple(each.name for each in strong))
-        lines.append(
-            f"The label can be predicted from {names} alone, which a model may learn instead of the disease."
-        )
+        lines.append(f"The label can be predicted from {names} alone, which a model may learn instead of the disease.")
     if n := sum(finding.severity in ("error", "warning") for finding in found.report.findings):
-        lines.append(
-            f"There {'is one thing' if n == 1 else f'are {n} things'} to look into; each is listed below."
-        )
+        lines.append(f"There {'is one thing' if n == 1 else f'are {n} things'} to look into; each is listed below.")
     return tuple(lines)
 
 
@@ -152,18 +148,12 @@ def _probe_table(probes: Sequence[Probe], target: str) -> Table:
         rows: tuple[Row, ...] = (("every property", "–", of_target[0].verdict),)
     else:
         rows = tuple((each.name, _auroc(each), each.verdict) for each in of_target)
-    return Table(
-        f"Predicting the {target}", ("Property", "AUROC", "Verdict"), rows, "Cross-validated by patient."
-    )
+    return Table(f"Predicting the {target}", ("Property", "AUROC", "Verdict"), rows, "Cross-validated by patient.")
 
 
 def _auroc(probe: Probe) -> summary.Cell:
     # Beside it the verdict tells the reason already.
-    return (
-        summary.cell(probe.auroc, summary.decimal)
-        if probe.auroc.value is not None
-        else summary.Cell("–", "", "")
-    )
+    return summary.cell(probe.auroc, summary.decimal) if probe.auroc.value is not None else summary.Cell("–", "", "")
 
 
 def _probe_plot(probes: Sequence[Probe]) -> Markup:
@@ -203,9 +193,7 @@ def _patients(found: Inspection) -> Section:
             " How the Kaggle set numbers its patients was never published: the truth lies between the reading by "
             "number alone and the one by number with kind or series."
         )
-    meaning = (
-        "Each column counts patients with images in both splits." if pairs else "No two splits are assigned."
-    )
+    meaning = "Each column counts patients with images in both splits." if pairs else "No two splits are assigned."
     table = Table("Patients under each reading", header, rows, meaning)
     return Section(SectionKey.PATIENTS, "Patients", lead, tables=(table,))
 
@@ -218,9 +206,7 @@ def _identical(found: Inspection) -> Section | None:
         Picture(_picture(found, rows[0]), f"Group {number}: {len(rows)} files, {_places(found, rows)}")
         for number, rows in enumerate(index[:MOST_PICTURES], start=1)
     )
-    lead = (
-        f"{len(index):,} pictures stand in several files, pixel by pixel. {_shown(len(index), 'duplicates')}"
-    )
+    lead = f"{len(index):,} pictures stand in several files, pixel by pixel. {_shown(len(index), 'duplicates')}"
     return Section(SectionKey.IDENTICAL, "Identical pictures", lead, pictures=pictures)
 
 
@@ -233,8 +219,7 @@ def _near(found: Inspection) -> Section:
         return Section(SectionKey.NEAR_IDENTICAL, "Near-identical pictures", lead)
     numbered = sorted(enumerate(found.near, start=1), key=lambda each: not _grave(found, each[1]))
     pictures = tuple(
-        Picture(_pair(found, pair), _caption(found, number, pair))
-        for number, pair in numbered[:MOST_PICTURES]
+        Picture(_pair(found, pair), _caption(found, number, pair)) for number, pair in numbered[:MOST_PICTURES]
     )
     lead = (
         f"{len(found.near):,} pairs show the same exposure, though not pixel by pixel. Look at each: "

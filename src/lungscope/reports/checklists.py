@@ -67,9 +67,7 @@ def checklists_csv(lists: tuple[Checklist, ...]) -> str:
     """All items, one a line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ("checklist", "item", "part", "topic", "answered", "answer", "where", "a_person_must_supply")
-    )
+    writer.writerow(("checklist", "item", "part", "topic", "answered", "answer", "where", "a_person_must_supply"))
     for checklist in lists:
         for each in checklist.items:
             asked = each.asked or ("" if each.answer else each.topic)

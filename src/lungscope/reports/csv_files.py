@@ -37,9 +37,7 @@ def curve_csvs(curves: Curves | None) -> dict[str, str]:
         found["roc.csv"] = _csv(("threshold", "false_positive_rate", "sensitivity"), points)
     if band := curves.band:
         points = zip(band.false_positive_rate, band.low, band.high, strict=True)
-        found["roc_interval.csv"] = _csv(
-            ("false_positive_rate", "sensitivity_low", "sensitivity_high"), points
-        )
+        found["roc_interval.csv"] = _csv(("false_positive_rate", "sensitivity_low", "sensitivity_high"), points)
     if recall := curves.precision_recall:
         points = zip(recall.thresholds, recall.recall, recall.precision, strict=True)
         found["precision_recall.csv"] = _csv(("threshold", "recall", "precision"), points)

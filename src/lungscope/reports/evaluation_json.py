@@ -73,9 +73,7 @@ def _overall(evaluation: Evaluation) -> Document:
         "operating_points": {each.point.name: _point(each) for each in evaluation.operating_points},
         "expected_prevalence": evaluation.expected_prevalence,
         "confusion_matrix": evaluation.confusion.tolist(),
-        "per_class": {
-            each.name: {"support": each.support, **named(each, OF_A_CLASS)} for each in evaluation.per_class
-        },
+        "per_class": {each.name: {"support": each.support, **named(each, OF_A_CLASS)} for each in evaluation.per_class},
     }
 
 
@@ -127,9 +125,7 @@ def subgroups_json(found: Subgroups) -> Document:
 def _grouping(grouping: Grouping) -> Document:
     return {
         "note": grouping.note,
-        "groups": {
-            each.name: named(each, ("n", "patients", "small", *OF_A_GROUP)) for each in grouping.groups
-        },
+        "groups": {each.name: named(each, ("n", "patients", "small", *OF_A_GROUP)) for each in grouping.groups},
         "largest_gaps": {
             each.estimate: {
                 **named(each, ("higher", "lower")),
@@ -182,7 +178,6 @@ def _regions(found: ClassRegions) -> Document:
         "images": found.images,
         **{each.name.replace(" ", "_"): plain(each) for each in found.regions},
         "corners_heat": {
-            name.replace(" ", "_"): plain(each)
-            for name, each in zip(CORNER_NAMES, found.corners, strict=True)
+            name.replace(" ", "_"): plain(each) for name, each in zip(CORNER_NAMES, found.corners, strict=True)
         },
     }

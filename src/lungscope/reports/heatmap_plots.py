@@ -16,16 +16,12 @@ STYLES: dict[Order, tuple[str, tuple[float, ...]]] = {
 
 def deletion_plot(found: HeatCurves) -> Markup:
     """Mean probability while the picture is taken away."""
-    return _figure(
-        {each.order: each.deletion for each in found.orders}, "deletion", "Share of the picture replaced"
-    )
+    return _figure({each.order: each.deletion for each in found.orders}, "deletion", "Share of the picture replaced")
 
 
 def insertion_plot(found: HeatCurves) -> Markup:
     """Mean probability while the picture is brought back."""
-    return _figure(
-        {each.order: each.insertion for each in found.orders}, "insertion", "Share of the picture shown"
-    )
+    return _figure({each.order: each.insertion for each in found.orders}, "insertion", "Share of the picture shown")
 
 
 def _figure(curves: dict[Order, tuple[float, ...]], name: str, axis: str) -> Markup:

@@ -103,9 +103,7 @@ def p_value(test: Test) -> str:
 
 def spread(standing: Standing) -> str:
     """Standard deviation over seeds, or that there is none."""
-    return (
-        "one seed" if standing.spread is None else f"± {standing.spread:.3f} over {len(standing.seeds)} seeds"
-    )
+    return "one seed" if standing.spread is None else f"± {standing.spread:.3f} over {len(standing.seeds)} seeds"
 
 
 def cost(standing: Standing, name: str) -> str:

@@ -85,10 +85,7 @@ def card_markdown(card: ModelCard) -> str:
 def table_markdown(table: Table) -> list[str]:
     """A table as lines of Markdown."""
     rows = [[_text(each) for each in row] for row in table.rows]
-    body = [
-        "| " + " | ".join(each.replace("|", "\\|") for each in row) + " |"
-        for row in (list(table.header), *rows)
-    ]
+    body = ["| " + " | ".join(each.replace("|", "\\|") for each in row) + " |" for row in (list(table.header), *rows)]
     return [
         f"**{table.caption}.** {table.meaning}",
         "",
@@ -155,9 +152,7 @@ def _data(facts: Facts, report: Report, card: Card) -> CardSection:
     tables = () if report.audit is None else (_by_class(report.audit),)
     return _section(
         "Data",
-        _given(
-            facts.counts, f"Evaluated: {facts.evaluated}", facts.partitions, facts.disjoint, facts.excluded
-        ),
+        _given(facts.counts, f"Evaluated: {facts.evaluated}", facts.partitions, facts.disjoint, facts.excluded),
         card,
         {
             "images": "where the images come from, when they were taken, with which devices, and under which licence",
@@ -231,11 +226,7 @@ def _report_section(section: Section, alone: bool) -> CardSection:
     """The section without its plots; of its tables the first, which is the main one, unless there is no report."""
     if alone:
         return CardSection(section.title, (section.lead,), section.warnings, section.tables)
-    more = (
-        (f"More in report.html, section “{section.title}”.",)
-        if len(section.tables) > 1 or section.plots
-        else ()
-    )
+    more = (f"More in report.html, section “{section.title}”.",) if len(section.tables) > 1 or section.plots else ()
     return CardSection(section.title, (section.lead, *more), section.warnings, section.tables[:1])
 
 

@@ -45,9 +45,7 @@ def roc_plot(curve: RocCurve, band: RocBand | None, points: Sequence[PointEstima
     """ROC curve with its pointwise interval and the operating points."""
     figure, axes = new_axes(WIDTH, HEIGHT)
     if band:
-        axes.fill_between(
-            band.false_positive_rate, band.low, band.high, color=ACCENT, alpha=0.16, linewidth=0
-        )
+        axes.fill_between(band.false_positive_rate, band.low, band.high, color=ACCENT, alpha=0.16, linewidth=0)
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, dashes=(3, 3))
     axes.plot(curve.false_positive_rate, curve.sensitivity, color=ACCENT, linewidth=LINE, clip_on=False)
     places = [
@@ -67,9 +65,7 @@ def roc_plot(curve: RocCurve, band: RocBand | None, points: Sequence[PointEstima
     )
 
 
-def precision_recall_plot(
-    curve: PrecisionRecallCurve, prevalence: float, points: Sequence[PointEstimates]
-) -> Markup:
+def precision_recall_plot(curve: PrecisionRecallCurve, prevalence: float, points: Sequence[PointEstimates]) -> Markup:
     """Precision against recall, the prevalence as the floor, and the operating points."""
     figure, axes = new_axes(WIDTH, HEIGHT)
     axes.axhline(prevalence, color=MUTED, linewidth=0.9, dashes=(3, 3))
@@ -101,9 +97,7 @@ def reliability_plot(curve: ReliabilityCurve, key: str = "reliability") -> Marku
     above.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, dashes=(3, 3))
     spread = [curve.observed - curve.low, curve.high - curve.observed]
     above.errorbar(curve.predicted, curve.observed, spread, color=ACCENT, linewidth=LINE, elinewidth=1.1)
-    above.plot(
-        curve.predicted, curve.observed, "o", color=ACCENT, markersize=7, markeredgecolor=PAPER, clip_on=False
-    )
+    above.plot(curve.predicted, curve.observed, "o", color=ACCENT, markersize=7, markeredgecolor=PAPER, clip_on=False)
     _unit_square(above)
     below.bar(curve.predicted, curve.count, width=0.05, color=REFERENCE, alpha=0.8)
     below.set_yticks([int(curve.count.max())])
@@ -156,11 +150,7 @@ def scores_plot(histogram: Histogram, classes: Sequence[str], points: Sequence[P
     rows[-1].set_xlim(0, 1)
     rows[-1].set_xticks(TICKS, _fractions(TICKS))
     label(rows[-1], "Predicted probability of disease", "")
-    line = (
-        f" The line is the threshold {points[0].point.threshold:.3f} of {points[0].point.name}."
-        if points
-        else ""
-    )
+    line = f" The line is the threshold {points[0].point.threshold:.3f} of {points[0].point.name}." if points else ""
     description = f"Share of each class by predicted probability, for {', '.join(classes)}.{line}"
     return render(figure, Caption("scores", "Predicted probabilities by class", description))
 
@@ -174,16 +164,12 @@ def loss_plot(epochs: Sequence[TrainingEpoch]) -> Markup:
         (REFERENCE, "training", [epoch.train_loss for epoch in epochs]),
         (ACCENT, "validation", [epoch.validation_loss for epoch in epochs]),
     ):
-        axes.plot(
-            steps, values, color=color, linewidth=LINE, label=name, marker=_marker(epochs), markersize=4
-        )
+        axes.plot(steps, values, color=color, linewidth=LINE, label=name, marker=_marker(epochs), markersize=4)
     legend = axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, handlelength=1.4, loc="best")
     legend.set_zorder(5)
     label(axes, "Epoch", "Loss")
     last = epochs[-1]
-    description = (
-        f"After {len(epochs)} epochs: training {last.train_loss:.3f}, validation {last.validation_loss:.3f}."
-    )
+    description = f"After {len(epochs)} epochs: training {last.train_loss:.3f}, validation {last.validation_loss:.3f}."
     return render(figure, Caption("loss", "Loss by epoch", description))
 
 
@@ -202,18 +188,14 @@ def validation_auroc_plot(epochs: Sequence[TrainingEpoch]) -> Markup:
             f"{areas[best]:.3f}", (float(steps[best]), areas[best]), xytext=(0, 8), textcoords="offset points",
             size=SMALL, color=INK, ha="center",
         )  # fmt: skip
-        description = (
-            f"The best of {len(epochs)} epochs is number {best + 1} with an AUROC of {areas[best]:.3f}."
-        )
+        description = f"The best of {len(epochs)} epochs is number {best + 1} with an AUROC of {areas[best]:.3f}."
     label(axes, "Epoch", "Validation AUROC")
     return render(figure, Caption("learning", "Validation AUROC by epoch", description))
 
 
 def _mark(axes: Axes, points: Sequence[PointEstimates], places: Sequence[Place], x: Array, y: Array) -> None:
     """Operating points of a curve (x, y), named in a column where it leaves room: they lie close together."""
-    shown = [
-        (each.point.name, place) for each, place in zip(points, places, strict=True) if None not in place
-    ]
+    shown = [(each.point.name, place) for each, place in zip(points, places, strict=True) if None not in place]
     if not shown:
         return
     targets = np.array([place for _, place in shown], np.float64)
@@ -284,7 +266,6 @@ def _values_at(points: Sequence[PointEstimates], first: str, second: str) -> str
         f"{each.point.name} has {first} {getattr(each.estimates, first).value:.3f} and "
         f"{second} {getattr(each.estimates, second).value:.3f}"
         for each in points
-        if getattr(each.estimates, first).value is not None
-        and getattr(each.estimates, second).value is not None
+        if getattr(each.estimates, first).value is not None and getattr(each.estimates, second).value is not None
     ]
     return f": {'; '.join(description)}." if description else "."

@@ -26,9 +26,7 @@ def model(recipe: dict[str, Any], card: Card) -> str:
     if not network.get("backbone"):
         return ""
     hidden = network.get("hidden") or []
-    head = (
-        f"dense layers of {', '.join(map(str, hidden))} and an output layer" if hidden else "one output layer"
-    )
+    head = f"dense layers of {', '.join(map(str, hidden))} and an output layer" if hidden else "one output layer"
     return (
         f"{network['backbone']} up to its last feature map, global average pooling, {head} "
         f"({network.get('output', 'softmax')}) for {len(card.classes)} classes; input {card.size} × {card.size} px. "
@@ -48,11 +46,7 @@ def scaling(recipe: dict[str, Any]) -> str:
 
 def training(recipe: dict[str, Any], epochs: int) -> str:
     """Phases in their order, and how many epochs they took in all."""
-    parts = [
-        f"{name}: {', '.join(_phase(recipe[key]))}"
-        for key, name in PHASES
-        if recipe.get(key, {}).get("epochs")
-    ]
+    parts = [f"{name}: {', '.join(_phase(recipe[key]))}" for key, name in PHASES if recipe.get(key, {}).get("epochs")]
     done = f" It took {epochs} epochs." if epochs else ""
     return f"Trained in this order: {'; '.join(parts)}. Seed {recipe.get('seed', 0)}.{done}" if parts else ""
 
@@ -65,9 +59,7 @@ def _phase(phase: dict[str, Any]) -> list[str]:
 def augmentation(recipe: dict[str, Any]) -> str:
     """What changes training images at random."""
     applied = [
-        words.format(value)
-        for key, words in AUGMENTATIONS.items()
-        if (value := recipe.get("augment", {}).get(key))
+        words.format(value) for key, words in AUGMENTATIONS.items() if (value := recipe.get("augment", {}).get(key))
     ]
     mixed = [f"{name} {value:g}" for name, value in recipe.get("mix", {}).items() if value]
     changes = ", ".join(applied + mixed) or ("none" if "augment" in recipe else "")
@@ -82,14 +74,8 @@ def augmentation(recipe: dict[str, Any]) -> str:
 
 def selection(recipe: dict[str, Any]) -> str:
     """Which epoch's weights were kept."""
-    kept = [
-        recipe[key]["keep"]
-        for key, _ in PHASES
-        if recipe.get(key, {}).get("epochs") and recipe[key].get("keep")
-    ]
-    return (
-        f"The epoch with the best validation {' then '.join(dict.fromkeys(kept))} was kept." if kept else ""
-    )
+    kept = [recipe[key]["keep"] for key, _ in PHASES if recipe.get(key, {}).get("epochs") and recipe[key].get("keep")]
+    return f"The epoch with the best validation {' then '.join(dict.fromkeys(kept))} was kept." if kept else ""
 
 
 def ensemble(recipe: dict[str, Any]) -> str:

@@ -178,11 +178,7 @@ def calibration_sentence(evaluation: Evaluation) -> str:
     if slope.low is None or slope.high is None or large.low is None or large.high is None:
         return ""
     spread = (
-        "too cautious"
-        if slope.low > 1
-        else "too extreme"
-        if slope.high < 1
-        else "neither too extreme nor too cautious"
+        "too cautious" if slope.low > 1 else "too extreme" if slope.high < 1 else "neither too extreme nor too cautious"
     )
     level = "too low" if large.low > 0 else "too high" if large.high < 0 else "neither too high nor too low"
     return (
@@ -204,9 +200,7 @@ def _without_point(evaluation: Evaluation) -> tuple[str, ...]:
     right = evaluation.accuracy
     if right.value is None:
         return ()
-    return (
-        f"Of 100 radiographs this model names the right class for {per_hundred(right.value)}{_span(right)}.",
-    )
+    return (f"Of 100 radiographs this model names the right class for {per_hundred(right.value)}{_span(right)}.",)
 
 
 def _flags(evaluation: Evaluation, point: PointEstimates) -> str:
@@ -260,17 +254,11 @@ def _crowd(share: float) -> int:
 
 def _point_headlines(evaluation: Evaluation) -> tuple[Headline, ...]:
     if not evaluation.operating_points:
-        return (
-            Headline(
-                "Accuracy", cell(evaluation.accuracy), "Share of radiographs whose class is named right."
-            ),
-        )
+        return (Headline("Accuracy", cell(evaluation.accuracy), "Share of radiographs whose class is named right."),)
     point = evaluation.operating_points[0]
     at = f"at {point.point.name}, from a probability of {point.point.threshold:.3f} on"
     return (
-        Headline(
-            "Sensitivity", cell(point.estimates.sensitivity), f"Share of the diseased that is flagged {at}."
-        ),
+        Headline("Sensitivity", cell(point.estimates.sensitivity), f"Share of the diseased that is flagged {at}."),
         Headline(
             "Specificity",
             cell(point.estimates.specificity),

@@ -62,9 +62,7 @@ def choose_engine(runtime: str = "auto", precision: str = "auto", *, bf16_allowe
         raise RuntimeUnavailable("OpenVINO is not installed. Run: pip install 'lungscope[openvino]'.")
     bf16 = has_bf16()
     if precision == "bf16" and not bf16:
-        raise RuntimeUnavailable(
-            "bf16 needs OpenVINO and a processor with AMX or AVX-512 BF16. Use --precision fp32."
-        )
+        raise RuntimeUnavailable("bf16 needs OpenVINO and a processor with AMX or AVX-512 BF16. Use --precision fp32.")
     fast = bf16 and precision != "fp32" and (bf16_allowed or precision == "bf16")
     if fast and runtime != "onnxruntime":
         return Engine("openvino", "bf16")

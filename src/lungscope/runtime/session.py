@@ -52,6 +52,4 @@ def open_session(graph: bytes, engine: Engine, *, threads: int, weights: bytes =
     except RuntimeUnavailable:
         raise
     except Exception as error:  # each runtime raises its own kinds, some of them plain RuntimeError
-        raise BundleError(
-            f"{engine.runtime} cannot load the graph ({str(error)[:120]}). Export it again."
-        ) from error
+        raise BundleError(f"{engine.runtime} cannot load the graph ({str(error)[:120]}). Export it again.") from error

@@ -124,9 +124,7 @@ def _corrected(path: Path, card: Card, prior: NDArray[np.float64]) -> "pyarrow.T
     }
     return pyarrow.table(
         {
-            name: pyarrow.array(column, pyarrow.float32(), mask=~scored)
-            if isinstance(column, np.ndarray)
-            else column
+            name: pyarrow.array(column, pyarrow.float32(), mask=~scored) if isinstance(column, np.ndarray) else column
             for name, column in columns.items()
         }
     )

@@ -62,9 +62,7 @@ class LocalEngine:
             image = read_radiograph(file.content, size=self._predictor.card.size)
         except DataError as error:
             return _Decoded(file, None, _reason(error, file), since(started))
-        except (
-            Exception
-        ) as error:  # among millions of files, one that no decoder foresaw must not end the run
+        except Exception as error:  # among millions of files, one that no decoder foresaw must not end the run
             reason = f"the decoder failed ({type(error).__name__}). Report this, with the file if you may."
             return _Decoded(file, None, reason, since(started))
         return _Decoded(file, image, "", since(started))

@@ -177,11 +177,7 @@ def _names(items: list[Item]) -> "pyarrow.Table":
 def _to_table(rows: list[Row]) -> "pyarrow.Table":
     pa = arrow()
     kinds = {"path": pa.binary(), "probabilities": pa.list_(pa.float64())}
-    columns = {
-        field.name: [getattr(row, field.name) for row in rows]
-        for field in fields(Row)
-        if field.name != "path"
-    }
+    columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(Row) if field.name != "path"}
     columns["path"] = [os.fsencode(row.path) for row in rows]
     words = {"finding", "not_assessed", "notes", "error"}
     return pa.table(

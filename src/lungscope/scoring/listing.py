@@ -156,18 +156,12 @@ class List:
                     yield Item(name, self._place(name))
         except (OSError, ValueError, csv.Error) as error:
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-            raise ManifestError(
-                f"{self.source}: the list cannot be read ({reason}). Write it again."
-            ) from None
+            raise ManifestError(f"{self.source}: the list cannot be read ({reason}). Write it again.") from None
 
     def _place(self, name: str) -> str:
         if is_url(name):
             return local_path(name) or name
-        return (
-            f"{self._base}/{name}"
-            if self._store and not name.startswith("/")
-            else os.path.join(self._base, name)
-        )
+        return f"{self._base}/{name}" if self._store and not name.startswith("/") else os.path.join(self._base, name)
 
     def _lines(self) -> Iterator[str]:
         with self._store.open(self.source) if self._store else open(self.source, "rb") as file:
@@ -192,15 +186,11 @@ class List:
             raw = [name for name in (f"{wanted}_bytes",) if name in table.schema_arrow.names]
             for batch in table.iter_batches(READ_ROWS, columns=[wanted, *raw]):
                 columns = batch.to_pydict()
-                for name, exact in zip(
-                    columns[wanted], columns.get(*raw) if raw else [None] * len(batch), strict=True
-                ):
+                for name, exact in zip(columns[wanted], columns.get(*raw) if raw else [None] * len(batch), strict=True):
                     yield path_of(name or "", exact)
 
     def _column(self, names: list[str]) -> str:
         for name in COLUMNS:
             if name in names:
                 return name
-        raise ManifestError(
-            f"{self.source}: there is no column 'path'. Give the paths a column of this name."
-        )
+        raise ManifestError(f"{self.source}: there is no column 'path'. Give the paths a column of this name.")

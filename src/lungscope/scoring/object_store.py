@@ -36,9 +36,7 @@ def open_store(url: str) -> "Store":
     try:
         from fsspec.core import url_to_fs
     except ModuleNotFoundError:
-        raise RuntimeUnavailable(
-            "Addresses are read with fsspec. Run: pip install 'lungscope[score]'."
-        ) from None
+        raise RuntimeUnavailable("Addresses are read with fsspec. Run: pip install 'lungscope[score]'.") from None
     protocol = url.partition("://")[0]
     try:
         return Store(url_to_fs(url, use_listings_cache=False)[0], protocol)

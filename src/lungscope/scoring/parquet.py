@@ -127,9 +127,7 @@ def write_tables(tables: Sequence["pyarrow.Table"], path: Path) -> None:
 
     with open_atomically(path, durable=True) as file:
         table = pyarrow.concat_tables(tables).unify_dictionaries()
-        pyarrow.parquet.write_table(
-            table, file, row_group_size=GROUP, compression="zstd", use_dictionary=WORDS
-        )
+        pyarrow.parquet.write_table(table, file, row_group_size=GROUP, compression="zstd", use_dictionary=WORDS)
 
 
 def made_by(path: Path) -> dict[str, Any]:

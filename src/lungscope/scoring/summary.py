@@ -121,9 +121,7 @@ def _prevalence_lines(found: Prevalence | None, folder: Path) -> list[str]:
         f"{found.calibrated_for[name]:.1%}"
         for name, share in found.estimated.items()
     ]
-    return [
-        f"Prevalence by the scores alone: {'; '.join(shares)}. Corrected probabilities → {folder / FOLDER}"
-    ]
+    return [f"Prevalence by the scores alone: {'; '.join(shares)}. Corrected probabilities → {folder / FOLDER}"]
 
 
 def _kind(reason: str, known: Counter[str]) -> str:

@@ -89,8 +89,7 @@ async def _lungscope_error(_: Request, error: Exception) -> Response:
 async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = [
-        {"where": ".".join(str(part) for part in one["loc"]), "message": str(one["msg"])}
-        for one in error.errors()
+        {"where": ".".join(str(part) for part in one["loc"]), "message": str(one["msg"])} for one in error.errors()
     ]
     detail = "; ".join(f"{one['where']}: {one['message']}" for one in found[:3])
     content = problems.body(problems.INVALID, detail, found)
@@ -99,9 +98,7 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    kind = problems.BY_STATUS.get(
-        error.status_code, Kind("http", error.status_code, "The request cannot be served")
-    )
+    kind = problems.BY_STATUS.get(error.status_code, Kind("http", error.status_code, "The request cannot be served"))
     return _respond(kind, f"{error.detail}.", dict(error.headers or {}))
 
 

@@ -48,9 +48,7 @@ def open_key(folder: Path, *, create: bool = True) -> Key:
         content, mode = path.read_bytes(), path.stat().st_mode
     except OSError as error:
         if not create:
-            raise ConfigError(
-                f"{path}: the key cannot be read ({error.strerror}). Name its --data."
-            ) from None
+            raise ConfigError(f"{path}: the key cannot be read ({error.strerror}). Name its --data.") from None
         raise OutputError(cannot_write(path, error)) from None
     if len(content) != BYTES:
         raise ConfigError(f"{path}: the key is damaged. Restore it from a backup of the data folder.")

@@ -17,9 +17,7 @@ class Metrics:
         """Name the model that is served."""
         self.registry = CollectorRegistry()
         of = self.registry
-        self.requests = Counter(
-            "lungscope_requests", "Requests answered.", ["method", "route", "status"], registry=of
-        )
+        self.requests = Counter("lungscope_requests", "Requests answered.", ["method", "route", "status"], registry=of)
         self.latency = Histogram(
             "lungscope_request_seconds",
             "Time from request to answer.",
@@ -38,16 +36,12 @@ class Metrics:
             "lungscope_batch_images", "Images run at once.", buckets=(1, 2, 4, 8, 16, 32), registry=of
         )
         self.queue = Gauge("lungscope_queue_images", "Images accepted and not yet answered.", registry=of)
-        self.refused = Counter(
-            "lungscope_refused", "Requests refused because the queue was full.", registry=of
-        )
+        self.refused = Counter("lungscope_refused", "Requests refused because the queue was full.", registry=of)
         Gauge("lungscope_model", "The model served.", ["sha256", "engine"], registry=of).labels(
             model_sha256, engine
         ).set(1)
         self._today = {
-            name: Gauge(
-                f"lungscope_today_{name}", f"{text} Of the present UTC day, from the store.", registry=of
-            )
+            name: Gauge(f"lungscope_today_{name}", f"{text} Of the present UTC day, from the store.", registry=of)
             for name, text in (
                 ("images", "Images."),
                 ("not_assessed_share", "Share of images not assessed."),

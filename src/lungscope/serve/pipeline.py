@@ -60,8 +60,7 @@ class Pipeline:
         self._closing = False
         self._seconds_each = 0.05
         self._workers = [
-            threading.Thread(target=self._work, name=f"predict-{n}", daemon=True)
-            for n in range(predictor.threads)
+            threading.Thread(target=self._work, name=f"predict-{n}", daemon=True) for n in range(predictor.threads)
         ]
         for worker in self._workers:
             worker.start()
@@ -102,9 +101,7 @@ class Pipeline:
         if self._open + images > self._settings.limits.queue:
             self._metrics.refused.inc()
             wait = min(max(1.0, self._open * self._seconds_each), LONGEST_WAIT_S)
-            raise Problem(
-                QUEUE_FULL, "Too many images are waiting. Send again after Retry-After.", retry_after_s=wait
-            )
+            raise Problem(QUEUE_FULL, "Too many images are waiting. Send again after Retry-After.", retry_after_s=wait)
 
     def _work(self) -> None:
         while jobs := self._take():
@@ -184,9 +181,7 @@ class Pipeline:
     def _assessed(self, job: Job, image: Radiograph, result: ImageResult) -> Record:
         patient, facts, heat = self._hash(image), _facts(image), result.abnormality_heatmap
         if result.not_assessed:
-            return self._record(
-                job, facts, reason=result.not_assessed, notes=result.notes, patient_hash=patient
-            )
+            return self._record(job, facts, reason=result.not_assessed, notes=result.notes, patient_hash=patient)
         return self._record(
             job,
             facts,

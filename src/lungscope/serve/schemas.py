@@ -60,9 +60,7 @@ class ImageOut(Wire):
 class FeedbackIn(Wire):
     """What a reader thinks of the finding."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", json_schema_extra={"example": {"verdict": "agree"}}
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"example": {"verdict": "agree"}})
     verdict: Verdict
 
 

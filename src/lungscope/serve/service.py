@@ -82,9 +82,7 @@ def open_service(settings: Settings, predictor: Predictor) -> Service:
     """
     key = open_key(settings.folder)
     store = Store(settings.database_url, key)
-    originals = Originals(
-        settings.limits.cache_bytes, settings.folder / "images" if settings.keep_images else None
-    )
+    originals = Originals(settings.limits.cache_bytes, settings.folder / "images" if settings.keep_images else None)
     size, sha256 = predictor.card.size, predictor.bundle.sha256
     for images in (1, predictor.threads + 1):  # both sessions are loaded now, not at the first request
         predictor.predict(np.zeros((images, size, size), np.uint8))

@@ -37,9 +37,7 @@ class Limits:
                 f"A request may hold {self.files} files, but the queue {self.queue} images. Enlarge --queue."
             )
         if self.seconds <= 0 or self.request_bytes < 1:
-            raise ConfigError(
-                "The time limit and the upload limit must be above 0. Leave them out for defaults."
-            )
+            raise ConfigError("The time limit and the upload limit must be above 0. Leave them out for defaults.")
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,7 @@ class Settings:
                 "Set LUNGSCOPE_TOKEN or pass --token-file FILE."
             )
         if self.retention_days is not None and self.retention_days < 1:
-            raise ConfigError(
-                f"--retention-days {self.retention_days}: at least 1 day. Leave it out to keep all."
-            )
+            raise ConfigError(f"--retention-days {self.retention_days}: at least 1 day. Leave it out to keep all.")
 
     @property
     def database_url(self) -> str:

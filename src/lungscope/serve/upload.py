@@ -31,9 +31,7 @@ class Upload:
     content: bytes = field(repr=False)
 
 
-async def read_uploads(
-    body: AsyncIterator[bytes], content_type: str, disposition: str, limits: Limits
-) -> list[Upload]:
+async def read_uploads(body: AsyncIterator[bytes], content_type: str, disposition: str, limits: Limits) -> list[Upload]:
     """Read all files of a request.
 
     Args:
@@ -82,9 +80,7 @@ def _content_type(header: str) -> tuple[str, bytes]:
     try:
         return message.get_content_type(), (message.get_boundary() or "").encode("latin-1")
     except (LookupError, ValueError):  # parameters in an encoding that does not exist, or is not kept to
-        raise Problem(
-            UNSUPPORTED_MEDIA, "The Content-Type cannot be read. Send it as RFC 7578 has it."
-        ) from None
+        raise Problem(UNSUPPORTED_MEDIA, "The Content-Type cannot be read. Send it as RFC 7578 has it.") from None
 
 
 def _file_name(disposition: str) -> str | None:

@@ -235,9 +235,7 @@ def _checked(logits: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:
     same_rows(truth, scores)
     cases = np.bincount(truth, minlength=n_classes)
     if not cases.all():
-        raise DataError(
-            f"Class {int(cases.argmin())} has no validation case to calibrate on. Enlarge data.validation."
-        )
+        raise DataError(f"Class {int(cases.argmin())} has no validation case to calibrate on. Enlarge data.validation.")
     targets = np.eye(n_classes)[truth] * cases[truth, None] + 1
     return scores, targets / targets.sum(axis=1, keepdims=True)
 
@@ -266,6 +264,4 @@ def _require_overlap(outcome: Array, odds: Array) -> None:
     if odds.min() == odds.max():
         raise UndefinedEstimate("all probabilities are equal")
     if diseased.min() >= healthy.max() or healthy.min() >= diseased.max():
-        raise UndefinedEstimate(
-            "the probabilities separate the classes without overlap: no finite slope fits"
-        )
+        raise UndefinedEstimate("the probabilities separate the classes without overlap: no finite slope fits")

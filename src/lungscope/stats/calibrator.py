@@ -95,9 +95,7 @@ def _held_out_losses(scores: Array, truth: NDArray[np.int64], index: NDArray[np.
     return losses
 
 
-def _folds(
-    truth: NDArray[np.int64], index: NDArray[np.intp], rng: np.random.Generator
-) -> Iterator[NDArray[np.bool_]]:
+def _folds(truth: NDArray[np.int64], index: NDArray[np.intp], rng: np.random.Generator) -> Iterator[NDArray[np.bool_]]:
     """Masks (N,) of held-out cases: patients dealt in turn, class by class, so that each fold has its share."""
     patients, first = np.unique(index, return_index=True)
     shuffled = rng.permutation(patients.size)

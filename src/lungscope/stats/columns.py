@@ -21,9 +21,7 @@ def as_binary(values: ArrayLike) -> NDArray[np.bool_]:
     if labels.dtype.kind == "f":
         labels = numbers(labels, "labels")
     if labels.dtype != bool and not np.isin(labels, (0, 1)).all():
-        raise DataError(
-            "A two-class figure needs labels 0 or 1 and got others. Pass labels == the class in question."
-        )
+        raise DataError("A two-class figure needs labels 0 or 1 and got others. Pass labels == the class in question.")
     return labels.astype(np.bool_)
 
 
@@ -61,6 +59,4 @@ def same_rows(first: NDArray[Any], second: NDArray[Any]) -> None:
         DataError: their lengths differ.
     """
     if len(first) != len(second):
-        raise DataError(
-            f"Columns of {len(first)} and {len(second)} rows do not fit. Pass both for the same rows."
-        )
+        raise DataError(f"Columns of {len(first)} and {len(second)} rows do not fit. Pass both for the same rows.")

@@ -44,9 +44,7 @@ class McNemar:
     exact: bool
 
 
-def delong(
-    positive: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike, patients: Patients | None = None
-) -> DeLong:
+def delong(positive: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike, patients: Patients | None = None) -> DeLong:
     """Compare the AUROCs of two scores of the same cases.
 
     DeLong, DeLong & Clarke-Pearson 1988, by sorting as in Sun & Xu 2014; with patients the variance is
@@ -67,9 +65,7 @@ def delong(
     difference = area_a - area_b
     error = sqrt(_variance(influence_a - influence_b, truth, patients))
     if error == 0 and difference != 0:
-        raise UndefinedEstimate(
-            "the two AUROCs differ but neither varies over these cases: too few to compare"
-        )
+        raise UndefinedEstimate("the two AUROCs differ but neither varies over these cases: too few to compare")
     p_value = 1.0 if error == 0 else 2 * float(ndtr(-abs(difference) / error))
     return DeLong(area_a, area_b, difference, difference - Z95 * error, difference + Z95 * error, p_value)
 
@@ -94,9 +90,7 @@ def auroc_estimate(positive: ArrayLike, scores: ArrayLike, patients: Patients | 
     except UndefinedEstimate as error:
         return Estimate(area, reason=f"no interval: {error}")
     if deviation == 0:
-        return Estimate(
-            area, reason="no interval: the AUROC does not vary over these cases, so its spread is unknown"
-        )
+        return Estimate(area, reason="no interval: the AUROC does not vary over these cases, so its spread is unknown")
     fewest = min(np.unique(index[side]).size for side in (truth, ~truth))
     return Estimate(area, *share_interval(area, deviation, fewest - 1))
 
@@ -121,9 +115,7 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike, patients: Patients | Non
     surplus = np.bincount(index, weights=a.astype(np.float64) - b).astype(np.int64)
     surplus = surplus[surplus != 0]
     exact = surplus.size < EXACT_BELOW
-    p_value = (
-        _sign_flip(surplus) if exact else 2 * float(ndtr(-abs(surplus.sum()) / sqrt((surplus**2).sum())))
-    )
+    p_value = _sign_flip(surplus) if exact else 2 * float(ndtr(-abs(surplus.sum()) / sqrt((surplus**2).sum())))
     return McNemar(only_a, only_b, (only_a - only_b) / max(a.size, 1), p_value, exact)
 
 
@@ -141,9 +133,7 @@ def holm(p_values: ArrayLike) -> Array:
     """
     given = np.asarray(p_values, np.float64)
     if not ((given >= 0) & (given <= 1)).all():
-        raise DataError(
-            "Holm's adjustment needs p-values from 0 to 1. Leave out comparisons that are undefined."
-        )
+        raise DataError("Holm's adjustment needs p-values from 0 to 1. Leave out comparisons that are undefined.")
     order = np.argsort(given)
     stepped = np.maximum.accumulate(given[order] * np.arange(given.size, 0, -1))
     adjusted = np.empty_like(given)
@@ -195,9 +185,7 @@ def _variance(influence: Array, truth: NDArray[np.bool_], patients: Patients | N
     if min(n_diseased, n_healthy) < 2:
         raise UndefinedEstimate("fewer than two patients of a class: the spread is unknown")
     cross = 2 * _small_sample(diseased.size) * float(diseased @ healthy)
-    own = _small_sample(n_diseased) * float(diseased @ diseased) + _small_sample(n_healthy) * float(
-        healthy @ healthy
-    )
+    own = _small_sample(n_diseased) * float(diseased @ diseased) + _small_sample(n_healthy) * float(healthy @ healthy)
     variance = own + cross
     # Rounding of equal components leaves about 1e-33 of what is zero.
     return variance if variance > 1e-24 else 0.0

@@ -67,9 +67,7 @@ def quantile(scores: ArrayLike, share: float) -> float:
     return float(ordered[max(place, 1) - 1]) if 0 < ordered.size >= place else math.inf
 
 
-def fit_conformal(
-    labels: ArrayLike, probabilities: ArrayLike, error_rates: Sequence[float] = ERROR_RATES
-) -> Conformal:
+def fit_conformal(labels: ArrayLike, probabilities: ArrayLike, error_rates: Sequence[float] = ERROR_RATES) -> Conformal:
     """Thresholds from images that the model was not fitted to (Sadinle, Lei & Wasserman 2019, per class).
 
     For every class, at most the given share of its new images have a set without it, provided that they are
@@ -84,7 +82,5 @@ def fit_conformal(
     columns = np.asarray(probabilities, np.float64)
     truth = class_indices(labels, columns.shape[1])
     own = [columns[truth == k, k] for k in range(columns.shape[1])]
-    thresholds = tuple(
-        tuple(float(max(-quantile(-scores, 1 - rate), 0.0)) for scores in own) for rate in error_rates
-    )
+    thresholds = tuple(tuple(float(max(-quantile(-scores, 1 - rate), 0.0)) for scores in own) for rate in error_rates)
     return Conformal(tuple(error_rates), thresholds, tuple(len(scores) for scores in own))

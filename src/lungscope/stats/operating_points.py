@@ -74,9 +74,7 @@ def parse_goal(text: str) -> Goal:
     goal = text.strip()
     if reach := _REACH.fullmatch(goal):
         kind, number, percent = reach.groups()
-        return Goal(
-            "sensitivity" if kind == "sensitivity" else "specificity", _share(goal, number, percent), goal
-        )
+        return Goal("sensitivity" if kind == "sensitivity" else "specificity", _share(goal, number, percent), goal)
     if cost := _COST.fullmatch(goal):
         return Goal("cost", _cost_ratio(goal, *cost.groups()), goal)
     if _FIXED.fullmatch(goal):
@@ -156,9 +154,7 @@ def operating_point(
     return choose(parse_goal(goal), labels, scores, patients=patients)
 
 
-def predictive_values(
-    sensitivity: ArrayLike, specificity: ArrayLike, prevalence: float
-) -> tuple[Ratio, Ratio]:
+def predictive_values(sensitivity: ArrayLike, specificity: ArrayLike, prevalence: float) -> tuple[Ratio, Ratio]:
     """Positive and negative predictive value at a prevalence, by Bayes' rule.
 
     Args:
@@ -174,9 +170,7 @@ def predictive_values(
         DataError: a sensitivity or specificity is outside 0..1.
     """
     if not 0 < prevalence < 1:
-        raise ConfigError(
-            f"Prevalence {prevalence:g} is not between 0 and 1. Write a fraction such as 0.1 for 10 %."
-        )
+        raise ConfigError(f"Prevalence {prevalence:g} is not between 0 and 1. Write a fraction such as 0.1 for 10 %.")
     found, cleared = np.asarray(sensitivity, np.float64), np.asarray(specificity, np.float64)
     if any(((side < 0) | (side > 1)).any() for side in (found, cleared)):
         raise DataError("Sensitivity and specificity must be from 0 to 1. Write fractions, not percent.")
@@ -190,8 +184,7 @@ def _fitted(goal: Goal, truth: NDArray[np.bool_], scores: NDArray[np.float32]) -
     distinct, first = np.unique(scores, return_inverse=True)
     # Entry i calls positive the scores from distinct[i] up; the last calls nobody.
     found, alarms = (
-        np.append(np.bincount(first[side], minlength=distinct.size)[::-1].cumsum()[::-1], 0)
-        for side in (truth, ~truth)
+        np.append(np.bincount(first[side], minlength=distinct.size)[::-1].cumsum()[::-1], 0) for side in (truth, ~truth)
     )
     at = _best(goal, found, alarms, int(truth.sum()), int((~truth).sum()))
     note = {0: "every case is called positive", distinct.size: "no case is called positive"}.get(at, "")
@@ -240,17 +233,13 @@ def _single(probabilities: ArrayLike) -> NDArray[np.float32]:
 def _share(goal: str, number: str, percent: str) -> float:
     share = float(number)
     if percent or not 0 < share <= 1:
-        raise ConfigError(
-            f"Goal {goal!r} needs a fraction above 0 and at most 1. Write e.g. 'sensitivity >= 0.95'."
-        )
+        raise ConfigError(f"Goal {goal!r} needs a fraction above 0 and at most 1. Write e.g. 'sensitivity >= 0.95'.")
     return share
 
 
 def _cost_ratio(goal: str, missed: str, alarm: str) -> float:
     if not float(missed) or not float(alarm):
-        raise ConfigError(
-            f"Goal {goal!r}: both costs must be above 0. Write e.g. 'cost 5:1', missed : false alarm."
-        )
+        raise ConfigError(f"Goal {goal!r}: both costs must be above 0. Write e.g. 'cost 5:1', missed : false alarm.")
     return float(missed) / float(alarm)
 
 
@@ -259,6 +248,4 @@ def _unknown(text: str) -> ConfigError:
     close = difflib.get_close_matches(word.group() if word else "", EXAMPLES, n=1, cutoff=0.5)
     nearest = f" Did you mean {EXAMPLES[close[0]]!r}?" if close else ""
     forms = ", ".join(repr(example) for example in EXAMPLES.values())
-    return ConfigError(
-        f"There is no operating goal {text!r}.{nearest} Write {forms} or a threshold such as '0.5'."
-    )
+    return ConfigError(f"There is no operating goal {text!r}.{nearest} Write {forms} or a threshold such as '0.5'.")

@@ -6,9 +6,7 @@ from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import predictive_values
 
 
-def predictive_estimates(
-    sensitivity: Estimate, specificity: Estimate, prevalence: float
-) -> tuple[Estimate, Estimate]:
+def predictive_estimates(sensitivity: Estimate, specificity: Estimate, prevalence: float) -> tuple[Estimate, Estimate]:
     """PPV and NPV at a prevalence, by Bayes' rule, with 95 % intervals.
 
     The log odds of either are a sum of two logarithms, one of each proportion; the intervals of both are
@@ -41,12 +39,8 @@ def _combined(value: float, right: Estimate, wrong: Estimate, share: float) -> E
         low, high = _log(right.low) - _log(wrong.high), _log(right.high) - _log(wrong.low)
     else:
         middle = math.log(right.value) - math.log(wrong.value)
-        low = middle - math.hypot(
-            math.log(right.value) - _log(right.low), _log(wrong.high) - math.log(wrong.value)
-        )
-        high = middle + math.hypot(
-            _log(right.high) - math.log(right.value), math.log(wrong.value) - _log(wrong.low)
-        )
+        low = middle - math.hypot(math.log(right.value) - _log(right.low), _log(wrong.high) - math.log(wrong.value))
+        high = middle + math.hypot(_log(right.high) - math.log(right.value), math.log(wrong.value) - _log(wrong.low))
     return Estimate(value, min(_share(prior + low), value), max(_share(prior + high), value))
 
 

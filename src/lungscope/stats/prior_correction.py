@@ -130,7 +130,5 @@ def _columns_and_prior(probabilities: ArrayLike, prior: ArrayLike) -> tuple[Arra
 def _shares(prior: ArrayLike, n_classes: int) -> Array:
     shares = np.asarray(prior, np.float64)
     if shares.shape != (n_classes,) or not (shares > 0).all() or abs(shares.sum() - 1) > ROUNDING:
-        raise DataError(
-            f"A prior needs {n_classes} shares above 0 that sum to 1. Give one fraction per class."
-        )
+        raise DataError(f"A prior needs {n_classes} shares above 0 that sum to 1. Give one fraction per class.")
     return shares / float(shares.sum())

@@ -30,9 +30,7 @@ def wilson(share: ArrayLike, n: ArrayLike) -> tuple[Array, Array]:
     return low, np.where(p == 1, 1.0, (centre + half) / scale)
 
 
-def proportion(
-    successes: ArrayLike, patients: Patients | None = None, *, empty: str = "no such case"
-) -> Estimate:
+def proportion(successes: ArrayLike, patients: Patients | None = None, *, empty: str = "no such case") -> Estimate:
     """Share of successes with its 95 % Wilson interval, widened for several images per patient.
 
     The interval counts n / design effect cases, where the design effect comes from how much patients

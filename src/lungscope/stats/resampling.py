@@ -42,9 +42,7 @@ class CountEstimates:
     balanced_accuracy: Estimate
 
 
-def bootstrap_weights(
-    patients: Patients, *, resamples: int = RESAMPLES, seed: int = 0
-) -> Iterator[NDArray[np.uint16]]:
+def bootstrap_weights(patients: Patients, *, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[NDArray[np.uint16]]:
     """Draw as many patients as there are, with replacement, again and again.
 
     Args:
@@ -79,9 +77,7 @@ def interval(values: ArrayLike) -> tuple[float, float]:
     defined = drawn[~np.isnan(drawn)]
     if defined.size == 0 or defined.size < (1 - UNDEFINED_SHARE) * drawn.size:
         missing = drawn.size - defined.size
-        raise UndefinedEstimate(
-            f"{missing} of {drawn.size} resamples lack a class: too few patients for an interval"
-        )
+        raise UndefinedEstimate(f"{missing} of {drawn.size} resamples lack a class: too few patients for an interval")
     low, high = np.percentile(defined, (2.5, 97.5))
     return float(low), float(high)
 
@@ -176,9 +172,7 @@ def bootstrap(
         0.885 (0.340 to 0.991)
     """
     if not callable(metric):
-        raise ConfigError(
-            f"The metric {metric!r} is not a function. Pass one of labels and scores, as ls.stats.auroc."
-        )
+        raise ConfigError(f"The metric {metric!r} is not a function. Pass one of labels and scores, as ls.stats.auroc.")
     truth, given = np.asarray(labels), np.asarray(scores)
     owners = np.arange(len(truth)) if patients is None else np.asarray(patients)
     same_rows(truth, given)

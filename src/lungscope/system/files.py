@@ -88,9 +88,7 @@ def claim_folder(path: Path, *, marker: str = "recipe.toml", force: bool = False
                     f"{path}: the folder is not empty. Choose another --out, or pass --force to replace it."
                 )
             if not (path / marker).exists():
-                raise OutputError(
-                    f"{path}: not a run folder, so --force does not empty it. Choose another --out."
-                )
+                raise OutputError(f"{path}: not a run folder, so --force does not empty it. Choose another --out.")
             shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
         probe = path / ".lungscope"

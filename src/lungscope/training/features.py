@@ -96,9 +96,7 @@ def _view(
 ) -> NDArray[np.uint8]:
     shown = torch.from_numpy(batch)
     if settings.style_transfer:
-        shown = in_styles(
-            shown, draw_styles(len(shown), len(images), settings.style_transfer, generator), images
-        )
+        shown = in_styles(shown, draw_styles(len(shown), len(images), settings.style_transfer, generator), images)
     changed: NDArray[np.uint8] = augment(shown, settings, generator).numpy()
     return changed
 

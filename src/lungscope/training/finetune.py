@@ -131,9 +131,7 @@ def _tell(journal: Journal | None, row: Epoch) -> None:
 def _hold_still(network: Network, settings: FinetuneSettings) -> list[nn.Module]:
     """Freeze all but the last layers; returns what keeps its batch statistics, of which the frozen ones are part."""
     kept = settings.frozen_batchnorm
-    norms: list[nn.Module] = [
-        layer for layer in network.modules() if kept and isinstance(layer, nn.BatchNorm2d)
-    ]
+    norms: list[nn.Module] = [layer for layer in network.modules() if kept and isinstance(layer, nn.BatchNorm2d)]
     if settings.layers == "all":
         return norms
     learning = list(last_layers(network.backbone, settings.layers))
@@ -190,9 +188,7 @@ def _one_epoch(trainer: _Trainer, epoch: int) -> tuple[float, float]:
     return float(sums[0]) / seen, float(sums[1]) / seen
 
 
-def _one_step(
-    trainer: _Trainer, rows: Tensor, labels: Tensor, generator: torch.Generator
-) -> tuple[float, int]:
+def _one_step(trainer: _Trainer, rows: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[float, int]:
     """This process's part of the loss of a batch, and how many of its images are right."""
     fabric, mixture = trainer.fabric, draw_mixture(len(rows), trainer.recipe.mix, generator)
     loss_of = trainer.plan.loss.to(fabric.device)
@@ -219,9 +215,7 @@ def _one_step(
     return float(loss.detach()) / fabric.world_size, int((logits.argmax(1) == y).sum())
 
 
-def _show(
-    trainer: _Trainer, rows: Tensor, mine: Tensor, mixture: Mixture | None, generator: torch.Generator
-) -> Tensor:
+def _show(trainer: _Trainer, rows: Tensor, mine: Tensor, mixture: Mixture | None, generator: torch.Generator) -> Tensor:
     """This process's images of a batch as the network sees them, uint8 (n, H, W)."""
     device = trainer.fabric.device
     # Drawn for the whole batch, so that the number of processes changes no image.

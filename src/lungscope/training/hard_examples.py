@@ -46,9 +46,7 @@ def cross_fitted(
     own = np.zeros(len(labels))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     for seen, unseen in folds.split(features, labels, patients):
-        head = make_pipeline(
-            StandardScaler(), LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=2000)
-        )
+        head = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=2000))
         found = head.fit(features[seen], labels[seen]).predict_proba(features[unseen])
         column = np.searchsorted(head.classes_, labels[unseen])
         own[unseen] = found[np.arange(len(unseen)), column]

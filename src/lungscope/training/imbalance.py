@@ -112,14 +112,10 @@ def smote(features: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     try:
         from imblearn.over_sampling import SMOTE
     except ImportError:
-        raise RuntimeUnavailable(
-            "SMOTE needs imbalanced-learn. Run: pip install 'lungscope[train]'."
-        ) from None
+        raise RuntimeUnavailable("SMOTE needs imbalanced-learn. Run: pip install 'lungscope[train]'.") from None
     _, counts = labels.unique(return_counts=True)
     if int(counts.min()) < 2:
-        raise DataError(
-            "imbalance = 'smote' needs at least 2 training images of every class. Choose class-weights."
-        )
+        raise DataError("imbalance = 'smote' needs at least 2 training images of every class. Choose class-weights.")
     sampler = SMOTE(random_state=seed, k_neighbors=min(NEIGHBOURS, int(counts.min()) - 1))
     x, y = sampler.fit_resample(features.numpy(), labels.numpy())
     return torch.from_numpy(x), torch.from_numpy(y)

@@ -153,9 +153,7 @@ def _shown(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate((pixels, pixels[:, ::-1, ::-1], sideways, 255 - pixels))
 
 
-def _embeddings(
-    pixels: NDArray[np.uint8], rows: NDArray[np.int64], embed: Embed, seed: int
-) -> NDArray[np.float32]:
+def _embeddings(pixels: NDArray[np.uint8], rows: NDArray[np.int64], embed: Embed, seed: int) -> NDArray[np.float32]:
     images = LabelledImages(pixels, np.zeros(len(pixels), np.int64), rows)
     found: NDArray[np.float32] = view_features(images, embed, 1, AugmentSettings(), seed)[0]
     return found

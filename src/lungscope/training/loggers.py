@@ -43,9 +43,7 @@ class Journal:
 
     def add(self, row: Epoch) -> None:
         """Write down one epoch."""
-        figures = {
-            f"{row.phase}/{name}": value for name, value in asdict(row).items() if isinstance(value, float)
-        }
+        figures = {f"{row.phase}/{name}": value for name, value in asdict(row).items() if isinstance(value, float)}
         if self._tensorboard is not None:
             for name, value in figures.items():
                 self._tensorboard.add_scalar(name, value, row.epoch)

@@ -124,9 +124,7 @@ def _train_frozen(
     shown = LabelledImages(training.pixels, training.classes, training.rows[balance.rows])
 
     def views(first: int, n: int) -> NDArray[np.float32]:
-        return view_features(
-            shown, embed, n, recipe.augment, recipe.seed, first=first, originals=balance.originals
-        )
+        return view_features(shown, embed, n, recipe.augment, recipe.seed, first=first, originals=balance.originals)
 
     # Without cached views, every epoch has an augmented one of its own.
     seen = views(0, recipe.head.augmented_views) if recipe.head.augmented_views else views(1, 1)

@@ -23,8 +23,7 @@ def texture(seed: int, size: int = 160) -> np.ndarray:
     """A picture with detail at every scale, as radiographs have."""
     noise = np.random.default_rng(seed).normal(size=(5, size, size))
     layers = [
-        deviation * gaussian_filter(each, deviation)
-        for each, deviation in zip(noise, (2, 4, 8, 16, 32), strict=True)
+        deviation * gaussian_filter(each, deviation) for each, deviation in zip(noise, (2, 4, 8, 16, 32), strict=True)
     ]
     mixed = np.sum(layers, axis=0)
     return np.uint8(255 * (mixed - mixed.min()) / np.ptp(mixed))
@@ -54,18 +53,14 @@ def test_shrinking_counts_a_pixel_in_two_cells_by_its_parts() -> None:
 def test_low_frequencies_are_the_cosine_transform() -> None:
     pictures = grid(texture(1), texture(2), side=24)
     expected = dctn(pictures, axes=(1, 2), norm="ortho")[:, :6, :6] * 24 / 2
-    np.testing.assert_allclose(
-        low_frequencies(pictures, 6), expected.reshape(2, 36)[:, 1:], rtol=2e-3, atol=0.1
-    )
+    np.testing.assert_allclose(low_frequencies(pictures, 6), expected.reshape(2, 36)[:, 1:], rtol=2e-3, atol=0.1)
 
 
 def test_details_are_a_difference_of_gaussians_away_from_the_edge() -> None:
     pictures = grid(texture(3), side=80)
     fine = gaussian_filter(pictures[0], 1.0)
     expected = fine - gaussian_filter(fine, 3.0)
-    np.testing.assert_allclose(
-        details(pictures, 1.0, 3.0)[0, 15:-15, 15:-15], expected[15:-15, 15:-15], atol=0.05
-    )
+    np.testing.assert_allclose(details(pictures, 1.0, 3.0)[0, 15:-15, 15:-15], expected[15:-15, 15:-15], atol=0.05)
 
 
 def test_unit_vectors_have_their_correlation_as_product() -> None:

@@ -23,9 +23,7 @@ class Cohort:
         self.errors = [""] * len(rows)
 
     def row(self, split: str, label: int, i: int) -> int:
-        return [
-            r for r, pair in enumerate(zip(self.splits, self.labels, strict=True)) if pair == (split, label)
-        ][i]
+        return [r for r, pair in enumerate(zip(self.splits, self.labels, strict=True)) if pair == (split, label)][i]
 
     def drop(self, rows: list[int]) -> None:
         for column in (self.splits, self.labels, self.patients, self.pictures, self.errors):
@@ -103,9 +101,7 @@ def test_a_patient_in_two_splits_is_leakage_and_is_not_named() -> None:
         ("person7_bacteria_9.jpeg", "leakage", "patient-across-splits"),
     ],
 )
-def test_a_number_shared_by_bacterial_and_viral_cases_is_no_leakage_yet(
-    name: str, severity: str, kind: str
-) -> None:
+def test_a_number_shared_by_bacterial_and_viral_cases_is_no_leakage_yet(name: str, severity: str, kind: str) -> None:
     names = ["person7_bacteria_1.jpeg", name, "IM-0001-0001.jpeg", "IM-0002-0001.jpeg"]
     manifest = Manifest(
         tuple(Path("/data") / each for each in names),

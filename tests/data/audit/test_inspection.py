@@ -65,9 +65,7 @@ def test_an_altered_copy_in_another_split_is_leakage(phantoms: list[Image.Image]
     assert "00000900" not in finding.message
 
 
-def test_an_altered_copy_with_another_label_is_a_conflict(
-    phantoms: list[Image.Image], tmp_path: Path
-) -> None:
+def test_an_altered_copy_with_another_label_is_a_conflict(phantoms: list[Image.Image], tmp_path: Path) -> None:
     folder = write(tmp_path / "data", phantoms[:FEW], splits=False)
     ImageOps.mirror(phantoms[0]).save(folder / "PNEUMONIA" / "00000900_000.png")
     found = inspect(DataSource(folder))
@@ -95,9 +93,7 @@ def test_file_size_that_tells_the_label_is_a_shortcut(phantoms: list[Image.Image
     assert "lets a model cheat. The loader removes the number" in finding.message
 
 
-def test_both_bounds_are_told_where_the_names_have_two_readings(
-    phantoms: list[Image.Image], tmp_path: Path
-) -> None:
+def test_both_bounds_are_told_where_the_names_have_two_readings(phantoms: list[Image.Image], tmp_path: Path) -> None:
     names = ["person1_bacteria_1", "IM-0001-0001", "person1_virus_2", "NORMAL2-IM-0001-0001"]
     for name, image in zip(names, phantoms[:4], strict=True):
         place = tmp_path / ("test" if "2" in name else "train") / ("NORMAL" if "IM" in name else "PNEUMONIA")
@@ -118,9 +114,7 @@ def test_unreadable_files_are_reported_and_left_out(phantoms: list[Image.Image],
     assert (found.report.n, found.report.unreadable, found.statistics[0].images) == (10, 2, 4)
 
 
-def test_a_class_without_a_readable_image_has_no_statistics(
-    phantoms: list[Image.Image], tmp_path: Path
-) -> None:
+def test_a_class_without_a_readable_image_has_no_statistics(phantoms: list[Image.Image], tmp_path: Path) -> None:
     write(tmp_path / "data", phantoms[:FEW], splits=False)
     for path in (tmp_path / "data" / "PNEUMONIA").iterdir():
         path.write_bytes(b"")

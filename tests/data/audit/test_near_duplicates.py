@@ -36,9 +36,7 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "mirrored": ImageOps.mirror,
     "cut": lambda image: without_edges(image, 0.05),
     "mirrored and cut": lambda image: ImageOps.mirror(without_edges(image, 0.04)),
-    "all of it": lambda image: saved_again(
-        without_edges(image, 0.03).resize((120, 120)).point(lambda g: g * 1.1)
-    ),
+    "all of it": lambda image: saved_again(without_edges(image, 0.03).resize((120, 120)).point(lambda g: g * 1.1)),
 }
 
 
@@ -59,9 +57,7 @@ def radiographs(shared: Path) -> list[Image.Image]:
     return [Image.fromarray(read_radiograph(path).pixels) for path in paths]
 
 
-def found_in(
-    images: list[Image.Image], change: Callable[[Image.Image], Image.Image], n: int
-) -> list[NearPair]:
+def found_in(images: list[Image.Image], change: Callable[[Image.Image], Image.Image], n: int) -> list[NearPair]:
     copies = [change(image) for image in images[:n]]
     pixels = np.stack([squashed(each) for each in (*images, *copies)])
     return list(near_duplicates(pixels, range(len(pixels))))

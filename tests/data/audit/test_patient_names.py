@@ -43,11 +43,7 @@ def test_each_reading_is_counted() -> None:
         NUMBER_AND_KIND: 6,
     }
     told = {
-        name: [
-            (each.patients, each.images)
-            for each in way.overlaps
-            if {each.one, each.other} == {"train", "test"}
-        ]
+        name: [(each.patients, each.images) for each in way.overlaps if {each.one, each.other} == {"train", "test"}]
         for name, way in by_name.items()
     }
     assert told == {AS_READ: [(2, 5)], NUMBER: [(3, 7)], NUMBER_AND_KIND: [(1, 2)]}
@@ -87,9 +83,7 @@ def test_linked_patients_change_only_the_first_reading() -> None:
 
 
 @pytest.mark.parametrize(("name", "patients"), [(AS_READ, 2861), (NUMBER, 2650), (NUMBER_AND_KIND, 3669)])
-def test_the_kermany_set_has_so_many_patients_under_each_reading(
-    shared: Path, name: str, patients: int
-) -> None:
+def test_the_kermany_set_has_so_many_patients_under_each_reading(shared: Path, name: str, patients: int) -> None:
     table = read_manifest(shared / "data" / "kermany224")
     (way,) = [each for each in readings(table, table.patients) if each.name == name]
     assert way.patients == len(_by_hand(table, name)) or name == AS_READ
@@ -99,13 +93,7 @@ def test_the_kermany_set_has_so_many_patients_under_each_reading(
 def _by_hand(table: Manifest, name: str) -> set[tuple[str, ...]]:
     found = set()
     for path in table.paths:
-        parts = (
-            path.name.removeprefix("NORMAL2-")
-            .split(".")[0]
-            .replace("IM-", "IM_")
-            .replace("-", "_")
-            .split("_")
-        )
+        parts = path.name.removeprefix("NORMAL2-").split(".")[0].replace("IM-", "IM_").replace("-", "_").split("_")
         series = "NORMAL2" if path.name.startswith("NORMAL2") else ""
         narrow = series if parts[0] == "IM" else parts[1]
         number = parts[1] if parts[0] == "IM" else parts[0]

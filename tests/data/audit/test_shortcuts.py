@@ -44,10 +44,7 @@ def test_a_trait_that_gives_the_label_away_is_found() -> None:
     one = label_probe(probe(manifest(LABELS), [trait(values)]))
     assert one.auroc.value == 1
     assert one.strong
-    assert (
-        "Width alone: AUROC more than 0.99; this set lets a model cheat. The loader removes it."
-        in one.verdict
-    )
+    assert "Width alone: AUROC more than 0.99; this set lets a model cheat. The loader removes it." in one.verdict
 
 
 def test_a_graded_trait_has_about_the_auroc_of_its_own_ranking() -> None:
@@ -113,9 +110,7 @@ def test_three_classes_give_the_mean_of_each_against_the_others() -> None:
 def test_the_split_is_probed_as_the_label_is() -> None:
     splits = tuple(RNG.choice(["train", "test"], 300))
     values = np.array([split == "test" for split in splits]) + RNG.normal(0, 0.1, 300)
-    one = next(
-        each for each in probe(manifest(LABELS, splits=splits), [trait(values)]) if each.target == "split"
-    )
+    one = next(each for each in probe(manifest(LABELS, splits=splits), [trait(values)]) if each.target == "split")
     assert one.auroc.value == 1
     assert "the splits were not drawn alike" in one.verdict
 
@@ -123,9 +118,7 @@ def test_the_split_is_probed_as_the_label_is() -> None:
 def test_rows_without_a_split_are_left_out_of_its_probe() -> None:
     splits = tuple(np.resize(["train", "test", ""], 300))
     values = np.array([{"train": 0, "test": 9, "": 4}[split] for split in splits]) + RNG.normal(0, 0.1, 300)
-    one = next(
-        each for each in probe(manifest(LABELS, splits=splits), [trait(values)]) if each.target == "split"
-    )
+    one = next(each for each in probe(manifest(LABELS, splits=splits), [trait(values)]) if each.target == "split")
     assert one.auroc.value == 1
 
 

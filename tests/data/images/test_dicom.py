@@ -52,9 +52,7 @@ def radiograph(pixels=RAMP, *, syntax=ExplicitVRLittleEndian, **elements):
     dataset.BitsAllocated = 8 * pixels.itemsize
     dataset.BitsStored = 8 if pixels.itemsize == 1 else 12
     dataset.HighBit, dataset.PixelRepresentation = dataset.BitsStored - 1, int(pixels.dtype.kind == "i")
-    dataset.PixelData = pixels.astype(
-        pixels.dtype.newbyteorder("<" if syntax.is_little_endian else ">")
-    ).tobytes()
+    dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder("<" if syntax.is_little_endian else ">")).tobytes()
     dataset["PixelData"].VR = "OW"
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
@@ -169,9 +167,7 @@ def test_monochrome1_and_2_of_one_radiograph_are_the_same_picture():
 
 def test_signed_pixels_with_rescaling_are_the_same_picture():
     signed = saved(
-        radiograph(
-            (RAMP.astype(np.int32) - 2048).astype(np.int16), RescaleSlope=1, RescaleIntercept=2048, **WINDOW
-        )
+        radiograph((RAMP.astype(np.int32) - 2048).astype(np.int16), RescaleSlope=1, RescaleIntercept=2048, **WINDOW)
     )
     np.testing.assert_array_equal(read_radiograph(signed).pixels, PLAIN.pixels)
 
@@ -221,9 +217,7 @@ def test_other_objects_are_refused_with_a_remedy(elements, message):
         read_radiograph(saved(radiograph(**elements)))
 
 
-@pytest.mark.parametrize(
-    "name", ["reportsi.dcm", "rtplan.dcm", "waveform_ecg.dcm", "ExplVR_LitEndNoMeta.dcm"]
-)
+@pytest.mark.parametrize("name", ["reportsi.dcm", "rtplan.dcm", "waveform_ecg.dcm", "ExplVR_LitEndNoMeta.dcm"])
 def test_objects_without_pixels_are_refused(name):
     with pytest.raises(UnsupportedImage, match="has no pixels"):
         read_radiograph(Path(get_testdata_file(name)))
@@ -253,9 +247,7 @@ def test_a_deflated_bomb_is_refused(monkeypatch):
     monkeypatch.setattr(dicom, "MAX_INFLATED_BYTES", 2**20)
     data = saved(radiograph(np.zeros((1024, 1024), np.uint16), syntax=DeflatedExplicitVRLittleEndian))
     assert len(data) < 10_000
-    with pytest.raises(
-        UnreadableImage, match="inflates beyond the limit of 1 MiB .* Export a single picture"
-    ):
+    with pytest.raises(UnreadableImage, match="inflates beyond the limit of 1 MiB .* Export a single picture"):
         read_radiograph(data)
 
 
@@ -288,9 +280,7 @@ def test_nothing_of_the_patient_shows_in_repr_or_errors():
 
 
 def test_the_notes_say_what_is_no_finished_radiograph():
-    found = read_radiograph(
-        saved(radiograph(PresentationIntentType="FOR PROCESSING", Modality="CT", **WINDOW))
-    )
+    found = read_radiograph(saved(radiograph(PresentationIntentType="FOR PROCESSING", Modality="CT", **WINDOW)))
     assert found.notes == ("modality CT", "raw detector image", "window 2048/4096")
 
 

@@ -123,9 +123,7 @@ def test_lut_data_in_bytes_follow_the_byte_order_of_the_file(little):
 
 
 def test_a_modality_lut_comes_before_the_window():
-    dataset = header(
-        ModalityLUTSequence=lut([300, 200, 100, 0], bits=16), WindowCenter=150.5, WindowWidth=301
-    )
+    dataset = header(ModalityLUTSequence=lut([300, 200, 100, 0], bits=16), WindowCenter=150.5, WindowWidth=301)
     np.testing.assert_array_equal(shown(dataset, np.array([[0, 1, 2, 3]], np.uint16)), [[255, 170, 85, 0]])
 
 
@@ -181,9 +179,7 @@ def test_more_bits_without_window_are_stretched_and_the_note_says_so():
     assert np.abs(grey - (pixels - 700.0) / 2600 * 255).max() <= 0.5 + 1e-9
 
 
-@pytest.mark.parametrize(
-    "unusable", [{"WindowCenter": 0, "WindowWidth": 0}, {"WindowCenter": 40, "WindowWidth": None}]
-)
+@pytest.mark.parametrize("unusable", [{"WindowCenter": 0, "WindowWidth": 0}, {"WindowCenter": 40, "WindowWidth": None}])
 def test_a_window_without_width_counts_as_none(unusable):
     grey, notes = display(header(**unusable), RAMP)
     np.testing.assert_array_equal(grey, shown(header(), RAMP))
@@ -196,9 +192,7 @@ def test_padding_is_black_and_plays_no_part_in_the_range(photometric):
     padded = pixels.copy()
     padded[:30] = 4095
     padded[0, 0] = 4090
-    dataset = header(
-        PhotometricInterpretation=photometric, PixelPaddingValue=4095, PixelPaddingRangeLimit=4090
-    )
+    dataset = header(PhotometricInterpretation=photometric, PixelPaddingValue=4095, PixelPaddingRangeLimit=4090)
     grey, notes = display(dataset, padded)
     assert (grey[:30] == 0).all()
     assert "no window: 1300 to 2000 shown as black to white" in notes

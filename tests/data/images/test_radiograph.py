@@ -132,9 +132,7 @@ def test_damaged_files_raise_nothing_but_our_errors(data):
     assert outcome == (16, 16) or (outcome.startswith("the image: ") and outcome.isprintable())
 
 
-@pytest.mark.parametrize(
-    "name", ["JPEG", "JPEG with EXIF", "progressive JPEG", "PNG", "16-bit PNG", "BMP", "MR_small"]
-)
+@pytest.mark.parametrize("name", ["JPEG", "JPEG with EXIF", "progressive JPEG", "PNG", "16-bit PNG", "BMP", "MR_small"])
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
 def test_truncated_files_are_errors_with_a_remedy(name, share):
     content = SAMPLES[name]
@@ -145,9 +143,7 @@ def test_truncated_files_are_errors_with_a_remedy(name, share):
 def test_a_rest_of_a_file_is_refused_by_its_place(tmp_path):
     path = tmp_path / "half.jpeg"
     path.write_bytes(SAMPLES["JPEG"][:1000])
-    with pytest.raises(
-        UnreadableImage, match=r"half\.jpeg: the JPEG is damaged .*truncated.* Copy or export"
-    ):
+    with pytest.raises(UnreadableImage, match=r"half\.jpeg: the JPEG is damaged .*truncated.* Copy or export"):
         read_radiograph(path, size=160)
 
 
@@ -177,9 +173,7 @@ def test_animations_are_not_read(kind):
     file = io.BytesIO()
     frames = [Image.new("L", (8, 8), level) for level in (0, 99)]
     frames[0].save(file, kind, save_all=True, append_images=frames[1:])
-    with pytest.raises(
-        UnsupportedImage, match="is not read here. Save the picture as DICOM, PNG, JPEG or TIFF"
-    ):
+    with pytest.raises(UnsupportedImage, match="is not read here. Save the picture as DICOM, PNG, JPEG or TIFF"):
         read_radiograph(file.getvalue())
 
 
@@ -203,9 +197,7 @@ def test_a_file_without_permission_is_an_error(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr("builtins.open", denied)  # root may read everything
-    with pytest.raises(
-        UnreadableImage, match=r"cannot be read \(Permission denied\). Check the path and your rights"
-    ):
+    with pytest.raises(UnreadableImage, match=r"cannot be read \(Permission denied\). Check the path and your rights"):
         read_radiograph(path)
 
 

@@ -31,16 +31,9 @@ def chunk(kind, content):
 
 def grey_png(samples, bits):
     """A grey PNG of any depth, written by hand."""
-    packed = b"".join(
-        b"\0" + np.packbits(np.unpackbits(row[:, None], axis=1)[:, -bits:]).tobytes() for row in samples
-    )
+    packed = b"".join(b"\0" + np.packbits(np.unpackbits(row[:, None], axis=1)[:, -bits:]).tobytes() for row in samples)
     header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], bits, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(packed))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(packed)) + chunk(b"IEND", b"")
 
 
 def tiff(samples, sample_format, photometric=1):
@@ -90,9 +83,7 @@ def test_orientation_agrees_with_pillow():
     np.testing.assert_array_equal(pixels(encoded(image, exif=exif)), np.asarray(reference))
 
 
-@pytest.mark.parametrize(
-    "exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(30), b"Exif\0\0"]
-)
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(30), b"Exif\0\0"])
 def test_damaged_exif_neither_warns_nor_stops(exif):
     found = read_radiograph(encoded(PICTURE, "JPEG", exif=exif, quality=100))
     assert np.abs(found.pixels.astype(int) - PICTURE).max() <= 3
@@ -123,9 +114,7 @@ def test_wide_tiff_is_mapped_by_its_range_and_white_is_zero_inverted(kind, sampl
     values = np.linspace(low, high, 4096).astype(kind).reshape(64, 64)
     data = tiff(values, sample_format, photometric)
     if photometric == 0 and kind in ("u4", "i2", "i4"):
-        with pytest.raises(
-            UnsupportedImage, match="this kind of TIFF is not read .* Save it as 8 or 16-bit grey PNG"
-        ):
+        with pytest.raises(UnsupportedImage, match="this kind of TIFF is not read .* Save it as 8 or 16-bit grey PNG"):
             read_radiograph(data)
         return
     found = read_radiograph(data)
@@ -181,9 +170,7 @@ def test_a_grey_jpeg_saved_in_colour_is_the_same_picture():
 @pytest.mark.parametrize("size", [None, 24])
 def test_inverted_cmyk_of_adobe_is_the_same_picture(size):
     image = Image.fromarray(PICTURE)
-    cmyk = encoded(
-        image.convert("RGB").convert("CMYK"), "JPEG", quality=100
-    )  # Pillow writes Adobe's inversion
+    cmyk = encoded(image.convert("RGB").convert("CMYK"), "JPEG", quality=100)  # Pillow writes Adobe's inversion
     assert b"Adobe" in cmyk
     assert np.abs(pixels(cmyk, size) - pixels(encoded(PICTURE), size)).max() <= 3
 
@@ -222,12 +209,7 @@ def test_a_palette_is_looked_up_with_its_transparency():
 def rgb_png_of_16_bits(samples):
     rows = b"".join(b"\0" + np.repeat(row[:, None], 3, axis=1).astype(">u2").tobytes() for row in samples)
     header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], 16, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def test_16_bit_colour_is_read_by_its_upper_bits_or_refused():
@@ -263,7 +245,5 @@ def test_a_huge_claim_is_refused_by_the_header(kind):
         data[16:33] = chunk(b"IHDR", struct.pack(">II", 65000, 65000) + bytes(data[24:29]))[8:]
     else:
         data[18:26] = struct.pack("<ii", 65000, 65000)
-    with pytest.raises(
-        UnreadableImage, match="65000 × 65000 pixels exceed the limit .*MAX_PIXELS.*Scale it down"
-    ):
+    with pytest.raises(UnreadableImage, match="65000 × 65000 pixels exceed the limit .*MAX_PIXELS.*Scale it down"):
         read_radiograph(bytes(data))

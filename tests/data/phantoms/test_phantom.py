@@ -23,9 +23,7 @@ SIZE = 192
 
 
 @cache
-def phantom(
-    seed: int, *, abnormal: bool = False, hospital: str = "alder", kind: str = "consolidation"
-) -> Phantom:
+def phantom(seed: int, *, abnormal: bool = False, hospital: str = "alder", kind: str = "consolidation") -> Phantom:
     rng = np.random.default_rng(seed)
     return draw_phantom(rng, abnormal=abnormal, size=SIZE, hospital=hospital, kind=kind, patient=seed)
 
@@ -162,9 +160,7 @@ def test_interstitial_disease_is_in_both_lungs() -> None:
 def test_visibility_is_contrast() -> None:
     def contrast(visibility: float) -> float:
         ill, healthy = (
-            draw_phantom(
-                np.random.default_rng(4), abnormal=abnormal, size=SIZE, patient=4, visibility=visibility
-            )
+            draw_phantom(np.random.default_rng(4), abnormal=abnormal, size=SIZE, patient=4, visibility=visibility)
             for abnormal in (True, False)
         )
         return float((ill.pixels.astype(float) - healthy.pixels)[ill.mask].mean())
@@ -210,9 +206,7 @@ def test_children_are_broader_for_their_height() -> None:
 def test_images_of_a_patient_share_anatomy_and_disease_but_not_pose_and_noise() -> None:
     def image(seed: int, patient: int) -> Phantom:
         rng = np.random.default_rng(seed)
-        return draw_phantom(
-            rng, abnormal=True, size=SIZE, hospital="alder", age_group="adult", patient=patient
-        )
+        return draw_phantom(rng, abnormal=True, size=SIZE, hospital="alder", age_group="adult", patient=patient)
 
     def apart(one: Phantom, two: Phantom) -> float:
         centres = [np.array([(lesion.x, lesion.y) for lesion in each.lesions]) for each in (one, two)]
@@ -286,9 +280,7 @@ def test_files_are_what_any_reader_of_radiographs_reads(folder: Path) -> None:
 
 @pytest.mark.parametrize(("prevalence", "ill"), [(0.0, 0), (0.25, 2), (1.0, 8)])
 def test_prevalence_is_met_exactly(tmp_path: Path, prevalence: float, ill: int) -> None:
-    table = rows(
-        write_phantoms(tmp_path, patients=8, seed=0, size=64, prevalence=prevalence) / "phantoms.csv"
-    )
+    table = rows(write_phantoms(tmp_path, patients=8, seed=0, size=64, prevalence=prevalence) / "phantoms.csv")
     assert len({row["patient"] for row in table if row["label"] == "PNEUMONIA"}) == ill
 
 

@@ -60,9 +60,7 @@ def test_without_marks_the_pointing_game_is_skipped_and_the_reason_said(checks: 
     assert "The pointing game does not apply" in heatmap_section(checks).lead
 
 
-def test_the_checks_are_the_same_every_time(
-    checks: HeatChecks, predictor: Predictor, noise: NDArray[np.uint8]
-) -> None:
+def test_the_checks_are_the_same_every_time(checks: HeatChecks, predictor: Predictor, noise: NDArray[np.uint8]) -> None:
     again = check_heat(manifest(np.arange(24) % 2), noise, predictor.predict(noise), predictor)
     assert heatmaps_json(again) == heatmaps_json(checks)
 
@@ -75,9 +73,7 @@ def test_the_json_has_every_figure_and_no_nan(checks: HeatChecks) -> None:
     assert len(found["randomisation"]["stages"]) == 3
 
 
-def test_a_model_that_calls_all_the_same_has_no_stand_in(
-    predictor: Predictor, noise: NDArray[np.uint8]
-) -> None:
+def test_a_model_that_calls_all_the_same_has_no_stand_in(predictor: Predictor, noise: NDArray[np.uint8]) -> None:
     found = predictor.predict(noise)
     sick = np.tile(np.array([0.1, 0.9], np.float32), (24, 1))
     chosen = manifest(np.ones(24, np.int64))
@@ -143,9 +139,7 @@ def _fitted(pixels: NDArray[np.uint8], labels: NDArray[np.int64], path: Path) ->
     optimizer, rng = torch.optim.Adam(network.parameters(), 3e-3), np.random.default_rng(0)
     for _ in range(200):
         rows = rng.choice(len(pixels), 16)
-        loss = functional.cross_entropy(
-            network(torch.from_numpy(pixels[rows])), torch.from_numpy(labels[rows])
-        )
+        loss = functional.cross_entropy(network(torch.from_numpy(pixels[rows])), torch.from_numpy(labels[rows]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -182,9 +176,7 @@ def test_marked_images_are_pointed_at(predictor: Predictor, noise: NDArray[np.ui
     for i, pixels in enumerate(noise):
         names.append(tmp_path / f"{i}.png")
         Image.fromarray(pixels).save(names[-1])
-    columns = {name: ("16",) * 24 for name in ("x", "y")} | {
-        name: ("32",) * 24 for name in ("width", "height")
-    }
+    columns = {name: ("16",) * 24 for name in ("x", "y")} | {name: ("32",) * 24 for name in ("width", "height")}
     chosen = replace(manifest(np.arange(24) % 2, columns), paths=tuple(names))
     checks = check_heat(chosen, noise, predictor.predict(noise), predictor)
     assert isinstance(checks.pointing, Pointing)

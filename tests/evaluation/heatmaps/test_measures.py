@@ -61,9 +61,7 @@ def test_an_empty_map_stays_empty() -> None:
 
 def test_the_corners_are_where_their_names_say() -> None:
     found = [
-        (shares(one_hot(row, column)) * single_corners(100)).sum(axis=(1, 2))
-        for row in (0, 4)
-        for column in (0, 4)
+        (shares(one_hot(row, column)) * single_corners(100)).sum(axis=(1, 2)) for row in (0, 4) for column in (0, 4)
     ]
     assert np.argmax(found, axis=1).tolist() == [0, 1, 2, 3]
 

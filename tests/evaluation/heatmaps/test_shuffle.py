@@ -40,9 +40,7 @@ def test_the_head_alone_is_shuffled_at_share_zero(bundle: Bundle) -> None:
 def test_every_layer_is_shuffled_at_share_one_and_norms_and_biases_stay(bundle: Bundle) -> None:
     names = changed(bundle, shuffle_weights(bundle, 1.0, seed=0))
     kernels = {
-        name
-        for name, values in weights(bundle).items()
-        if "conv" in name and values.ndim == 4 and values.size > 9
+        name for name, values in weights(bundle).items() if "conv" in name and values.ndim == 4 and values.size > 9
     }
     assert kernels <= names
     assert all(weights(bundle)[name].ndim > 1 for name in names)
@@ -72,9 +70,7 @@ def test_the_bundle_itself_is_left_alone(bundle: Bundle, model: Path) -> None:
 
 def test_a_shuffled_bundle_predicts_and_its_maps_differ(bundle: Bundle) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8)
-    maps = [
-        Predictor(each).predict(pixels).heatmaps for each in (bundle, shuffle_weights(bundle, 0.0, seed=0))
-    ]
+    maps = [Predictor(each).predict(pixels).heatmaps for each in (bundle, shuffle_weights(bundle, 0.0, seed=0))]
     assert maps[0] is not None
     assert maps[1] is not None
     assert maps[0].shape == maps[1].shape

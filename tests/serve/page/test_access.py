@@ -119,9 +119,7 @@ def test_signing_in_by_the_browser_is_enough(open_page: Any, guarded: Any) -> No
     expect(page.get_by_role("dialog")).to_be_hidden()
 
 
-def test_a_token_is_asked_for_checked_and_kept_in_the_tab_only(
-    open_page: Any, guarded: Any, phantoms: Any
-) -> None:
+def test_a_token_is_asked_for_checked_and_kept_in_the_tab_only(open_page: Any, guarded: Any, phantoms: Any) -> None:
     page = open_page("about:blank")
     let_in = {"Authorization": f"Bearer {TOKEN}"}  # to the page's own files, as a proxy may do
     pattern = re.compile(re.escape(guarded.url) + r"/(web/.*)?$")

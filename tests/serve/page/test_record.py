@@ -70,9 +70,7 @@ def test_a_result_is_deleted_only_when_asked_twice(read: Any, server: Any) -> No
 
 
 def test_what_the_server_refuses_is_told(read: Any) -> None:
-    read.route(
-        "**/feedback", lambda route: route.fulfill(status=503, body='{"detail": "The store is full."}')
-    )
+    read.route("**/feedback", lambda route: route.fulfill(status=503, body='{"detail": "The store is full."}'))
     read.get_by_role("button", name="Disagree").click()
     expect(read.get_by_role("dialog")).to_contain_text("The store is full.")
 

@@ -52,9 +52,7 @@ def test_pasted_files_are_read(page: Any, phantoms: list[Path]) -> None:
     expect(page.locator("#probability")).to_contain_text("%")
 
 
-def test_a_file_that_is_no_image_is_not_assessed_and_says_why(
-    page: Any, phantoms: list[Path], tmp_path: Path
-) -> None:
+def test_a_file_that_is_no_image_is_not_assessed_and_says_why(page: Any, phantoms: list[Path], tmp_path: Path) -> None:
     letter = tmp_path / "letter.png"
     letter.write_text("Dear colleague")
     page.set_input_files("#files", [letter, phantoms[0]])
@@ -93,9 +91,7 @@ def test_a_busy_server_is_asked_again_after_the_time_it_names(page: Any, phantom
     assert answers == []
 
 
-def test_files_that_fail_together_are_sent_again_one_by_one(
-    page: Any, phantoms: list[Path], server: Any
-) -> None:
+def test_files_that_fail_together_are_sent_again_one_by_one(page: Any, phantoms: list[Path], server: Any) -> None:
     requests = []
 
     def refuse_first(route: Any) -> None:
@@ -117,9 +113,7 @@ def test_a_failed_file_can_be_tried_again_or_dismissed(page: Any, phantoms: list
     page.set_input_files("#files", phantoms[:2])
     expect(page.locator(".row[data-state=failed]")).to_have_count(2)
     page.locator(".row", has_text="phantom0").click()
-    expect(page.locator("#reason")).to_have_text(
-        "The server cannot be reached. Check that it runs, then try again."
-    )
+    expect(page.locator("#reason")).to_have_text("The server cannot be reached. Check that it runs, then try again.")
     page.unroute("**/v1/predictions*")
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#probability")).to_contain_text("%")

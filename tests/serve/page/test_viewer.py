@@ -133,9 +133,7 @@ def test_wheel_keys_and_buttons_zoom(plain: Any) -> None:
 def test_the_point_under_the_wheel_stays(plain: Any) -> None:
     box = plain.locator("#canvas").bounding_box()
     at = {"x": box["width"] / 2 + 60, "y": box["height"] / 2 + 40}
-    probe = (
-        "([x, y]) => [...document.getElementById('canvas').getContext('2d').getImageData(x, y, 1, 1).data]"
-    )
+    probe = "([x, y]) => [...document.getElementById('canvas').getContext('2d').getImageData(x, y, 1, 1).data]"
     before = plain.evaluate(probe, [at["x"], at["y"]])
     plain.mouse.move(box["x"] + at["x"], box["y"] + at["y"])
     plain.mouse.wheel(0, -400)
@@ -165,9 +163,7 @@ def test_a_new_radiograph_starts_with_a_fresh_view(plain: Any, phantoms: Any) ->
     plain.set_input_files("#files", phantoms[2])
     expect(plain.locator(".row")).to_have_count(2)
     plain.locator(".row[aria-selected=false]").click()
-    expect(plain.locator("#canvas")).to_have_attribute(
-        "aria-label", "Radiograph phantom2.png, with a heat map over it"
-    )
+    expect(plain.locator("#canvas")).to_have_attribute("aria-label", "Radiograph phantom2.png, with a heat map over it")
     expect(plain.get_by_role("button", name="Invert")).to_have_attribute("aria-pressed", "false")
 
 

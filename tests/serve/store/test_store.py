@@ -185,9 +185,7 @@ def test_another_key_does_not_verify(store: Store, database: str, tmp_path: Path
 def test_many_writers_keep_one_chain(store: Store, database: str, tmp_path: Path) -> None:
     second = Store(database, open_key(tmp_path / "key"))  # as another service on the same database
     rows: list[list[Record]] = [[record() for _ in range(5)] for _ in range(8)]
-    threads = [
-        threading.Thread(target=[store, second][i % 2].add, args=(batch,)) for i, batch in enumerate(rows)
-    ]
+    threads = [threading.Thread(target=[store, second][i % 2].add, args=(batch,)) for i, batch in enumerate(rows)]
     for thread in threads:
         thread.start()
     for thread in threads:

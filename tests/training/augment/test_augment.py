@@ -3,9 +3,7 @@ import torch
 from lungscope.config.settings import AugmentSettings
 from lungscope.training.augment.augment import augment
 
-STILL = AugmentSettings(
-    rotation_deg=0.0, zoom=0.0, shift=0.0, flip=0.0, brightness=0.0, contrast=0.0, gamma=0.0
-)
+STILL = AugmentSettings(rotation_deg=0.0, zoom=0.0, shift=0.0, flip=0.0, brightness=0.0, contrast=0.0, gamma=0.0)
 
 
 def generator(seed: int = 0) -> torch.Generator:

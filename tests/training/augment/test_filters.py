@@ -15,9 +15,7 @@ def images() -> torch.Tensor:
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:64, 0:96]
     pictures = [60 + 50 * np.sin(x / (5 + i)) * np.cos(y / 9) + 0.5 * x for i in range(3)]
-    return torch.from_numpy(
-        (np.stack(pictures) + rng.normal(0, 3, (3, 64, 96))).clip(0, 255).astype(np.uint8)
-    )
+    return torch.from_numpy((np.stack(pictures) + rng.normal(0, 3, (3, 64, 96))).clip(0, 255).astype(np.uint8))
 
 
 def test_equalisation_of_the_whole_image_is_close_to_pillows(images) -> None:
@@ -52,9 +50,7 @@ def test_blur_is_scipys_gaussian(images) -> None:
     found = blur(images.float(), torch.tensor([0.0, 1.0, 2.0]))
     assert torch.equal(found[0].round(), images[0].float())
     for i, deviation in ((1, 1.0), (2, 2.0)):
-        wanted = gaussian_filter(
-            images[i].numpy().astype(float), deviation, mode="mirror", truncate=6 / deviation
-        )
+        wanted = gaussian_filter(images[i].numpy().astype(float), deviation, mode="mirror", truncate=6 / deviation)
         assert np.abs(found[i].numpy() - wanted).max() < 0.3
 
 

@@ -61,9 +61,7 @@ def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return _single(centred / np.where(length > 1e-3, length, np.inf))
 
 
-def register(
-    moving: Pictures, fixed: Pictures, windows: Windows, scales: tuple[tuple[float, float], ...]
-) -> Windows:
+def register(moving: Pictures, fixed: Pictures, windows: Windows, scales: tuple[tuple[float, float], ...]) -> Windows:
     """Find the window of each `moving` picture that shows what `fixed` shows, by Gauss-Newton steps.
 
     The correlation is maximised, so brightness and contrast do not matter (Evangelidis & Psarakis 2008).
@@ -81,9 +79,7 @@ def register(
     return windows
 
 
-def agreement(
-    moving: Pictures, fixed: Pictures, windows: Windows, background: float = 3.0
-) -> NDArray[np.float32]:
+def agreement(moving: Pictures, fixed: Pictures, windows: Windows, background: float = 3.0) -> NDArray[np.float32]:
     """Correlation of the finest details after local contrast is made equal: (P,), 1 for copies."""
     ours = _even(details(_warp(moving, windows), 0, background))
     theirs = _even(details(fixed, 0, background))

@@ -114,9 +114,7 @@ def _unreadable(case: _Case) -> Iterator[Finding]:
     rows = np.flatnonzero(~case.pack.readable).tolist()
     if rows:
         reason = case.pack.records[rows[0]].error
-        message = (
-            f"{len(rows)} of {len(case.manifest)} files cannot be read and are left out. The first: {reason}"
-        )
+        message = f"{len(rows)} of {len(case.manifest)} files cannot be read and are left out. The first: {reason}"
         yield Finding("unreadable", "error", message, case.files([tuple(rows)]))
 
 
@@ -124,9 +122,7 @@ def _identical_across_splits(case: _Case) -> Iterator[Finding]:
     splits = case.manifest.splits
     torn = [rows for rows in case.duplicates if len({splits[row] for row in rows} - {""}) > 1]
     if torn:
-        message = (
-            f"{len(torn)} pictures stand in more than one split under other file names. Keep each in one."
-        )
+        message = f"{len(torn)} pictures stand in more than one split under other file names. Keep each in one."
         yield Finding("duplicate-across-splits", "leakage", message, case.files(torn))
 
 
@@ -153,9 +149,7 @@ def _patients_across_splits(case: _Case) -> Iterator[Finding]:
         wide = _in_both(case.manifest.patients, splits, one, other)
         narrow = _in_both(narrow_patients(case.manifest), splits, one, other)
         if narrow:
-            message = (
-                f"{len(narrow)} patients stand in both {one} and {other}. Keep each patient in one split."
-            )
+            message = f"{len(narrow)} patients stand in both {one} and {other}. Keep each patient in one split."
             yield Finding("patient-across-splits", "leakage", message, case.files(narrow))
         elif wide:
             message = (
@@ -205,9 +199,7 @@ def _prevalence_shift(case: _Case) -> Iterator[Finding]:
 def _unknown_patients(case: _Case) -> Iterator[Finding]:
     unknown = sum(patient.startswith(OWN_PATIENT) for patient in case.manifest.patients)
     if unknown:
-        message = (
-            f"The patient of {unknown} images is not known, so a patient in two splits may go unnoticed."
-        )
+        message = f"The patient of {unknown} images is not known, so a patient in two splits may go unnoticed."
         yield Finding("unknown-patients", "note", message)
 
 

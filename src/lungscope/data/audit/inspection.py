@@ -76,9 +76,7 @@ def inspect(source: DataSource) -> Inspection:
     manifest = source.read()
     packed = pack(manifest.paths, SIZE)
     if not packed.readable.any():
-        raise DataError(
-            f"{source.path}: none of {len(manifest)} images can be read; {packed.records[0].error}"
-        )
+        raise DataError(f"{source.path}: none of {len(manifest)} images can be read; {packed.records[0].error}")
     return examine(manifest, packed)
 
 
@@ -164,9 +162,7 @@ def _statistics(manifest: Manifest, packed: Pack) -> tuple[ClassStatistics, ...]
         rows = np.flatnonzero((manifest.labels == label) & readable)
         counted = Counter(manifest.patients[row] for row in rows)
         records = [packed.records[row] for row in rows]
-        sizes = [
-            _spread([getattr(record, key) for record in records]) for key in ("width", "height", "file_bytes")
-        ]
+        sizes = [_spread([getattr(record, key) for record in records]) for key in ("width", "height", "file_bytes")]
         found.append(ClassStatistics(name, len(rows), len(counted), max(counted.values(), default=0), *sizes))
     return tuple(found)
 

@@ -112,9 +112,7 @@ def _coarse(pixels: NDArray[np.uint8], index: NDArray[np.int64]) -> _Candidates:
 
     blockwise(describe, n, "Describing")
     plain = blockwise(lambda block: _nearest(spans, points, block, mirrored=False), n, "Comparing all pairs")
-    turned = blockwise(
-        lambda block: _nearest(spans, flipped, block, mirrored=True), n, "Comparing mirror images"
-    )
+    turned = blockwise(lambda block: _nearest(spans, flipped, block, mirrored=True), n, "Comparing mirror images")
     moving, fixed, mirrored = (np.concatenate(column) for column in zip(*plain, *turned, strict=True))
     return _Candidates(index[moving], index[fixed], mirrored, np.zeros((len(moving), 4), np.float32))
 

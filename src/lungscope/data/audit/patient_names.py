@@ -12,9 +12,7 @@ from itertools import combinations
 
 from lungscope.data.manifest import Manifest
 
-NAME = re.compile(
-    r"^(?:person(?P<person>\d+)_(?P<kind>bacteria|virus)_|(?P<series>(?:NORMAL\d*-)?IM)-(?P<case>\d+)-)"
-)
+NAME = re.compile(r"^(?:person(?P<person>\d+)_(?P<kind>bacteria|virus)_|(?P<series>(?:NORMAL\d*-)?IM)-(?P<case>\d+)-)")
 AS_READ, NUMBER, NUMBER_AND_KIND = "as used for splitting", "number alone", "number with kind or series"
 
 

@@ -100,9 +100,7 @@ def _parts(manifest: Manifest, target: _Target) -> tuple[list[NDArray[np.bool_]]
             return [], "no two splits are assigned" if not present else "all assigned images are in one split"
         return [], "all readable images have one label" if present else "no image is readable"
     rows = target.values >= 0
-    table = replace(
-        manifest.select(rows), labels=_dense(target.values[rows]), classes=tuple(map(str, sorted(present)))
-    )
+    table = replace(manifest.select(rows), labels=_dense(target.values[rows]), classes=tuple(map(str, sorted(present))))
     try:
         tables = folds(table, FOLDS, SEED)
     except ManifestError:

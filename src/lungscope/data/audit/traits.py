@@ -73,8 +73,7 @@ def measure(pack: Pack, rows: Sequence[int]) -> tuple[Trait, ...]:
     columns = [*_file_columns(records), *_picture_columns(pack.pixels, rows)]
     named = [*(("file", *each) for each in FILE_TRAITS), *(("picture", *each) for each in PICTURE_TRAITS)]
     return tuple(
-        Trait(name, group, column, loader)
-        for (group, name, loader), column in zip(named, columns, strict=True)
+        Trait(name, group, column, loader) for (group, name, loader), column in zip(named, columns, strict=True)
     )
 
 

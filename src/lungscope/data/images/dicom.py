@@ -80,9 +80,7 @@ def read_dicom(data: bytes, name: str) -> GreyPicture:
     except LungscopeError:
         raise
     except Exception:  # pydicom raises anything on damaged input, in words that may quote the header
-        raise UnreadableImage(
-            f"{name}: the DICOM header is damaged or cut off. Send or export it again."
-        ) from None
+        raise UnreadableImage(f"{name}: the DICOM header is damaged or cut off. Send or export it again.") from None
 
 
 def _parse(data: bytes, name: str) -> FileDataset:
@@ -131,9 +129,7 @@ def _check(header: FileDataset, name: str) -> None:
             "Send the image object itself."
         )
     if (frames := int(header.get("NumberOfFrames") or 1)) > 1:
-        raise UnsupportedImage(
-            f"{name}: {frames} frames where one is read. Export the frame as a single image."
-        )
+        raise UnsupportedImage(f"{name}: {frames} frames where one is read. Export the frame as a single image.")
     check_pixels(header.Columns, header.Rows, name)
     if header.BitsAllocated not in (1, 8, 16):
         raise UnsupportedImage(f"{name}: {header.BitsAllocated} bits per pixel allocated. Export it with 16.")

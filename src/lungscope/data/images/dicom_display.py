@@ -148,15 +148,11 @@ def _windowed(values: NDArray[np.float64], centre: float, width: float, function
     return (values - (centre - 0.5)) / (width - 1.0) + 0.5
 
 
-def _unstated(
-    header: Dataset, values: NDArray[np.float64], codes: NDArray[Any], padding: NDArray[np.bool_]
-) -> Shown:
+def _unstated(header: Dataset, values: NDArray[np.float64], codes: NDArray[Any], padding: NDArray[np.bool_]) -> Shown:
     bits = header.BitsStored
     if bits <= 8:
         half = 2 ** (bits - 1)
-        possible = np.r_[
-            values[:half], values[-half:] if header.PixelRepresentation else values[half : 2 * half]
-        ]
+        possible = np.r_[values[:half], values[-half:] if header.PixelRepresentation else values[half : 2 * half]]
         low, high = float(possible.min()), float(possible.max())
         return Shown(ramp(values, low, high), f"no window: all {bits} bits shown")
     counts = np.where(padding, 0, np.bincount(codes.ravel(), minlength=values.size))

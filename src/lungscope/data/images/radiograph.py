@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     Listed = os.DirEntry[str] | Entry
 
 MAX_FILE_BYTES = 512 * 2**20
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".dcm", ".dicom", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
-)
+IMAGE_SUFFIXES = frozenset({".bmp", ".dcm", ".dicom", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
 MANY = 8192
 """Entries of one folder from which they are sorted on disk."""
 HEAD_BYTES = 132
@@ -119,9 +117,7 @@ def _read_file(path: Path, name: str) -> bytes:
             return file.readall()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a valid path"
-        raise UnreadableImage(
-            f"{name}: cannot be read ({reason}). Check the path and your rights to it."
-        ) from None
+        raise UnreadableImage(f"{name}: cannot be read ({reason}). Check the path and your rights to it.") from None
 
 
 def _too_large(name: str, n_bytes: int) -> str:

@@ -69,9 +69,7 @@ def read_raster(data: bytes, kind: str, name: str, size: int | None) -> GreyPict
         if "cannot handle" in reason or "unknown pixel mode" in reason:
             message = f"{name}: this kind of {kind} is not read ({reason}). Save it as 8 or 16-bit grey PNG."
             raise UnsupportedImage(message) from None
-        message = (
-            f"{name}: the {kind} is damaged ({reason or type(error).__name__}). Copy or export it again."
-        )
+        message = f"{name}: the {kind} is damaged ({reason or type(error).__name__}). Copy or export it again."
         raise UnreadableImage(message) from None
 
 

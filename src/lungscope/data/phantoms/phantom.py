@@ -155,9 +155,7 @@ def write_phantoms(
     enrolled = [_enrol(seed, index, prevalence, confounding) for index in range(patients)]
 
     def write(patient: _Patient) -> list[tuple[Lesion, ...]]:
-        return [
-            _write_image(folder, patient, image, size, visibility) for image in range(len(patient.images))
-        ]
+        return [_write_image(folder, patient, image, size, visibility) for image in range(len(patient.images))]
 
     pool = ThreadPoolExecutor()
     try:
@@ -269,9 +267,7 @@ def _enrol(seed: int, index: int, prevalence: float, confounding: float) -> _Pat
     )
 
 
-def _write_image(
-    folder: Path, patient: _Patient, image: int, size: int, visibility: float
-) -> tuple[Lesion, ...]:
+def _write_image(folder: Path, patient: _Patient, image: int, size: int, visibility: float) -> tuple[Lesion, ...]:
     phantom = draw_phantom(
         np.random.default_rng(patient.images[image]),
         abnormal=bool(patient.kind),
@@ -308,9 +304,7 @@ def _claim(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise OutputError(
-                f"{folder}: the folder is not empty. Name a new or an empty one for the phantoms."
-            )
+            raise OutputError(f"{folder}: the folder is not empty. Name a new or an empty one for the phantoms.")
     except OSError as error:
         raise OutputError(cannot_write(folder, error)) from None
 
@@ -328,6 +322,4 @@ def _known(what: str, value: str, known: Sequence[str]) -> str:
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise ConfigError(
-            f"Phantoms cannot be drawn with {name} = {value}. Choose {name} from {low} to {high}."
-        )
+        raise ConfigError(f"Phantoms cannot be drawn with {name} = {value}. Choose {name} from {low} to {high}.")

@@ -67,9 +67,7 @@ def shares(heatmaps: NDArray[np.float32], size: int = GRID) -> NDArray[np.float3
     return spread
 
 
-def mean_estimate(
-    values: Array, patients: tuple[str, ...], *, signed: bool = False, empty: str = EMPTY
-) -> Estimate:
+def mean_estimate(values: Array, patients: tuple[str, ...], *, signed: bool = False, empty: str = EMPTY) -> Estimate:
     """Mean of values (N,) with its 95 % interval from drawing patients; they are shares, or else `signed`."""
     if not len(values):
         return Estimate(None, reason=empty)

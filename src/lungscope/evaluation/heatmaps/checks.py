@@ -76,9 +76,7 @@ def check_heat(
     """
     if predictions.heatmaps is None:
         raise BundleError("The predictions carry no heat maps. Predict with heat maps to have them checked.")
-    cases = HeatCases(
-        pixels, predictions.probabilities, predictions.heatmaps, chosen.patients, chosen.classes
-    )
+    cases = HeatCases(pixels, predictions.probabilities, predictions.heatmaps, chosen.patients, chosen.classes)
     has_reference = predictor.card.has_reference
     marked = _marked(chosen, cases, has_reference)
     # Health has no place: only what speaks for a disease can be taken away.
@@ -86,9 +84,7 @@ def check_heat(
     sample = cases.select(draw(cases.called, _bounded(PLACES, predictor), SEED))
     return HeatChecks(
         regions=measure_regions(sample, predictor),
-        pointing=marked
-        if isinstance(marked, Skipped)
-        else point(marked.cases, marked.labels, marked.lesions),
+        pointing=marked if isinstance(marked, Skipped) else point(marked.cases, marked.labels, marked.lesions),
         curves=_curves(cases, called, predictor),
         randomisation=_randomised(cases.select(called), predictor),
         grid=(predictions.heatmaps.shape[2], predictions.heatmaps.shape[3]),
@@ -123,9 +119,7 @@ def _curves(cases: HeatCases, called: NDArray[np.int64], predictor: Predictor) -
     others = stand_ins(cases, drawn, pool[draw(cases.called[pool], DONORS, SEED)])
     drawn, others = drawn[others >= 0], others[others >= 0]
     if not len(drawn):
-        return Skipped(
-            "the model calls every image the same, so no picture can stand in for what is taken away"
-        )
+        return Skipped("the model calls every image the same, so no picture can stand in for what is taken away")
     return trace_curves(cases.select(drawn), cases.pixels[others], predictor, SEED)
 
 

@@ -73,9 +73,7 @@ def trace_curves(cases: HeatCases, others: NDArray[np.uint8], predictor: Predict
     gains = [_area(insertion) - _area(deletion) for deletion, insertion in traced]
     return HeatCurves(
         images=len(cases),
-        orders=tuple(
-            _estimates(order, *curves, cases.patients) for order, curves in zip(ORDERS, traced, strict=True)
-        ),
+        orders=tuple(_estimates(order, *curves, cases.patients) for order, curves in zip(ORDERS, traced, strict=True)),
         over_random=mean_estimate(gains[0] - gains[1], cases.patients, signed=True),
         over_centre=mean_estimate(gains[0] - gains[2], cases.patients, signed=True),
     )
@@ -125,9 +123,7 @@ def _trace(
     for step in range(STEPS + 1):
         first = rank < step / STEPS
         # Both curves at once: every core then has something to do.
-        pictures = np.concatenate(
-            [np.where(first, others, cases.pixels), np.where(first, cases.pixels, others)]
-        )
+        pictures = np.concatenate([np.where(first, others, cases.pixels), np.where(first, cases.pixels, others)])
         found = predictor.predict(pictures, heatmaps=False).probabilities.astype(np.float64)
         own = found[np.arange(len(found)), np.tile(cases.called, 2)]
         deletion.append(own[: len(cases)])

@@ -89,7 +89,5 @@ def _locate(maps: NDArray[np.float32], marks: NDArray[np.bool_], patients: tuple
 def _other_patients(patients: tuple[str, ...]) -> NDArray[np.int64] | None:
     """For each row the next one, in a circle, that is of somebody else."""
     n = len(patients)
-    partners = [
-        next((j % n for j in range(i + 1, i + n) if patients[j % n] != patients[i]), None) for i in range(n)
-    ]
+    partners = [next((j % n for j in range(i + 1, i + n) if patients[j % n] != patients[i]), None) for i in range(n)]
     return None if None in partners else np.array(partners, np.int64)

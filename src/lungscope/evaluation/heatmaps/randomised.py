@@ -62,9 +62,7 @@ def randomise(cases: HeatCases, predictor: Predictor, seed: int) -> Randomisatio
         drawn = []
         for draw in range(DRAWS):
             bundle = shuffle_weights(predictor.bundle, share, seed + draw)
-            shuffled = Predictor(
-                bundle, runtime=engine.runtime, precision=engine.precision, threads=predictor.threads
-            )
+            shuffled = Predictor(bundle, runtime=engine.runtime, precision=engine.precision, threads=predictor.threads)
             maps = shuffled.predict(cases.pixels).heatmaps
             if maps is not None:
                 drawn.append(maps[np.arange(len(cases)), cases.called])
@@ -107,14 +105,10 @@ def _similarity(
     """Means over draws, image by image."""
     ranked = np.mean([spearman(one, two) for one, two in zip(a, b, strict=True)], axis=0)
     alike = np.mean([_structural(one, two) for one, two in zip(a, b, strict=True)], axis=0)
-    return Similarity(
-        name, mean_estimate(ranked, patients, signed=True), mean_estimate(alike, patients, signed=True)
-    )
+    return Similarity(name, mean_estimate(ranked, patients, signed=True), mean_estimate(alike, patients, signed=True))
 
 
 def _structural(a: NDArray[np.float32], b: NDArray[np.float32]) -> Array:
     """(N,), of the maps as they are drawn."""
-    pairs = (
-        [enlarge(each, (SIDE, SIDE)).astype(np.float64) for each in pair] for pair in zip(a, b, strict=True)
-    )
+    pairs = ([enlarge(each, (SIDE, SIDE)).astype(np.float64) for each in pair] for pair in zip(a, b, strict=True))
     return np.array([structural_similarity(one, two) for one, two in pairs])

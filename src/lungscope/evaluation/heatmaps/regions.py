@@ -58,9 +58,7 @@ def measure_regions(cases: HeatCases, predictor: Predictor) -> tuple[ClassRegion
         _Place(CORNERS_NAME, _fixed(corners, cases), _fixed(corners, cases, GRID)),
         _place_of_marks(cases),
     ]
-    after = [
-        predictor.predict(erase(cases.pixels, each.fine), heatmaps=False).probabilities for each in found
-    ]
+    after = [predictor.predict(erase(cases.pixels, each.fine), heatmaps=False).probabilities for each in found]
     return tuple(
         ClassRegions(
             name=name,
@@ -70,8 +68,7 @@ def measure_regions(cases: HeatCases, predictor: Predictor) -> tuple[ClassRegion
                 for each, now in zip(found, after, strict=True)
             ),
             corners=tuple(
-                _heat_inside(cases, np.flatnonzero(called == k), heat, each[None])
-                for each in single_corners(GRID)
+                _heat_inside(cases, np.flatnonzero(called == k), heat, each[None]) for each in single_corners(GRID)
             ),
         )
         for k, name in enumerate(cases.classes)
@@ -136,15 +133,11 @@ def erase(pixels: NDArray[np.uint8], places: NDArray[np.bool_]) -> NDArray[np.ui
         for column in range(tiles):
             tile = pixels[:, edges[row] : edges[row + 1], edges[column] : edges[column + 1]]
             smooth[:, row, column] = np.median(tile.reshape(len(pixels), -1), axis=1)
-    filled = [
-        np.asarray(Image.fromarray(each).resize((size, size), Image.Resampling.BILINEAR)) for each in smooth
-    ]
+    filled = [np.asarray(Image.fromarray(each).resize((size, size), Image.Resampling.BILINEAR)) for each in smooth]
     return np.where(places, np.stack(filled), pixels)
 
 
-def _fixed(
-    shape: Callable[[int], NDArray[np.bool_]], cases: HeatCases, size: int | None = None
-) -> NDArray[np.bool_]:
+def _fixed(shape: Callable[[int], NDArray[np.bool_]], cases: HeatCases, size: int | None = None) -> NDArray[np.bool_]:
     side = size or cases.pixels.shape[1]
     return np.broadcast_to(shape(side), (len(cases), side, side))
 
@@ -152,9 +145,7 @@ def _fixed(
 def _place_of_marks(cases: HeatCases) -> _Place:
     fine = marks(cases.pixels)
     coarse = [
-        np.asarray(
-            Image.fromarray(each.astype(np.uint8) * 255).resize((GRID, GRID), Image.Resampling.BILINEAR)
-        )
+        np.asarray(Image.fromarray(each.astype(np.uint8) * 255).resize((GRID, GRID), Image.Resampling.BILINEAR))
         for each in fine
     ]
     return _Place(MARKS_NAME, fine, np.stack(coarse) > 127)

@@ -20,9 +20,7 @@ def calibration_section(effect: CalibrationEffect) -> Section:
     calibration = effect.calibration
     reason = f" Chosen: {calibration.reason}." if calibration.candidates else ""
     method = METHODS.get(calibration.method, calibration.method)
-    fitted = (
-        f"corrected by {method} (scale {calibration.scale:.3f}{_shifts(calibration)}), fitted on validation"
-    )
+    fitted = f"corrected by {method} (scale {calibration.scale:.3f}{_shifts(calibration)}), fitted on validation"
     done = "left as they are" if calibration.method == "none" else fitted
     return Section(
         SectionKey.CALIBRATION,
@@ -45,10 +43,7 @@ def estimates_table(columns: Sequence[CalibrationEstimates], caption: str = "Cal
     return Table(
         caption,
         ("Estimate", *(each.name for each in columns)),
-        tuple(
-            (name, *(summary.cell(each.estimate(key), summary.decimal) for each in columns))
-            for name, key in ROWS
-        ),
+        tuple((name, *(summary.cell(each.estimate(key), summary.decimal) for each in columns)) for name, key in ROWS),
         "Errors and losses: lower is better.",
     )
 

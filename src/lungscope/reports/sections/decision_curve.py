@@ -65,7 +65,5 @@ def _table(curve: DecisionCurve) -> Table:
 
 def _cell(values: Array, low: Array | None, high: Array | None, i: int) -> summary.Cell:
     if low is None or high is None:
-        return summary.cell(
-            Estimate(float(values[i]), reason="too few patients for an interval"), summary.decimal
-        )
+        return summary.cell(Estimate(float(values[i]), reason="too few patients for an interval"), summary.decimal)
     return summary.cell(Estimate(float(values[i]), float(low[i]), float(high[i])), summary.decimal)

@@ -55,9 +55,7 @@ def _warnings(checks: HeatChecks) -> Iterator[str]:
             )
         changed = [each for each in found.regions if _above(each.changed, FLIPPED)]
         if changed and found.images >= FEW_PATIENTS:
-            changes = joined(
-                tuple(f"{each.changed.value:.0%} without {THINGS[each.name]}" for each in changed)
-            )
+            changes = joined(tuple(f"{each.changed.value:.0%} without {THINGS[each.name]}" for each in changed))
             yield f"Of the images called {found.name}, {changes} are called otherwise: decisions rest on it. {LOOK}"
     if isinstance(checks.pointing, Pointing):
         yield from _pointing(checks.pointing)

@@ -211,9 +211,7 @@ def _marked_pictures(marked: MarkedCases | Skipped) -> Iterator[Picture]:
     heat = marked.cases.heat(marked.labels)
     for row in range(min(SHOWN, len(marked.cases))):
         drawn = _outlined(_drawn(marked.cases.pixels[row], heat[row]), marked.lesions.regions[row])
-        yield Picture(
-            drawn, f"Labelled {marked.cases.classes[marked.labels[row]]}; the line is what was marked."
-        )
+        yield Picture(drawn, f"Labelled {marked.cases.classes[marked.labels[row]]}; the line is what was marked.")
 
 
 def _drawn(pixels: NDArray[np.uint8], heat: NDArray[np.float32]) -> Image.Image:

@@ -29,9 +29,7 @@ def learning_section(points: Sequence[LearningPoint]) -> Section:
         SectionKey.LEARNING_CURVE,
         title="Learning curve",
         lead=f"{_verdict(points)} Smaller parts lie within larger ones, and all are measured on the same images.",
-        tables=(
-            Table("By part of the training patients", header, tuple(rows), "Brackets are 95% intervals."),
-        ),
+        tables=(Table("By part of the training patients", header, tuple(rows), "Brackets are 95% intervals."),),
         plots=(
             Plot(
                 "AUROC by training images",
@@ -48,9 +46,7 @@ def learning_csv(points: Sequence[LearningPoint]) -> str:
     """One line per method and fraction."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        (*"method fraction images patients auroc auroc_low auroc_high sd_over_seeds reason".split(),)
-    )
+    writer.writerow((*"method fraction images patients auroc auroc_low auroc_high sd_over_seeds reason".split(),))
     for each in points:
         area = each.auroc
         sizes = (each.method, each.fraction, each.images, each.patients)

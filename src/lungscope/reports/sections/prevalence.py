@@ -27,9 +27,7 @@ def adaptation_section(found: Adaptation) -> Section:
 def _shares_table(found: Adaptation) -> Table:
     rows = tuple(
         (name, summary.percent(prior), summary.cell(share), summary.percent(actual))
-        for name, prior, share, actual in zip(
-            found.classes, found.prior, found.shift.shares, found.actual, strict=True
-        )
+        for name, prior, share, actual in zip(found.classes, found.prior, found.shift.shares, found.actual, strict=True)
     )
     return Table(
         "Share of each class",

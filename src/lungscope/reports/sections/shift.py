@@ -78,9 +78,7 @@ def _area(area: Change) -> str:
     if now.value < USELESS and now.low <= 0.5:
         return f"{differs} It is at chance on these images: do not use it for images like these."
     if now.value < USELESS:
-        return (
-            f"{differs} It is hardly better than chance on these images: do not use it for images like these."
-        )
+        return f"{differs} It is hardly better than chance on these images: do not use it for images like these."
     lowest = then.value if then.low is None else then.low
     if now.high < lowest:
         return f"The model tells the classes apart less well than on validation: {here}."

@@ -24,10 +24,7 @@ def strata_section(found: Robustness) -> Section:
 
 def worst_stratum(found: Robustness) -> str:
     """What is asked of the strata, and which are the worst."""
-    asked = (
-        "Held-out images are of the same hospital; parts of the data that differ show what may be lost "
-        "elsewhere."
-    )
+    asked = "Held-out images are of the same hospital; parts of the data that differ show what may be lost elsewhere."
     area, error = found.worst("auroc"), found.worst("ece")
     if area is None or error is None or area.auroc.value is None or error.ece.value is None:
         return f"{asked} No part is large enough to be measured."

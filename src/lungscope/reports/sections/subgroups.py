@@ -17,9 +17,7 @@ def subgroups_section(found: Subgroups) -> Section:
         lead="Estimates by group, at the default operating point. Groups that differ are a reason to look closer; "
         "groups that do not may be too small to show it.",
         warnings=(*_warnings(found), *found.refused),
-        tables=tuple(
-            table for each in found.groupings for table in (_table(each), *_differences(each, tested))
-        ),
+        tables=tuple(table for each in found.groupings for table in (_table(each), *_differences(each, tested))),
     )
 
 
@@ -48,9 +46,7 @@ def _table(grouping: Grouping) -> Table:
         for each in grouping.groups
     )
     header = (grouping.column, "Images", "Patients", "Diseased", "AUROC", "Sensitivity", "Specificity", "ECE")
-    small = (
-        f" Small: a class has fewer than {SMALL} patients." if any(g.small for g in grouping.groups) else ""
-    )
+    small = f" Small: a class has fewer than {SMALL} patients." if any(g.small for g in grouping.groups) else ""
     return Table(f"By {grouping.column}", header, rows, f"{grouping.note}{small}")
 
 

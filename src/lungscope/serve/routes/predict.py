@@ -133,9 +133,7 @@ class AskRoutes:
     def _reserve(self, n: int) -> Iterator[None]:
         limits = self._service.settings.limits
         if self._open_bytes + n > max(limits.open_bytes, limits.request_bytes):
-            raise Problem(
-                QUEUE_FULL, "Too many uploads at once. Send again after Retry-After.", retry_after_s=1
-            )
+            raise Problem(QUEUE_FULL, "Too many uploads at once. Send again after Retry-After.", retry_after_s=1)
         self._open_bytes += n
         try:
             yield
@@ -150,9 +148,7 @@ class AskRoutes:
                 return await read_uploads(stream, kind, disposition, self._service.settings.limits)
         except TimeoutError:
             seconds = self._service.settings.limits.seconds
-            raise Problem(
-                SLOW_UPLOAD, f"The upload took longer than {seconds:g} s. Send less at once."
-            ) from None
+            raise Problem(SLOW_UPLOAD, f"The upload took longer than {seconds:g} s. Send less at once.") from None
         finally:
             await _close(stream)
 

@@ -96,9 +96,7 @@ class LookRoutes:
         cursor: Annotated[str, Query(max_length=300, description="`next` of the page before.")] = "",
     ) -> Response:
         """Newest first, or most suspicious first; files not assessed count as most suspicious."""
-        filters = _filters(
-            status, finding, feedback, patient_hash, since, until, min_p_abnormal, max_p_abnormal
-        )
+        filters = _filters(status, finding, feedback, patient_hash, since, until, min_p_abnormal, max_p_abnormal)
         page = self._service.store.page(filters, order=order, limit=limit, cursor=cursor)
         shown = tuple(self._service.show(record) for record in page.records)
         return _json(Listing(predictions=shown, total=page.total, next=page.next))
@@ -117,9 +115,7 @@ class LookRoutes:
         order: Order = "-created",
     ) -> Response:
         """All that pass the filters, with one column per class of the model. Research use only."""
-        filters = _filters(
-            status, finding, feedback, patient_hash, since, until, min_p_abnormal, max_p_abnormal
-        )
+        filters = _filters(status, finding, feedback, patient_hash, since, until, min_p_abnormal, max_p_abnormal)
         self._service.store.note(request.state.who, "exported", "predictions.csv")
         return StreamingResponse(
             self._rows(filters, order),
@@ -199,9 +195,7 @@ class LookRoutes:
             fields["notes"] = "; ".join(shown.notes)
             fields["feedback"] = shown.feedback.verdict if shown.feedback else None
             probabilities = shown.probabilities or {}
-            table.writerow(
-                [*[_cell(fields[name]) for name in COLUMNS], *[probabilities.get(name) for name in classes]]
-            )
+            table.writerow([*[_cell(fields[name]) for name in COLUMNS], *[probabilities.get(name) for name in classes]])
             if line.tell() > 65_536:
                 yield line.getvalue()
                 line.seek(0)

@@ -93,9 +93,7 @@ def _engine(url: str) -> Engine:
         raise RuntimeUnavailable(
             "PostgreSQL's driver is not installed. Run: pip install 'lungscope[postgresql]'."
         ) from None
-    raise ConfigError(
-        "--database is no URL that is understood. Write sqlite:///FILE or postgresql://USER@HOST/NAME."
-    )
+    raise ConfigError("--database is no URL that is understood. Write sqlite:///FILE or postgresql://USER@HOST/NAME.")
 
 
 def _sqlite(engine: Engine) -> Engine:

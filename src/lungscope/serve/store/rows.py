@@ -66,13 +66,9 @@ def to_record(row: Row[Any]) -> Record:
         assessment=_assessment(fields) if fields["finding"] is not None else None,
         notes=tuple(json.loads(fields["notes"])),
         patient_hash=fields["patient_hash"],
-        heatmap=None
-        if heatmap is None
-        else np.frombuffer(heatmap, np.float16).reshape(fields["heatmap_height"], -1),
+        heatmap=None if heatmap is None else np.frombuffer(heatmap, np.float16).reshape(fields["heatmap_height"], -1),
         sketch=None if sketch is None else np.frombuffer(sketch, np.float32),
-        feedback=Feedback(fields["verdict"], fields["given_us"], fields["given_by"])
-        if fields["verdict"]
-        else None,
+        feedback=Feedback(fields["verdict"], fields["given_us"], fields["given_by"]) if fields["verdict"] else None,
     )
 
 

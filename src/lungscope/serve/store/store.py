@@ -120,9 +120,7 @@ class Store:
     def kept(self, ids: Sequence[str]) -> set[str]:
         """Which of these ids have a record."""
         with reading(self.engine) as connection:
-            return set(
-                connection.execute(select(predictions.c.id).where(predictions.c.id.in_(ids))).scalars()
-            )
+            return set(connection.execute(select(predictions.c.id).where(predictions.c.id.in_(ids))).scalars())
 
     def note(self, who: str, action: str, detail: str = "", subject: str = "") -> None:
         """Write something else to the audit log."""
@@ -140,9 +138,7 @@ class Store:
     def _remove(self, ids: Sequence[str], who: str, action: str) -> list[str]:
         with self._lock, writing(self.engine) as connection:
             auditlog.lock(connection)
-            found = list(
-                connection.execute(select(predictions.c.id).where(predictions.c.id.in_(ids))).scalars()
-            )
+            found = list(connection.execute(select(predictions.c.id).where(predictions.c.id.in_(ids))).scalars())
             connection.execute(delete(feedback).where(feedback.c.prediction_id.in_(found)))
             connection.execute(delete(predictions).where(predictions.c.id.in_(found)))
             auditlog.append(connection, self.key, [Event(now_us(), who, action, id_) for id_ in found])

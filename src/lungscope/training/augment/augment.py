@@ -110,9 +110,7 @@ def _placements(n: int, settings: AugmentSettings, generator: torch.Generator) -
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     if settings.aspect:
         wider = torch.exp(_between(n, -settings.aspect, settings.aspect, generator) / 2)
-        rows = torch.stack(
-            (cos * mirror * wider, -sin / wider, dx, sin * mirror * wider, cos / wider, dy), dim=1
-        )
+        rows = torch.stack((cos * mirror * wider, -sin / wider, dx, sin * mirror * wider, cos / wider, dy), dim=1)
         return rows.view(n, 2, 3)
     rows = torch.stack((cos * mirror, -sin, dx, sin * mirror, cos, dy), dim=1)
     return rows.view(n, 2, 3)
@@ -123,9 +121,7 @@ def _filters(n: int, settings: AugmentSettings, generator: torch.Generator) -> t
     zeros = torch.zeros(n)
     kind, seed, square = zeros, zeros.long(), torch.zeros(n, 3)
     if settings.equalise:
-        kind = (torch.rand(n, generator=generator) < settings.equalise) * torch.randint(
-            1, 3, (n,), generator=generator
-        )
+        kind = (torch.rand(n, generator=generator) < settings.equalise) * torch.randint(1, 3, (n,), generator=generator)
     blurred, noisy, lossy = (
         _now_and_then(n, largest, generator) if largest else zeros
         for largest in (settings.blur, 255 * settings.noise, 100 * settings.jpeg)
@@ -189,9 +185,7 @@ def _move(images: Tensor, placements: Tensor) -> Tensor:
 
 
 def _expose(images: Tensor, changes: Changes) -> Tensor:
-    gain, contrast, gamma = (
-        factor.view(-1, 1, 1) for factor in (changes.gain, changes.contrast, changes.gamma)
-    )
+    gain, contrast, gamma = (factor.view(-1, 1, 1) for factor in (changes.gain, changes.contrast, changes.gamma))
     mean = images.mean((1, 2), keepdim=True)
     exposed = ((images - mean) * contrast + mean) * gain
     if bool((changes.gamma == 1).all()):

@@ -28,9 +28,7 @@ def equalise(images: Tensor, tiles: int, clip: float) -> Tensor:
     n, height, width = images.shape
     values = images.round().clamp(0, 255).long()
     down, across = (_tile_of(side, tiles, images.device) for side in (height, width))
-    cell = (
-        down.view(-1, 1) * tiles + across + (torch.arange(n, device=images.device) * tiles**2).view(-1, 1, 1)
-    )
+    cell = down.view(-1, 1) * tiles + across + (torch.arange(n, device=images.device) * tiles**2).view(-1, 1, 1)
     counts = torch.bincount((cell * 256 + values).flatten(), minlength=n * tiles**2 * 256).float()
     counts = counts.view(n * tiles**2, 256)
     total = counts.sum(1, keepdim=True)

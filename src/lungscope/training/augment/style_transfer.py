@@ -80,9 +80,7 @@ def _bands(images: Tensor) -> list[Tensor]:
 
 
 def _enlarged(images: Tensor, to: Tensor) -> Tensor:
-    return functional.interpolate(
-        images.unsqueeze(1), to.shape[1:], mode="bilinear", align_corners=False
-    ).squeeze(1)
+    return functional.interpolate(images.unsqueeze(1), to.shape[1:], mode="bilinear", align_corners=False).squeeze(1)
 
 
 def _spread(band: Tensor) -> Tensor:
