@@ -108,7 +108,7 @@ def test_evaluate_writes_only_where_it_is_told(box, data, tmp_path, run) -> None
     assert content(box) == before
     card = (tmp_path / "out" / "model_card.md").read_text()
     assert bundle.card.statement.attribution in card
-    assert "cannot tell whether the model has seen them" in card
+    assert "does not know whether the model has seen them" in card
 
 
 def test_score_and_export_take_it(box, data, tmp_path, run) -> None:
@@ -317,16 +317,16 @@ def test_it_declines_what_is_no_radiograph(tmp_path: Path) -> None:
     for path in paths:
         Image.fromarray(getattr(pictures, path.stem)()).save(path)
     found = list(Predictor(load_bundle(REAL)).assess_files(paths))
-    assert all(reading.not_assessed for reading in found)
+    assert all(result.not_assessed for result in found)
 
 
 @real
 def test_it_gives_a_heat_map(shared: Path) -> None:
     path = next((shared / "data" / "kermany_fullsize" / "PNEUMONIA").iterdir())
-    (reading,) = Predictor(load_bundle(REAL)).assess_files([path], heatmaps=True)
-    assert reading.heatmaps.shape[0] == 2
-    assert np.isfinite(reading.heatmaps).all()
-    assert reading.abnormality_heatmap.max() > 0
+    (result,) = Predictor(load_bundle(REAL)).assess_files([path], heatmaps=True)
+    assert result.heatmaps.shape[0] == 2
+    assert np.isfinite(result.heatmaps).all()
+    assert result.abnormality_heatmap.max() > 0
 
 
 @real

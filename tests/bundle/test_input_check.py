@@ -11,7 +11,7 @@ from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.errors import ConfigError
 
 CHECKS = ("upright", "upside-down", "sideways", "inverted")
-GATE = InputCheck(0.99, (Level(0.95, 1.5), Level(0.99, 2.0)), CHECKS, 0.6, 100, 60)
+CHECK = InputCheck(0.99, (Level(0.95, 1.5), Level(0.99, 2.0)), CHECKS, 0.6, 100, 60)
 FINE = [0.97, 0.01, 0.01, 0.01]
 
 
@@ -21,7 +21,7 @@ def radiograph(pixels: np.ndarray | None = None, **facts: object) -> Radiograph:
 
 
 def reason(distance: float, checks: list[float], coverage: float | None = None) -> str:
-    return GATE.reasons(np.array([distance], np.float32), np.array([checks], np.float32), coverage)[0]
+    return CHECK.reasons(np.array([distance], np.float32), np.array([checks], np.float32), coverage)[0]
 
 
 def test_an_image_like_the_training_images_passes() -> None:
@@ -58,7 +58,7 @@ def test_what_is_no_number_does_not_pass() -> None:
 
 def test_a_coverage_that_is_not_kept_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"no limit for coverage 0.5. It has: 0.95, 0.99"):
-        GATE.limit(0.5)
+        CHECK.limit(0.5)
 
 
 def calibrated(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -79,13 +79,13 @@ def test_new_images_of_the_same_kind_are_assessed_as_often_as_stated(coverage: f
     assert coverage - 3 * error <= np.mean(passed) <= coverage + 1 / 200 + 3 * error
 
 
-def test_checks_and_distance_share_what_may_be_declined() -> None:
+def test_checks_and_distance_share_what_may_be_rejected() -> None:
     distances, checks = calibrated(1000, 0)
     checks[:8, 0], checks[:8, 1] = 0.01, 0.99  # eight that lie wrongly
     input_check = calibrate_input_check(distances, checks, CHECKS, [""] * 1000, 0.9)
-    declined = [bool(each) for each in input_check.reasons(distances, checks)]
-    assert all(declined[:8])
-    assert sum(declined) == 1000 - np.ceil(1001 * 0.9)
+    rejected = [bool(each) for each in input_check.reasons(distances, checks)]
+    assert all(rejected[:8])
+    assert sum(rejected) == 1000 - np.ceil(1001 * 0.9)
 
 
 def test_few_images_give_the_largest_distance_seen() -> None:

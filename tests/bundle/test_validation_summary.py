@@ -42,7 +42,7 @@ def test_without_a_reference_class_there_is_no_curve(images) -> None:
     assert summarise(p_abnormal, embeddings, None).curve is None
 
 
-def test_the_reference_describes_suspicion_and_embeddings(images) -> None:
+def test_the_reference_describes_scores_and_embeddings(images) -> None:
     p_abnormal, embeddings, positive = images
     reference = summarise(p_abnormal, embeddings, positive).reference
     assert sum(reference.shares) == pytest.approx(1, abs=1e-5)
@@ -50,7 +50,7 @@ def test_the_reference_describes_suspicion_and_embeddings(images) -> None:
     assert reference.sketch_mean == pytest.approx(sketch(embeddings).mean(0), abs=1e-5)
 
 
-def test_a_suspicion_of_one_falls_into_the_last_bin() -> None:
+def test_a_score_of_one_falls_into_the_last_bin() -> None:
     assert histogram(np.array([0.0, 1.0, 0.95, 0.05])) == (0.5, *[0.0] * 8, 0.5)
 
 

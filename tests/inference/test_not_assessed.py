@@ -26,9 +26,9 @@ def predictor(checked_model: Path) -> Predictor:
 
 
 @pytest.fixture(scope="module")
-def strangers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def others(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A stripe pattern, a blank picture, and one in colour."""
-    folder = tmp_path_factory.mktemp("strangers")
+    folder = tmp_path_factory.mktemp("others")
     stripes = np.tile(np.where(np.arange(128) % 16 < 8, 0, 255), (128, 1)).astype(np.uint8)
     colour = np.stack((stripes, stripes.T, 255 - stripes), -1)
     for name, pixels in (("stripes", stripes), ("blank", stripes * 0), ("colour", colour)):
@@ -37,36 +37,36 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_what_is_like_the_training_images_is_assessed(predictor, pictures) -> None:
-    readings = list(predictor.assess_files(pictures))
-    assert np.mean([not reading.not_assessed for reading in readings]) >= 0.95
-    assert all(reading.distance is not None for reading in readings)
+    results = list(predictor.assess_files(pictures))
+    assert np.mean([not result.not_assessed for result in results]) >= 0.95
+    assert all(result.distance is not None for result in results)
 
 
-def test_strangers_are_not_assessed_and_keep_their_probability_for_programs(predictor, strangers) -> None:
-    stripes, blank, colour = predictor.assess_files(strangers)
+def test_others_are_not_assessed_and_keep_their_probability_for_programs(predictor, others) -> None:
+    stripes, blank, colour = predictor.assess_files(others)
     assert stripes.not_assessed
     assert "blank" in blank.not_assessed
     assert colour.not_assessed == "a picture in colour"
-    for reading in (stripes, blank, colour):
-        fields = row(reading, predictor.card)
+    for result in (stripes, blank, colour):
+        fields = row(result, predictor.card)
         assert fields["finding"] is None
-        assert fields["not_assessed"] == reading.not_assessed
+        assert fields["not_assessed"] == result.not_assessed
         assert 0 <= fields["p_abnormal"] <= 1
         assert fields["error"] == ""
 
 
-def test_many_at_once_are_judged_as_one_alone(predictor, pictures, strangers) -> None:
-    paths = [*pictures[:20], *strangers, *pictures[20:]]
-    together = {reading.source: reading.not_assessed for reading in predictor.assess_files(paths)}
-    for path in (*strangers, *pictures[:3]):
+def test_many_at_once_are_assessed_as_one_alone(predictor, pictures, others) -> None:
+    paths = [*pictures[:20], *others, *pictures[20:]]
+    together = {result.source: result.not_assessed for result in predictor.assess_files(paths)}
+    for path in (*others, *pictures[:3]):
         (alone,) = predictor.assess_files([path])
         assert bool(alone.not_assessed) == bool(together[path])
 
 
-def test_tables_hold_the_reason_and_the_set(predictor, pictures, strangers, tmp_path) -> None:
+def test_tables_hold_the_reason_and_the_set(predictor, pictures, others, tmp_path) -> None:
     for name in ("out.csv", "out.jsonl"):
-        readings = predictor.assess_files([pictures[0], strangers[1]], error_rate=0.2)
-        assert write_table(readings, tmp_path / name, predictor.card) == 0  # declined is not failed
+        results = predictor.assess_files([pictures[0], others[1]], error_rate=0.2)
+        assert write_table(results, tmp_path / name, predictor.card) == 0  # not assessed is not failed
     rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
     assert rows[0]["not_assessed"] == ""
     assert "blank" in rows[1]["not_assessed"]
@@ -75,10 +75,10 @@ def test_tables_hold_the_reason_and_the_set(predictor, pictures, strangers, tmp_
     assert [list(line) for line in lines] == [list(rows[0])] * 2
 
 
-def test_no_heat_map_is_drawn_over_what_is_not_assessed(predictor, pictures, strangers, tmp_path) -> None:
-    sources = find_sources([pictures[0], strangers[0]])
-    readings = predictor.assess_files([source.path for source in sources], heatmaps=True)
-    assert len(list(write_overlays(readings, sources, tmp_path))) == 2
+def test_no_heat_map_is_drawn_over_what_is_not_assessed(predictor, pictures, others, tmp_path) -> None:
+    sources = find_sources([pictures[0], others[0]])
+    results = predictor.assess_files([source.path for source in sources], heatmaps=True)
+    assert len(list(write_overlays(results, sources, tmp_path))) == 2
     assert [path.name for path in tmp_path.iterdir()] == [f"{pictures[0].name}.png"]
 
 
@@ -100,16 +100,16 @@ def without(bundle: Bundle, path: Path, *fields: str) -> Bundle:
     return load_bundle(path)
 
 
-def test_bundles_of_older_versions_assess_everything(checked_model, strangers, tmp_path) -> None:
+def test_bundles_of_older_versions_assess_everything(checked_model, others, tmp_path) -> None:
     old = without(load_bundle(checked_model), tmp_path / "model.onnx", "input_check", "conformal")
     assert (old.card.input_check, old.card.conformal) == (None, None)
     predictor = Predictor(old)
-    assert [reading.not_assessed for reading in predictor.assess_files(strangers)] == ["", "", ""]
+    assert [result.not_assessed for result in predictor.assess_files(others)] == ["", "", ""]
     with pytest.raises(BundleError, match=r"no thresholds for prediction sets. Train it again"):
-        next(predictor.assess_files(strangers, error_rate=0.1))
+        next(predictor.assess_files(others, error_rate=0.1))
 
 
-def test_the_gate_survives_the_file(checked_model) -> None:
+def test_the_input_check_survives_the_file(checked_model) -> None:
     card = load_bundle(checked_model).card
     assert card.input_check.coverage == 0.95
     assert card.input_check.limit(0.9) <= card.input_check.limit() <= card.input_check.limit(0.99)
@@ -117,9 +117,9 @@ def test_the_gate_survives_the_file(checked_model) -> None:
     assert card.conformal.images == (21, 20)
 
 
-def test_openvino_judges_the_same(checked_model, pictures, strangers) -> None:
+def test_openvino_rejects_the_same(checked_model, pictures, others) -> None:
     pytest.importorskip("openvino")
-    pixels = np.stack([read_radiograph(path, size=64).pixels for path in (*pictures, *strangers)])
+    pixels = np.stack([read_radiograph(path, size=64).pixels for path in (*pictures, *others)])
     found, wanted = (
         Predictor(load_bundle(checked_model), runtime=name, precision="fp32").predict(pixels)
         for name in ("openvino", "onnxruntime")

@@ -40,9 +40,9 @@ def test_only_what_is_asked_for_is_returned(predictor: Predictor, pixels: np.nda
 
 def test_files_come_back_in_order_with_the_probabilities_of_their_pixels(predictor, pictures, pixels) -> None:
     wanted = predictor.predict(pixels, heatmaps=False).probabilities
-    readings = list(predictor.assess_files(iter(pictures)))
-    assert [reading.source for reading in readings] == pictures
-    np.testing.assert_allclose([reading.probabilities for reading in readings], wanted, atol=1e-6)
+    results = list(predictor.assess_files(iter(pictures)))
+    assert [result.source for result in results] == pictures
+    np.testing.assert_allclose([result.probabilities for result in results], wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("bad_at", [[0], [3, 20], [40], list(range(41))])
@@ -51,15 +51,15 @@ def test_a_bad_file_is_a_row_and_the_others_go_on(predictor, pictures, tmp_path,
     for i in bad_at:
         paths[i] = tmp_path / f"bad{i}.jpeg"
         paths[i].write_bytes(b"" if i % 2 else pictures[i].read_bytes()[:200])
-    readings = list(predictor.assess_files(paths))
-    assert [i for i, reading in enumerate(readings) if reading.error] == bad_at
-    assert all(reading.decision is None for reading in readings if reading.error)
-    assert all(reading.decision is not None for reading in readings if not reading.error)
+    results = list(predictor.assess_files(paths))
+    assert [i for i, result in enumerate(results) if result.error] == bad_at
+    assert all(result.decision is None for result in results if result.error)
+    assert all(result.decision is not None for result in results if not result.error)
 
 
 def test_a_vanished_file_is_a_row(predictor, pictures, tmp_path) -> None:
-    (reading,) = predictor.assess_files([tmp_path / "gone.jpeg"])
-    assert "gone.jpeg" in reading.error
+    (result,) = predictor.assess_files([tmp_path / "gone.jpeg"])
+    assert "gone.jpeg" in result.error
 
 
 def test_the_operating_point_moves_the_decision(predictor: Predictor, pictures: list[Path]) -> None:

@@ -44,7 +44,7 @@ def bundle(tiny: Path) -> Bundle:
 
 
 def written(bundle: Bundle, out: Path, prevalence: float, n: int, shard: Shard = WHOLE) -> tuple[Parts, np.ndarray]:
-    """Parts of `n` scored rows, one that failed and one that was declined; and the truth of the scored ones."""
+    """Parts of `n` scored rows, one that failed and one that was not assessed; and the truth of the scored ones."""
     rng = np.random.default_rng(2)
     truth = rng.random(n) < prevalence
     rows = [Row(f"{i}.png", (1 - p, p), "NORMAL", p) for i, p in enumerate(map(float, scores(truth, rng)))]

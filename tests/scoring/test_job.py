@@ -38,9 +38,9 @@ def test_rows_say_what_predict_says(folder, tiny, tmp_path, rows) -> None:
     paths = [folder / name for name in names(folder)]
     found = rows(tmp_path / "out")
     assert [row["path"] for row in found] == names(folder)
-    for row, reading in zip(found, predictor.assess_files(paths), strict=True):
-        assert (row["p_NORMAL"], row["p_PNEUMONIA"]) == pytest.approx(reading.probabilities, abs=1e-6)
-        assert (row["finding"], row["error"]) == (reading.decision.finding, None)
+    for row, result in zip(found, predictor.assess_files(paths), strict=True):
+        assert (row["p_NORMAL"], row["p_PNEUMONIA"]) == pytest.approx(result.probabilities, abs=1e-6)
+        assert (row["finding"], row["error"]) == (result.decision.finding, None)
         assert row["decode_ms"] > 0
         assert row["infer_ms"] > 0
     assert summary.images == 60

@@ -18,7 +18,7 @@ from lungscope.stats.candidate import CalibrationCandidate
 from lungscope.stats.conformal import Conformal
 from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint, parse_goal
-from lungscope.stats.reference_class import Float, p_abnormal
+from lungscope.stats.reference_class import Float, p_abnormal, ranking_score
 
 if TYPE_CHECKING:
     from lungscope.stats.prevalence_shift import ClassScores
@@ -93,9 +93,7 @@ class Card:
 
     def ranking_score(self, probabilities: NDArray[Float]) -> NDArray[Float]:
         """What images (N, K) are ranked and watched for drift by: p_abnormal, else the likeliest class' probability."""
-        abnormal = self.p_abnormal(probabilities)
-        likeliest: NDArray[Float] = probabilities.max(axis=1)
-        return likeliest if abnormal is None else abnormal
+        return ranking_score(probabilities, has_reference=self.has_reference)
 
     @property
     def label_pattern(self) -> str:

@@ -1,4 +1,4 @@
-"""The model in the box: what is used where none is named."""
+"""The bundled model: what is used where none is named."""
 
 from importlib import resources
 from pathlib import Path
@@ -30,7 +30,7 @@ def bundled_model(how: str = "--model RUN") -> Path:
 
 
 def is_bundled(path: Path) -> bool:
-    """Whether a model file is the one in the box, whose folder is not the user's."""
+    """Whether a model file is the bundled one, whose folder is not the user's."""
     return path.parent.resolve() == folder().resolve()
 
 

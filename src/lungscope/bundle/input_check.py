@@ -22,7 +22,7 @@ LONGEST_SHAPE = 4.0
 """Longer side by shorter; radiographs of the lungs stay below 3.5."""
 FAINTEST = 4.0
 """Standard deviation of the grey levels, of 255, below which a picture counts as blank."""
-FAR = 4.0
+UNRELATED = 4.0
 """Times the accepted distance from which a picture is something else altogether, however it lies."""
 COVERAGES = (0.9, 0.95, 0.98, 0.99, 0.995)
 """For which a bundle keeps the accepted distance, besides its own."""
@@ -96,7 +96,7 @@ class InputCheck:
 
     def _words(self, shown: NDArray[np.floating], distance: float, limit: float) -> str:
         likeliest = int(shown.argmax())
-        if likeliest and distance <= FAR * limit and (shown[likeliest] >= CERTAIN or distance <= limit):
+        if likeliest and distance <= UNRELATED * limit and (shown[likeliest] >= CERTAIN or distance <= limit):
             return WORDS.get(self.checks[likeliest], self.checks[likeliest])
         return f"unlike the images the model was trained on (distance {distance:.2f}, accepted up to {limit:.2f})"
 

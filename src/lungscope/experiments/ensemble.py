@@ -32,7 +32,7 @@ from lungscope.inference.predictor import Predictor
 from lungscope.runtime.engine import choose_engine
 from lungscope.runtime.session import open_session
 from lungscope.stats.conformal import fit_conformal
-from lungscope.stats.reference_class import p_abnormal
+from lungscope.stats.reference_class import p_abnormal, ranking_score
 from lungscope.system.files import claim_folder, write_atomically
 
 TOLERANCE = 1e-4
@@ -77,7 +77,7 @@ def build_ensemble(runs: Sequence[Path], out: Path, *, force: bool = False) -> E
         data=bundles[0].card.data,
         parity=(parity,),
         validation=summarise(
-            p_abnormal(probabilities) if points else probabilities.max(1),
+            ranking_score(probabilities, has_reference=bool(points)),
             np.concatenate([_embeddings(each) for each in members], axis=1),
             validation.labels > 0 if points else None,
             validation.patients,

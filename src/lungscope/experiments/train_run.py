@@ -29,7 +29,7 @@ from lungscope.system.progress import note
 if TYPE_CHECKING:
     from lungscope.training.input_check import InputCheckWeights
     from lungscope.training.train import Trained
-from lungscope.stats.reference_class import p_abnormal
+from lungscope.stats.reference_class import p_abnormal, ranking_score
 
 PARITY_IMAGES = 64
 VERSIONED = ("lungscope", "torch", "timm", "onnx", "onnxruntime", "numpy", "pillow")
@@ -171,7 +171,7 @@ def write_bundle(out: Path, trained: "Trained", data: Dataset, recipe: Recipe) -
         },
         parity=(parity,),
         validation=summarise(
-            p_abnormal(probabilities) if points else probabilities.max(1),
+            ranking_score(probabilities, has_reference=bool(points)),
             found["embedding"],
             validation.labels > 0 if points else None,
             validation.patients,

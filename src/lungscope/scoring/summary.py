@@ -56,11 +56,11 @@ class Summary:
 def summarise(parts: Parts, work: Work, prevalence: Prevalence | None = None) -> Summary:
     """Count the rows of a shard, or of the whole folder where there is one shard only."""
     paths = parts.all() if parts.shard.count == 1 else parts.own()
-    images, declined, findings, errors = 0, 0, Counter[str](), Counter[str]()
+    images, not_assessed, findings, errors = 0, 0, Counter[str](), Counter[str]()
     for path in paths:
         for columns in parquet.batches(path, ("finding", "not_assessed", "error")):
             images += len(columns["error"])
-            declined += sum(reason is not None for reason in columns["not_assessed"])
+            not_assessed += sum(reason is not None for reason in columns["not_assessed"])
             findings.update(name for name in columns["finding"] if name is not None)
             for reason in columns["error"]:
                 if reason is not None:
@@ -71,7 +71,7 @@ def summarise(parts: Parts, work: Work, prevalence: Prevalence | None = None) ->
         parts=len(paths),
         images=images,
         findings={name: findings[name] for name in parts.plan.classes},
-        not_assessed=declined,
+        not_assessed=not_assessed,
         failed=errors.total(),
         errors=dict(errors.most_common()),
         scored_now=work.rows,
@@ -125,6 +125,6 @@ def _prevalence_lines(found: Prevalence | None, folder: Path) -> list[str]:
 
 
 def _kind(reason: str, known: Counter[str]) -> str:
-    # The first sentence, without the figures that differ from file to file.
+    # The first sentence, without the numbers that differ from file to file.
     kind = NUMBERS_IN_BRACKETS.sub("…", reason.split(". ")[0].rstrip("."))
     return kind if kind in known or len(known) < KINDS else "other reasons"

@@ -17,3 +17,9 @@ def p_abnormal(probabilities: NDArray[Float]) -> NDArray[Float]:
     columns = probabilities[:, 1] if probabilities.shape[1] == 2 else 1 - probabilities[:, 0]
     clipped: NDArray[Float] = np.clip(columns, 0, 1)  # a sum of probabilities is 1 but for rounding
     return clipped
+
+
+def ranking_score(probabilities: NDArray[Float], *, has_reference: bool) -> NDArray[Float]:
+    """What images (N, K) are ranked and watched for drift by: p_abnormal, else the likeliest class' probability."""
+    likeliest: NDArray[Float] = probabilities.max(axis=1)
+    return p_abnormal(probabilities) if has_reference else likeliest
