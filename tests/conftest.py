@@ -1,6 +1,9 @@
 """Fixtures every suite may use."""
 
+import functools
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +14,61 @@ from numpy.typing import NDArray
 from lungscope.evaluation.cases import Cases, check_cases
 from lungscope.evaluation.evaluate import Evaluation, evaluate
 from lungscope.stats.operating_points import OperatingPoint, choose, parse_goal
+
+
+def pytest_configure() -> None:
+    """Give each of several workers cores of its own: threads of one would wait for those of the others."""
+    if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
+        cores, count = sorted(os.sched_getaffinity(0)), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        number = int(worker.removeprefix("gw"))
+        os.sched_setaffinity(0, cores[number::count] or [cores[number % len(cores)]])
+
+
+@pytest.fixture(autouse=True)
+def operators_parsed_once() -> None:
+    """The exporter parses the source of 500 operators at every export, which takes longer than a small network."""
+    exporter = sys.modules.get("onnxscript._framework_apis.torch_2_5")
+    if exporter and not hasattr(exporter.get_torchlib_ops, "cache_info"):
+        exporter.get_torchlib_ops = functools.cache(exporter.get_torchlib_ops)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Decoded images are kept in a folder of the tests."""
+    os.environ["LUNGSCOPE_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., int]:
+    """A command line; gives its exit status."""
+    from lungscope.cli.app import main
+
+    def run(*arguments: object) -> int:
+        argv, sys.argv = sys.argv, ["lungscope", *map(str, arguments)]
+        try:
+            main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        finally:
+            sys.argv = argv
+        return 0
+
+    return run
+
+
+@pytest.fixture
+def refused(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A command line that a user must correct; gives the one line that says so."""
+
+    def refused(*arguments: object) -> str:
+        capsys.readouterr()
+        assert run(*arguments) == 2
+        *before, line = capsys.readouterr().err.strip().splitlines()
+        assert line.startswith("lungscope: ")
+        assert "Traceback" not in "".join(before)
+        return line
+
+    return refused
 
 
 @pytest.fixture(scope="session")

@@ -30,11 +30,6 @@ real = pytest.mark.skipif(not (REAL / bundled.MODEL).is_file(), reason="no model
 NONE = "No model named and none is bundled. Pass "
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch) -> None:
-    monkeypatch.setenv("LUNGSCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 @pytest.fixture(scope="module")
 def small(checked_model: Path, tmp_path_factory) -> Path:
     """A folder like the package's, with a small model."""

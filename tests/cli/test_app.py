@@ -1,7 +1,6 @@
 """The command line as a user meets it: exit status, one line per error, nothing half written."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -13,17 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lungscope.cli.app import main
-
 TINY = [
     "--recipe", "scratch", "--weights", "none", "--set", "network.backbone=cnn-4-8", "--set", "image.size=32",
     "--set", "finetune.epochs=2",
 ]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch) -> None:
-    monkeypatch.setenv("LUNGSCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -41,34 +33,11 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-def run(*arguments: object) -> int:
-    """Exit status of a command."""
-    argv, sys.argv = sys.argv, ["lungscope", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    finally:
-        sys.argv = argv
-    return 0
-
-
 @pytest.fixture(scope="module")
-def trained(folder: Path, tmp_path_factory) -> Path:
+def trained(run, folder: Path, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
-    os.environ["LUNGSCOPE_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
     assert run("train", folder, "--out", out, *TINY) == 0
     return out
-
-
-def refused(capsys, *arguments: object) -> str:
-    """The one line that a refused command prints."""
-    capsys.readouterr()
-    assert run(*arguments) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert lines[-1].startswith("lungscope: ")
-    assert "Traceback" not in "".join(lines)
-    return lines[-1]
 
 
 def test_a_run_folder_holds_everything(trained: Path) -> None:
@@ -83,7 +52,7 @@ def test_a_run_folder_holds_everything(trained: Path) -> None:
     assert set(document["auroc"]) >= {"value", "ci95"}
 
 
-def test_the_same_seed_gives_the_same_evaluation_to_the_digit(folder: Path, trained: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_evaluation_to_the_digit(run, folder: Path, trained: Path, tmp_path: Path) -> None:
     assert run("train", folder, "--out", tmp_path / "again", *TINY) == 0
     for name in ("evaluation.json", "model.onnx", "predictions.csv", "history.csv"):
         ours, again = (place / name for place in (trained, tmp_path / "again"))
@@ -94,21 +63,21 @@ def test_the_same_seed_gives_the_same_evaluation_to_the_digit(folder: Path, trai
             assert ours.read_bytes() == again.read_bytes(), name
 
 
-def test_evaluate_finds_the_figures_of_training_again(trained: Path, tmp_path: Path, capsys) -> None:
+def test_evaluate_finds_the_figures_of_training_again(run, trained: Path, tmp_path: Path, capsys) -> None:
     assert run("evaluate", trained / "manifest.csv", "--model", trained, "--out", tmp_path, "--json") == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((trained / "evaluation.json").read_text())
     assert (tmp_path / "report.html").read_text().startswith("<!")
 
 
-def test_predict_prints_a_row_per_file(trained: Path, folder: Path, capsys) -> None:
+def test_predict_prints_a_row_per_file(run, trained: Path, folder: Path, capsys) -> None:
     assert run("predict", folder, "--model", trained) == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 81
     assert re.search(r"80 files: .*images/s, onnxruntime fp32\)\. Research use only", err)
 
 
-def test_predict_says_what_it_does_not_assess_and_names_sets(checked_model, pictures, tmp_path, capsys) -> None:
+def test_predict_says_what_it_does_not_assess_and_names_sets(run, checked_model, pictures, tmp_path, capsys) -> None:
     blank = tmp_path / "blank.png"
     Image.fromarray(np.full((90, 90), 70, np.uint8)).save(blank)
     assert run("predict", blank, pictures[0], "--model", checked_model, "--error-rate", "0.01") == 0
@@ -120,15 +89,15 @@ def test_predict_says_what_it_does_not_assess_and_names_sets(checked_model, pict
     assert "assesses 95.0% of images like its 41 validation images" in capsys.readouterr().out
 
 
-def test_a_model_without_a_gate_says_so_at_every_prediction(model, pictures, capsys) -> None:
+def test_a_model_without_a_gate_says_so_at_every_prediction(run, refused, model, pictures, capsys) -> None:
     assert run("predict", pictures[0], "--model", model) == 0
     assert "This model has no input check: whatever can be read is assessed" in capsys.readouterr().err
     assert "no thresholds for prediction sets" in refused(
-        capsys, "predict", pictures[0], "--model", model, "--error-rate", "0.1"
+        "predict", pictures[0], "--model", model, "--error-rate", "0.1"
     )
 
 
-def test_a_recipe_can_leave_the_gate_out(folder: Path, tmp_path: Path, capsys) -> None:
+def test_a_recipe_can_leave_the_gate_out(run, folder: Path, tmp_path: Path, capsys) -> None:
     assert run("train", folder, "--out", tmp_path / "run", *TINY, "--set", "input_check.enabled=false") == 0
     document = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert document["input_check"] is None
@@ -136,7 +105,7 @@ def test_a_recipe_can_leave_the_gate_out(folder: Path, tmp_path: Path, capsys) -
     assert "none: whatever can be read is assessed" in capsys.readouterr().out
 
 
-def test_predict_goes_on_after_a_bad_file_and_exits_3(trained: Path, folder: Path, tmp_path: Path, capsys) -> None:
+def test_predict_goes_on_after_a_bad_file_and_exits_3(run, trained: Path, folder: Path, tmp_path: Path, capsys) -> None:
     good = next(folder.rglob("*.png"))
     (tmp_path / "a.png").write_bytes(good.read_bytes())
     (tmp_path / "b.png").write_bytes(good.read_bytes()[:100])
@@ -149,7 +118,7 @@ def test_predict_goes_on_after_a_bad_file_and_exits_3(trained: Path, folder: Pat
     assert "2 failed" in capsys.readouterr().err
 
 
-def test_audit_strict_exits_2_on_leakage(folder: Path, tmp_path: Path, capsys) -> None:
+def test_audit_strict_exits_2_on_leakage(run, refused, folder: Path, tmp_path: Path, capsys) -> None:
     for split in ("train", "val", "test"):
         for label in ("NORMAL", "PNEUMONIA"):
             (tmp_path / split / label).mkdir(parents=True)
@@ -159,20 +128,20 @@ def test_audit_strict_exits_2_on_leakage(folder: Path, tmp_path: Path, capsys) -
     assert run("audit", tmp_path, "--strict", "--out", tmp_path / "found") == 2
     assert "leakage" in capsys.readouterr().out
     assert json.loads((tmp_path / "found" / "audit.json").read_text())["leakage"] is True
-    line = refused(capsys, "train", tmp_path, "--out", tmp_path / "run", *TINY, "--set", "data.split=predefined")
+    line = refused("train", tmp_path, "--out", tmp_path / "run", *TINY, "--set", "data.split=predefined")
     assert "--allow-leakage" in line
     assert not (tmp_path / "run" / "model.onnx").exists()
 
 
-def test_a_finished_run_is_never_overwritten(folder: Path, trained: Path, capsys) -> None:
+def test_a_finished_run_is_never_overwritten(refused, folder: Path, trained: Path) -> None:
     before = (trained / "model.onnx").read_bytes()
-    assert "--force" in refused(capsys, "train", folder, "--out", trained, *TINY)
+    assert "--force" in refused("train", folder, "--out", trained, *TINY)
     assert (trained / "model.onnx").read_bytes() == before
 
 
-def test_force_empties_only_a_run_folder(folder: Path, tmp_path: Path, capsys) -> None:
+def test_force_empties_only_a_run_folder(refused, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("three years")
-    assert "not a run folder" in refused(capsys, "train", folder, "--out", tmp_path, "--force", *TINY)
+    assert "not a run folder" in refused("train", folder, "--out", tmp_path, "--force", *TINY)
     assert (tmp_path / "thesis.tex").exists()
 
 
@@ -190,13 +159,13 @@ def test_force_empties_only_a_run_folder(folder: Path, tmp_path: Path, capsys) -
         (["--set", "operating_points.best=highest"], "highest"),
     ],
 )
-def test_a_wrong_setting_is_refused_in_one_line(folder, tmp_path, capsys, arguments, message) -> None:
-    assert message in refused(capsys, "train", folder, "--out", tmp_path / "run", "--weights", "none", *arguments)
+def test_a_wrong_setting_is_refused_in_one_line(refused, folder, tmp_path, arguments, message) -> None:
+    assert message in refused("train", folder, "--out", tmp_path / "run", "--weights", "none", *arguments)
 
 
-def test_unwritable_output_is_refused(folder: Path, tmp_path: Path, capsys) -> None:
+def test_unwritable_output_is_refused(refused, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert "cannot be written" in refused(capsys, "train", folder, "--out", tmp_path / "file" / "run", *TINY)
+    assert "cannot be written" in refused("train", folder, "--out", tmp_path / "file" / "run", *TINY)
 
 
 @pytest.mark.parametrize(
@@ -207,32 +176,32 @@ def test_unwritable_output_is_refused(folder: Path, tmp_path: Path, capsys) -> N
         (["a.png", "b.png"], "one folder per class"),
     ],
 )
-def test_a_folder_that_is_no_data_set_is_refused(folder, tmp_path, capsys, names, message) -> None:
+def test_a_folder_that_is_no_data_set_is_refused(refused, folder, tmp_path, names, message) -> None:
     good = next(folder.rglob("*.png"))
     (tmp_path / "data").mkdir()
     for name in names:
         (tmp_path / "data" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "data" / name).write_bytes(good.read_bytes())
-    assert message in refused(capsys, "train", tmp_path / "data", "--out", tmp_path / "run", *TINY)
+    assert message in refused("train", tmp_path / "data", "--out", tmp_path / "run", *TINY)
 
 
-def test_a_model_that_is_none_is_refused(folder: Path, trained: Path, tmp_path: Path, capsys) -> None:
+def test_a_model_that_is_none_is_refused(refused, folder: Path, trained: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.onnx").write_bytes((trained / "model.onnx").read_bytes()[:-100])
-    assert "cut short" in refused(capsys, "predict", folder, "--model", tmp_path / "cut.onnx")
-    assert "no model can be read" in refused(capsys, "describe", tmp_path / "gone")
-    wrong = refused(capsys, "predict", folder, "--model", trained, "--operating-point", "best")
+    assert "cut short" in refused("predict", folder, "--model", tmp_path / "cut.onnx")
+    assert "no model can be read" in refused("describe", tmp_path / "gone")
+    wrong = refused("predict", folder, "--model", trained, "--operating-point", "best")
     assert "It has: sensitivity-95" in wrong
 
 
-def test_evaluate_refuses_classes_the_model_does_not_know(trained, folder, tmp_path, capsys) -> None:
+def test_evaluate_refuses_classes_the_model_does_not_know(refused, trained, folder, tmp_path) -> None:
     good = next(folder.rglob("*.png"))
     for label in ("NORMAL", "COVID"):
         (tmp_path / label).mkdir()
         (tmp_path / label / "a.png").write_bytes(good.read_bytes())
-    assert "'COVID'" in refused(capsys, "evaluate", tmp_path, "--model", trained)
+    assert "'COVID'" in refused("evaluate", tmp_path, "--model", trained)
 
 
-def test_describe_and_recipes_tell_what_there_is(trained: Path, capsys) -> None:
+def test_describe_and_recipes_tell_what_there_is(run, trained: Path, capsys) -> None:
     assert run("describe", trained) == 0
     assert run("describe", trained, "--json") == 0
     assert run("recipes") == 0
@@ -241,7 +210,7 @@ def test_describe_and_recipes_tell_what_there_is(trained: Path, capsys) -> None:
         assert text in out
 
 
-def test_every_command_has_help_with_an_example(capsys) -> None:
+def test_every_command_has_help_with_an_example(run, capsys) -> None:
     assert run("--help") == 0
     commands = re.findall(r"^[│ ]+([a-z][a-z-]+) {2,}", capsys.readouterr().out, re.MULTILINE)
     assert {"train", "evaluate", "predict", "audit", "demo", "bench", "describe", "recipes"} <= set(commands)
@@ -250,7 +219,7 @@ def test_every_command_has_help_with_an_example(capsys) -> None:
         assert "Example: lungscope" in capsys.readouterr().out
 
 
-def test_a_killed_run_leaves_no_model_and_resumes(folder: Path, trained: Path, tmp_path: Path) -> None:
+def test_a_killed_run_leaves_no_model_and_resumes(run, folder: Path, trained: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lungscope", "train", folder, "--out", tmp_path / "run", *TINY]
     process = subprocess.Popen([*map(str, command)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     checkpoint = tmp_path / "run" / "checkpoint" / "finetune.pt"

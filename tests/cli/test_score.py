@@ -1,15 +1,12 @@
 """`lungscope score` as a user meets it."""
 
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-
-from lungscope.cli.app import main
 
 
 @pytest.fixture(autouse=True)
@@ -28,19 +25,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def run(*arguments: object) -> int:
-    """Exit status of a command."""
-    argv, sys.argv = sys.argv, ["lungscope", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    finally:
-        sys.argv = argv
-    return 0
-
-
-def test_it_tells_counts_rate_and_place(folder, model, tmp_path, capsys) -> None:
+def test_it_tells_counts_rate_and_place(run, folder, model, tmp_path, capsys) -> None:
     assert run("score", folder, "-m", model, "--out", tmp_path / "out") == 0
     first, second, last = capsys.readouterr().out.splitlines()
     assert first.startswith("20 files: ")
@@ -48,7 +33,7 @@ def test_it_tells_counts_rate_and_place(folder, model, tmp_path, capsys) -> None
     assert last == f"1 part → {tmp_path / 'out'}. Research use only. Not a medical device."
 
 
-def test_a_bad_file_is_told_by_its_kind_and_exit_3(folder, model, tmp_path, capsys) -> None:
+def test_a_bad_file_is_told_by_its_kind_and_exit_3(run, folder, model, tmp_path, capsys) -> None:
     (folder / "Doe^John.png").touch()
     assert run("score", folder, "-m", model, "--out", tmp_path / "out") == 3
     told = capsys.readouterr()
@@ -56,7 +41,7 @@ def test_a_bad_file_is_told_by_its_kind_and_exit_3(folder, model, tmp_path, caps
     assert "Doe" not in told.out + told.err
 
 
-def test_shards_and_resume(folder, model, tmp_path, capsys) -> None:
+def test_shards_and_resume(run, folder, model, tmp_path, capsys) -> None:
     out = tmp_path / "out"
     assert run("score", folder, "-m", model, "--out", out, "--shard", "1/2") == 0
     assert run("score", folder, "-m", model, "--out", out, "--shard", "2/2") == 0
@@ -75,7 +60,7 @@ def test_shards_and_resume(folder, model, tmp_path, capsys) -> None:
         (("--runtime", "abacus"), "Choose auto"),
     ],
 )
-def test_an_argument_that_cannot_be_is_one_line(folder, model, tmp_path, capsys, arguments, remedy) -> None:
+def test_an_argument_that_cannot_be_is_one_line(run, folder, model, tmp_path, capsys, arguments, remedy) -> None:
     assert run("score", folder, "-m", model, "--out", tmp_path / "out", *arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert remedy in line

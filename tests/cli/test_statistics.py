@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,30 +10,12 @@ import pytest
 from PIL import Image
 
 from lungscope.bundle.bundle import load_bundle
-from lungscope.cli.app import main
 from lungscope.cli.options import chosen_point
 
 TINY = [
     "--recipe", "scratch", "--weights", "none", "--set", "network.backbone=cnn-4-8", "--set", "image.size=32",
     "--set", "finetune.epochs=2", "--set", "input_check.enabled=false",
 ]  # fmt: skip
-
-
-def run(*arguments: object) -> int:
-    argv, sys.argv = sys.argv, ["lungscope", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    finally:
-        sys.argv = argv
-    return 0
-
-
-def refused(capsys, *arguments: object) -> str:
-    capsys.readouterr()
-    assert run(*arguments) == 2
-    return capsys.readouterr().err.strip().splitlines()[-1]
 
 
 def write(root: Path, patients: int, *, both: bool = True, constant: bool = False) -> Path:
@@ -56,24 +37,19 @@ def write(root: Path, patients: int, *, both: bool = True, constant: bool = Fals
     return root / "table.csv"
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch) -> None:
-    monkeypatch.setenv("LUNGSCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 def table(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def evaluated(model: Path, data: Path, out: Path, *options: object) -> dict:
+def evaluated(run, model: Path, data: Path, out: Path, *options: object) -> dict:
     words = ["evaluate", data, "--model", model, "--split", "all", "--out", out, "--no-heat-checks", *options]
     assert run(*words) == 0
     return json.loads((out / "evaluation.json").read_text())
 
 
-def test_the_report_has_the_sections_and_the_json_their_data(model: Path, tmp_path: Path, capsys) -> None:
-    document = evaluated(model, write(tmp_path / "more", 60), tmp_path / "out", "--adapt-prior")
+def test_the_report_has_the_sections_and_the_json_their_data(run, model: Path, tmp_path: Path, capsys) -> None:
+    document = evaluated(run, model, write(tmp_path / "more", 60), tmp_path / "out", "--adapt-prior")
     assert {"calibration", "decision_curve", "shift", "subgroups", "label_shift"} <= set(document)
     assert set(document["subgroups"]["columns"]) == {"sex", "age"}
     page = (tmp_path / "out" / "report.html").read_text()
@@ -96,9 +72,9 @@ def test_the_report_has_the_sections_and_the_json_their_data(model: Path, tmp_pa
     ],
 )
 def test_what_the_data_cannot_give_is_undefined_at_every_door(
-    model: Path, tmp_path: Path, capsys, kind, undefined, reason
+    run, model: Path, tmp_path: Path, capsys, kind, undefined, reason
 ) -> None:
-    document = evaluated(model, write(tmp_path / "data", **kind), tmp_path / "out", "--adapt-prior")
+    document = evaluated(run, model, write(tmp_path / "data", **kind), tmp_path / "out", "--adapt-prior")
     shown, page = capsys.readouterr().out, (tmp_path / "out" / "report.html").read_text()
     for name in undefined:
         assert document[name]["value"] is None
@@ -110,8 +86,8 @@ def test_what_the_data_cannot_give_is_undefined_at_every_door(
     assert document["label_shift"]["refused"]
 
 
-def test_five_patients_give_figures_without_intervals_and_say_so(model: Path, tmp_path: Path, capsys) -> None:
-    document = evaluated(model, write(tmp_path / "data", 5), tmp_path / "out")
+def test_five_patients_give_figures_without_intervals_and_say_so(run, model: Path, tmp_path: Path) -> None:
+    document = evaluated(run, model, write(tmp_path / "data", 5), tmp_path / "out")
     for name in ("auroc", "brier", "ece"):
         assert document[name]["ci95"] is None
         assert "fewer than 10 patients" in document[name]["reason"]
@@ -120,16 +96,16 @@ def test_five_patients_give_figures_without_intervals_and_say_so(model: Path, tm
 
 
 @pytest.mark.parametrize("label", ["nan", "", "NaN"])
-def test_a_missing_label_is_refused_with_the_row(model: Path, tmp_path: Path, capsys, label: str) -> None:
+def test_a_missing_label_is_refused_with_the_row(refused, model: Path, tmp_path: Path, label: str) -> None:
     data = write(tmp_path / "data", 12)
     lines = data.read_text().splitlines()
     lines[3] = lines[3].replace("PNEUMONIA", label).replace("NORMAL", label)
     data.write_text("\n".join(lines) + "\n")
-    message = refused(capsys, "evaluate", data, "--model", model, "--split", "all")
+    message = refused("evaluate", data, "--model", model, "--split", "all")
     assert "label" in message or "class" in message
 
 
-def test_a_threshold_moves_at_prediction_time(model: Path, tmp_path: Path, capsys) -> None:
+def test_a_threshold_moves_at_prediction_time(run, model: Path, tmp_path: Path) -> None:
     image = next((write(tmp_path / "data", 2).parent).glob("*.png"))
     for options, point in (
         (["--threshold", 0.37], "0.37"),
@@ -144,7 +120,7 @@ def test_a_threshold_moves_at_prediction_time(model: Path, tmp_path: Path, capsy
         assert row["finding"] == ("PNEUMONIA" if flagged else "NORMAL")
 
 
-def test_predictive_values_at_an_entered_prevalence(model: Path, tmp_path: Path, capsys) -> None:
+def test_predictive_values_at_an_entered_prevalence(run, model: Path, tmp_path: Path, capsys) -> None:
     image = next((write(tmp_path / "data", 2).parent).glob("*.png"))
     assert run("predict", image, "--model", model, "--prevalence", 0.1) == 0
     assert "Where 10% are diseased" in capsys.readouterr().err
@@ -161,9 +137,9 @@ def test_predictive_values_at_an_entered_prevalence(model: Path, tmp_path: Path,
         (["--prevalence", 3], "Write a fraction such as 0.1"),
     ],
 )
-def test_a_wish_that_makes_no_sense_is_refused(model: Path, tmp_path: Path, capsys, options, remedy) -> None:
+def test_a_wish_that_makes_no_sense_is_refused(refused, model: Path, tmp_path: Path, options, remedy) -> None:
     image = next((write(tmp_path / "data", 2).parent).glob("*.png"))
-    assert remedy in refused(capsys, "predict", image, "--model", model, *options)
+    assert remedy in refused("predict", image, "--model", model, *options)
 
 
 def test_a_threshold_is_written_without_exponent() -> None:
@@ -171,7 +147,7 @@ def test_a_threshold_is_written_without_exponent() -> None:
     assert chosen_point("half", None) == "half"
 
 
-def test_fractions_give_a_learning_curve(tmp_path: Path, capsys) -> None:
+def test_fractions_give_a_learning_curve(run, refused, tmp_path: Path) -> None:
     data, out = write(tmp_path / "data", 60), tmp_path / "out"
     words = ["compare", data, "--recipes", "scratch", "--fractions", "0.25,1", "--out", out, *TINY[2:]]
     assert run(*words) == 0
@@ -189,5 +165,5 @@ def test_fractions_give_a_learning_curve(tmp_path: Path, capsys) -> None:
     page = (out / "leaderboard.html").read_text()
     assert "<h2>Learning curve</h2>" in page
     assert run(*words) == 0  # what is finished is not trained again
-    assert "not a list of numbers" in refused(capsys, "compare", data, "--recipes", "scratch", "--fractions", "a,b")
-    assert "above 0 and at most 1" in refused(capsys, "compare", data, "--recipes", "scratch", "--fractions", "0,1")
+    assert "not a list of numbers" in refused("compare", data, "--recipes", "scratch", "--fractions", "a,b")
+    assert "above 0 and at most 1" in refused("compare", data, "--recipes", "scratch", "--fractions", "0,1")

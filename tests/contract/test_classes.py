@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,30 +12,12 @@ from onnx import numpy_helper
 from PIL import Image
 
 from lungscope.bundle.bundle import bundle_bytes, load_bundle
-from lungscope.cli.app import main
 
 TINY = [
     "--recipe", "scratch", "--weights", "none", "--set", "network.backbone=cnn-4-8", "--set", "image.size=32",
     "--set", "finetune.epochs=2", "--set", "finetune.batch=16", "--set", "input_check.enabled=false",
 ]  # fmt: skip
 SUBTYPE = ["--set", "data.label_pattern=_(bacteria|virus)_"]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch) -> None:
-    monkeypatch.setenv("LUNGSCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
-def run(*arguments: object) -> int:
-    """Exit status of a command."""
-    argv, sys.argv = sys.argv, ["lungscope", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    finally:
-        sys.argv = argv
-    return 0
 
 
 def draw(path: Path, kind: int, rng: np.random.Generator) -> None:
@@ -48,10 +28,9 @@ def draw(path: Path, kind: int, rng: np.random.Generator) -> None:
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory) -> tuple[Path, Path]:
+def three(run, tmp_path_factory) -> tuple[Path, Path]:
     """NORMAL and PNEUMONIA folders whose names tell bacteria from virus, and a run with three classes."""
     root, rng = tmp_path_factory.mktemp("three"), np.random.default_rng(0)
-    os.environ["LUNGSCOPE_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
     for i in range(90):
         kind = i % 3
         name = f"NORMAL/IM-{i:04}-0001.png" if not kind else f"PNEUMONIA/person{i}_{' bv'[kind]}"
@@ -77,7 +56,7 @@ def test_three_classes_from_the_names_are_measured_whole(three: tuple[Path, Path
     assert "Telling NORMAL, bacteria and virus apart" in (three[1] / "report.html").read_text()
 
 
-def test_the_folders_are_read_with_the_models_own_classes(three, tmp_path, capsys) -> None:
+def test_the_folders_are_read_with_the_models_own_classes(run, three, tmp_path, capsys) -> None:
     images, model = three
     assert run("evaluate", images, "--model", model, "--out", tmp_path) == 0
     assert evaluation(tmp_path)["support"] == {"NORMAL": 30, "bacteria": 30, "virus": 30}
@@ -88,7 +67,7 @@ def test_the_folders_are_read_with_the_models_own_classes(three, tmp_path, capsy
     assert "…" not in shown
 
 
-def test_operating_points_are_on_the_probability_of_any_disease(three, tmp_path) -> None:
+def test_operating_points_are_on_the_probability_of_any_disease(run, three, tmp_path) -> None:
     images, model = three
     out, heat = tmp_path / "rows.csv", tmp_path / "heat"
     assert run("predict", images, "--model", model, "--out", out, "--heatmaps", heat) == 0
@@ -106,7 +85,7 @@ def test_operating_points_are_on_the_probability_of_any_disease(three, tmp_path)
 
 
 @pytest.mark.slow
-def test_four_classes_without_a_reference_have_no_operating_point(tmp_path, capsys) -> None:
+def test_four_classes_without_a_reference_have_no_operating_point(run, tmp_path, capsys) -> None:
     rng = np.random.default_rng(0)
     for i in range(96):
         draw(tmp_path / "images" / "abcd"[i % 4] / f"{i}.png", i % 4, rng)
@@ -128,7 +107,7 @@ def test_four_classes_without_a_reference_have_no_operating_point(tmp_path, caps
     assert "no class is the reference" in (tmp_path / "board" / "leaderboard.html").read_text()
 
 
-def test_one_class_in_the_test_data_leaves_figures_undefined_with_the_reason(three, tmp_path, capsys) -> None:
+def test_one_class_in_the_test_data_leaves_figures_undefined_with_the_reason(run, three, tmp_path, capsys) -> None:
     images, model = three
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "NORMAL").symlink_to(images / "NORMAL")
@@ -143,7 +122,7 @@ def test_one_class_in_the_test_data_leaves_figures_undefined_with_the_reason(thr
     assert document["per_class"]["virus"]["recall"]["reason"] in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_constant_scores_have_no_auroc(three, tmp_path) -> None:
+def test_constant_scores_have_no_auroc(run, three, tmp_path) -> None:
     images, model = three
     bundle = load_bundle(model)
     graph = onnx.load_from_string(bundle.graph)
@@ -158,7 +137,7 @@ def test_constant_scores_have_no_auroc(three, tmp_path) -> None:
     assert document["auroc"] == {"value": None, "ci95": None, "reason": "every case has the same score"}
 
 
-def test_labels_that_are_none_are_refused(three, tmp_path, capsys) -> None:
+def test_labels_that_are_none_are_refused(run, three, tmp_path, capsys) -> None:
     images, model = three
     paths = sorted(images.rglob("*.png"))[:3]
     (tmp_path / "t.csv").write_text("path,label\n" + "".join(f"{path},NaN\n" for path in paths))
@@ -166,7 +145,7 @@ def test_labels_that_are_none_are_refused(three, tmp_path, capsys) -> None:
     assert "line 2: the label is empty" in capsys.readouterr().err
 
 
-def test_five_patients_give_figures_without_intervals(three, tmp_path) -> None:
+def test_five_patients_give_figures_without_intervals(run, three, tmp_path) -> None:
     images, model = three
     paths = [*sorted((images / "NORMAL").iterdir())[:10], *sorted((images / "PNEUMONIA").iterdir())[:10]]
     lines = [f"{path},{path.parent.name},p{i % 5}\n" for i, path in enumerate(paths)]
@@ -178,7 +157,7 @@ def test_five_patients_give_figures_without_intervals(three, tmp_path) -> None:
     assert "fewer than 10 patients" in document["balanced_accuracy"]["reason"]
 
 
-def test_too_few_patients_for_a_split_are_refused_with_the_remedy(three, tmp_path, capsys) -> None:
+def test_too_few_patients_for_a_split_are_refused_with_the_remedy(run, three, tmp_path, capsys) -> None:
     paths = [path for name in ("NORMAL", "PNEUMONIA") for path in sorted((three[0] / name).iterdir())[:4]]
     lines = [f"{path},{path.parent.name},p{i // 2}\n" for i, path in enumerate(paths)]
     (tmp_path / "t.csv").write_text("path,label,patient\n" + "".join(lines))
@@ -186,7 +165,7 @@ def test_too_few_patients_for_a_split_are_refused_with_the_remedy(three, tmp_pat
     assert "has 2 patients, and 3 splits need 3. Add patients" in capsys.readouterr().err
 
 
-def test_robustness_reads_labels_as_the_model_was_trained(three, capsys) -> None:
+def test_robustness_reads_labels_as_the_model_was_trained(run, three, capsys) -> None:
     """The model's label pattern was dropped for DATA and for external data, so three classes were refused."""
     images, folder = three
     assert run("robustness", folder, images, "--external", images, "--split", "all", "--json") == 0

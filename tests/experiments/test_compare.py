@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import shutil
 import signal
@@ -15,18 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lungscope.cli.app import main
 from lungscope.stats.comparison import delong
 
 TINY = [
     "--weights", "none", "--set", "network.backbone=cnn-4-8", "--set", "image.size=32", "--set", "head.epochs=0",
     "--set", "finetune.epochs=2", "--set", "finetune.batch=16",
 ]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch) -> None:
-    monkeypatch.setenv("LUNGSCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -47,29 +40,10 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-def run(*arguments: object) -> int:
-    """Exit status of a command."""
-    argv, sys.argv = sys.argv, ["lungscope", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    finally:
-        sys.argv = argv
-    return 0
-
-
-def refused(capsys, *arguments: object) -> str:
-    capsys.readouterr()
-    assert run(*arguments) == 2
-    return capsys.readouterr().err.strip().splitlines()[-1]
-
-
 @pytest.fixture(scope="module")
-def contest(folder: Path, tmp_path_factory) -> Path:
+def contest(run, folder: Path, tmp_path_factory) -> Path:
     """Two recipes that train and one that fails, on one split."""
     out = tmp_path_factory.mktemp("contest") / "out"
-    os.environ["LUNGSCOPE_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
     (out.parent / "broken.toml").write_text('name = "broken"\n[network]\noutput = "sigmoid"\n')
     (out.parent / "quick.toml").write_text('name = "quick"\n[finetune]\nlearning_rate = 0.02\n')
     recipes = f"scratch,{out.parent}/quick.toml,{out.parent}/broken.toml"
@@ -98,7 +72,7 @@ def test_every_cell_is_a_run_on_the_same_split(contest: Path) -> None:
     assert (contest / "scratch" / "seed-0" / "evaluations.csv").read_text().count("test,") == 1
 
 
-def test_what_is_finished_is_not_trained_again(contest: Path, folder: Path, capsys) -> None:
+def test_what_is_finished_is_not_trained_again(run, contest: Path, folder: Path, capsys) -> None:
     model = contest / "scratch" / "seed-0" / "model.onnx"
     board, before = (contest / "leaderboard.csv").read_bytes(), model.stat().st_mtime_ns
     labels = ["--set", "data.label_pattern=_(bacteria|virus)_"]
@@ -109,15 +83,15 @@ def test_what_is_finished_is_not_trained_again(contest: Path, folder: Path, caps
     assert (contest / "leaderboard.csv").read_bytes().splitlines()[:3] == board.splitlines()[:3]
 
 
-def test_another_contest_in_the_same_folder_is_refused(contest: Path, folder: Path, capsys) -> None:
+def test_another_contest_in_the_same_folder_is_refused(refused, contest: Path, folder: Path) -> None:
     other = ["--recipes", "scratch", "--out", contest, *TINY]
-    assert "Choose another --out or pass --force" in refused(capsys, "compare", folder, *other)
+    assert "Choose another --out or pass --force" in refused("compare", folder, *other)
     labels = ["--set", "data.label_pattern=_(bacteria|virus)_", "--set", "finetune.epochs=3"]
-    assert "was trained with other settings" in refused(capsys, "compare", folder, *other, *labels)
+    assert "was trained with other settings" in refused("compare", folder, *other, *labels)
     (contest.parent / "mine").mkdir(exist_ok=True)
     (contest.parent / "mine" / "thesis.tex").write_text("three years")
     out = ["--recipes", "scratch", "--out", contest.parent / "mine", "--force", *TINY]
-    assert "does not empty it" in refused(capsys, "compare", folder, *out)
+    assert "does not empty it" in refused("compare", folder, *out)
 
 
 @pytest.mark.parametrize(
@@ -131,11 +105,11 @@ def test_another_contest_in_the_same_folder_is_refused(contest: Path, folder: Pa
         ([], "Give --recipes"),
     ],
 )
-def test_a_contest_that_cannot_be_held_is_refused(folder, tmp_path, capsys, arguments, message) -> None:
-    assert message in refused(capsys, "compare", folder, "--out", tmp_path / "out", *arguments)
+def test_a_contest_that_cannot_be_held_is_refused(refused, folder, tmp_path, arguments, message) -> None:
+    assert message in refused("compare", folder, "--out", tmp_path / "out", *arguments)
 
 
-def test_existing_models_are_compared_on_the_test_split_they_share(contest: Path, tmp_path, capsys) -> None:
+def test_existing_models_are_compared_on_the_test_split_they_share(run, contest: Path, tmp_path, capsys) -> None:
     runs = [contest / name / "seed-0" for name in ("scratch", "quick")]
     for i, source in enumerate(runs):  # their folders have one name, so the whole path tells them apart
         shutil.copytree(source, tmp_path / f"run{i}")
@@ -152,20 +126,20 @@ def test_existing_models_are_compared_on_the_test_split_they_share(contest: Path
 
 
 def test_models_that_saw_the_images_or_know_other_classes_are_refused(
-    contest: Path, folder: Path, model: Path, tmp_path, capsys
+    refused, contest: Path, folder: Path, model: Path, tmp_path
 ) -> None:
     runs = [contest / name / "seed-0" for name in ("scratch", "quick")]
     table = contest / "splits" / "1.csv"
-    assert re.search(r"was trained on \d+ of the 120 images.*--split test", refused(capsys, "compare", *runs, folder))
+    assert re.search(r"was trained on \d+ of the 120 images.*--split test", refused("compare", *runs, folder))
     shutil.copytree(folder, tmp_path / "copy")
-    assert "was trained on" in refused(capsys, "compare", *runs, tmp_path / "copy")
-    assert "same classes" in refused(capsys, "compare", runs[0], model, table)
-    assert "two models or more" in refused(capsys, "compare", runs[0], table)
-    assert "in one go" in refused(capsys, "compare", *runs, table, "--recipes", "scratch")
+    assert "was trained on" in refused("compare", *runs, tmp_path / "copy")
+    assert "same classes" in refused("compare", runs[0], model, table)
+    assert "two models or more" in refused("compare", runs[0], table)
+    assert "in one go" in refused("compare", *runs, table, "--recipes", "scratch")
 
 
 @pytest.mark.slow
-def test_a_killed_contest_goes_on_and_every_patient_is_tested_once(folder: Path, tmp_path: Path) -> None:
+def test_a_killed_contest_goes_on_and_every_patient_is_tested_once(run, folder: Path, tmp_path: Path) -> None:
     command = ["compare", folder, "--recipes", "scratch", "--folds", 2, "--out", tmp_path / "out", *TINY]
     process = subprocess.Popen(
         [sys.executable, "-m", "lungscope", *map(str, command)],

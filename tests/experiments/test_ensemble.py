@@ -1,7 +1,6 @@
 """One graph of several models: parity with the average of its members, and an ordinary bundle."""
 
 import json
-import os
 import sys
 import tomllib
 from dataclasses import replace
@@ -49,7 +48,6 @@ def write_run(folder: Path, table: Path, *, backbone: str, scale: float, size: i
 
 @pytest.fixture(scope="module")
 def runs(table: Path, tmp_path_factory) -> list[Path]:
-    os.environ["LUNGSCOPE_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
     root = tmp_path_factory.mktemp("members")
     for i, (name, (backbone, scale)) in enumerate(NETWORKS.items()):
         write_run(root / name, table, backbone=backbone, scale=scale, seed=i)

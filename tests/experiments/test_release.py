@@ -30,11 +30,6 @@ SAID = Statement(
 MAKING = Provenance("lungscope train DATA --out RUN", "one pencil")
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch) -> None:
-    monkeypatch.setenv("LUNGSCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 def write_run(folder: Path, checked_model: Path, pictures: list[Path]) -> Path:
     """A run whose model may be passed on, with its evaluation."""
     for i, picture in enumerate(pictures):

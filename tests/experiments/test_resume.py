@@ -19,11 +19,6 @@ OVERRIDES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch) -> None:
-    monkeypatch.setenv("LUNGSCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
     return load_recipe("scratch", OVERRIDES)

@@ -22,11 +22,6 @@ from lungscope.experiments.tune import run_study
 SETTINGS = ("network.backbone=cnn-4-8", "image.size=32", "finetune.epochs=1", "finetune.batch=16")
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch) -> None:
-    monkeypatch.setenv("LUNGSCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     root, rng = tmp_path_factory.mktemp("data") / "images", np.random.default_rng(0)

@@ -1,12 +1,12 @@
 """`lungscope evaluate`; `train`, `ensemble` and `demo` print an evaluation in the same way."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lungscope.cli.options import (
-    Data,
     Json,
     LabelPattern,
     Model,
@@ -26,6 +26,7 @@ from lungscope.cli.tables import (
     print_table,
     stdout,
 )
+from lungscope.errors import ConfigError
 
 if TYPE_CHECKING:
     from lungscope.evaluation.evaluate import Evaluation
@@ -35,8 +36,21 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    data: Data,
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="Class folders, train/ val/ test/ above them, or a CSV with path,label."),
+    ] = None,
     model: Model = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Instead of DATA: scores of any model; columns label, one per class, and if wanted patient.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        list[float] | None, typer.Option(help="Of --scores: flag from here on; repeatable. By default 0.5.")
+    ] = None,
     split: Annotated[str, typer.Option(help="test, validation, train or all.")] = "test",
     prevalence: Annotated[float | None, typer.Option(help="Share of diseased where the model will be used.")] = None,
     patient_pattern: PatientPattern = "",
@@ -53,10 +67,20 @@ def evaluate(
     precision: PrecisionName = "auto",
     as_json: Json = False,
 ) -> None:
-    """Measure a model on labelled images, with 95 % intervals.
+    """Measure a model on labelled images, or scores of any model, with 95 % intervals.
 
     Example: lungscope evaluate chest_xray/test --model runs/first --split all --prevalence 0.1 --out evaluation
+
+    Example: lungscope evaluate --scores scores.csv --out evaluation
     """
+    if scores:
+        of_images = {"DATA": data, "--model": model, "--ood": ood, "--adapt-prior": adapt_prior}
+        _refuse("--scores measures without a model or images", of_images)
+        _evaluate_scores(scores, threshold or [0.5], prevalence, out, as_json=as_json)
+        return
+    _refuse("A model has its own operating points", {"--threshold": threshold})
+    if data is None:
+        raise ConfigError("Nothing to evaluate. Name DATA, or --scores FILE.csv.")
     from lungscope.bundle.bundle import load_bundle
     from lungscope.data.dataset import load_for
     from lungscope.evaluation.measurements import EvaluationOptions
@@ -73,6 +97,32 @@ def evaluate(
         print_evaluation(done)
 
 
+def _refuse(why: str, given: Mapping[str, object]) -> None:
+    if named := [name for name, value in given.items() if value]:
+        raise ConfigError(f"{why}. Leave {' and '.join(named)} out.")
+
+
+def _evaluate_scores(
+    path: Path, thresholds: list[float], prevalence: float | None, out: Path | None, *, as_json: bool
+) -> None:
+    from lungscope.experiments.evaluate_scores import evaluate_scores, read_scores
+    from lungscope.reports.evaluation_json import evaluation_json
+
+    table = read_scores(path)
+    done = evaluate_scores(
+        table.labels, table.probabilities, patients=table.patients, classes=table.classes,
+        thresholds=thresholds, prevalence=prevalence, columns=table.columns,
+    )  # fmt: skip
+    page = done.write(out) if out else None
+    if as_json:
+        print_json(evaluation_json(done.measurements, None, ""))
+        return
+    found = done.evaluation
+    stdout.print(f"{found.n} scores of {found.patients} patients. Intervals are 95 %.")
+    _print_measurements(done.measurements)
+    _print_end(page)
+
+
 def print_evaluation(done: "Evaluated") -> None:
     """Print the main figures of a model's evaluation and where its report is."""
     from lungscope.reports.summary import repeated_evaluation_warning
@@ -82,8 +132,12 @@ def print_evaluation(done: "Evaluated") -> None:
     _print_measurements(done.measurements)
     for line in repeated_evaluation_warning(done.times):
         stdout.print(line)
-    if done.report:
-        stdout.print(f"Report: {done.report}")
+    _print_end(done.report)
+
+
+def _print_end(report: Path | None) -> None:
+    if report:
+        stdout.print(f"Report: {report}")
     stdout.print(RESEARCH_USE)
 
 

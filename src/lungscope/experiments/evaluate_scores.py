@@ -17,8 +17,10 @@ from lungscope.evaluation.decision_curve import decisions
 from lungscope.evaluation.evaluate import Evaluation, evaluate
 from lungscope.evaluation.measurements import Measurements
 from lungscope.evaluation.subgroups import measure_subgroups
+from lungscope.reports.evaluation_json import evaluation_json
 from lungscope.reports.html import write_report
 from lungscope.reports.report import Report
+from lungscope.reports.report_files import linked, write_estimates
 from lungscope.reports.sections.every import report_sections
 from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
@@ -66,9 +68,22 @@ class ScoreEvaluation:
         Raises:
             OutputError: the place cannot be written.
         """
-        sections = report_sections(self.measurements, of_model=False)
-        write_report(Path(path), Report(self.evaluation, sections=sections))
+        write_report(Path(path), self._report())
         return Path(path)
+
+    def write(self, folder: Path) -> Path:
+        """Write report.html with the numbers behind it, as JSON and CSV; returns the page.
+
+        Raises:
+            OutputError: the place cannot be written.
+        """
+        report = self._report()
+        write_estimates(folder, self.evaluation, evaluation_json(self.measurements, None, ""))
+        write_report(folder / "report.html", report, linked(report))
+        return folder / "report.html"
+
+    def _report(self) -> Report:
+        return Report(self.evaluation, sections=report_sections(self.measurements, of_model=False))
 
 
 def evaluate_scores(

@@ -116,8 +116,8 @@ def check_fit(bundle: Bundle, run: Path) -> None:
             "on. Train all layers: lungscope train DATA --set finetune.epochs=5."
         )
     if lacking := _lacks(card):
-        part, remedy = lacking[0]
-        raise BundleError(f"{run}: the model has no {part}. {remedy}")
+        name, remedy = lacking[0]
+        raise BundleError(f"{run}: the model has no {name.replace('_', ' ')}. {remedy}")
 
 
 def _unlearned(recipe: dict[str, Any]) -> str:
