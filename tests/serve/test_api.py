@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from lungscope.cli.app import app as cli
 from lungscope.data.images.radiograph import read_radiograph
 from lungscope.inference.predictor import Predictor
-from lungscope.serve.settings import Limits, Settings
+from lungscope.serve.settings import Address, Limits, Retention, Settings
 from lungscope.serve.tokens import read_tokens
 from tests.serve.conftest import running
 
@@ -236,7 +236,7 @@ def test_patients_are_kept_only_as_a_keyed_hash(settings: Settings, predictor: P
 def test_kept_images_outlive_a_restart_without_metadata_and_expire(
     settings: Settings, predictor: Predictor, tmp_path: Path
 ) -> None:
-    keeping = replace(settings, keep_images=True, keep_names=True, retention_days=1)
+    keeping = replace(settings, retention=Retention(images=True, names=True, days=1))
     file = dicom(tmp_path / "a.dcm", "GEHEIM-4711")
     with running(keeping, predictor) as (client, _):
         (one,) = post(client, file)["predictions"]
@@ -317,10 +317,15 @@ def test_other_sites_may_not_post(client: TestClient, headers: dict[str, str]) -
 
 
 def test_other_host_names_are_refused_on_loopback(settings: Settings, predictor: Predictor) -> None:
-    with running(replace(settings, hosts=frozenset({"127.0.0.1", "[::1]"})), predictor) as (client, _):
-        assert client.get("/healthz", headers={"Host": "127.0.0.1:8000"}).status_code == 200
-        assert client.get("/healthz", headers={"Host": "[::1]:8000"}).status_code == 200
-        assert client.get("/healthz", headers={"Host": "evil.example"}).status_code == 421
+    at = replace(settings, address=Address(allowed=frozenset({"xray.example"})))
+    with running(at, predictor) as (client, _):
+        for host, status in (
+            ("127.0.0.1:8000", 200),
+            ("[::1]:8000", 200),
+            ("Xray.example", 200),
+            ("evil.example", 421),
+        ):
+            assert client.get("/healthz", headers={"Host": host}).status_code == status
 
 
 def test_every_answer_carries_the_security_headers(client: TestClient) -> None:

@@ -11,14 +11,14 @@ from starlette.testclient import TestClient
 
 from lungscope.bundle.bundle import load_bundle
 from lungscope.inference.predictor import Predictor
-from lungscope.serve.settings import Settings
+from lungscope.serve.settings import Retention, Settings
 from tests.serve.conftest import running
 
 
 @pytest.fixture
 def client(checked_model: Path, tmp_path: Path) -> Iterator[TestClient]:
     predictor = Predictor(load_bundle(checked_model), runtime="onnxruntime")
-    with running(Settings(tmp_path / "data", keep_images=True), predictor) as (client, _):
+    with running(Settings(tmp_path / "data", retention=Retention(images=True)), predictor) as (client, _):
         yield client
 
 

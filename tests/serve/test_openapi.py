@@ -15,14 +15,15 @@ from lungscope.bundle.bundle import load_bundle
 from lungscope.bundle.default_model import bundled_model
 from lungscope.inference.predictor import Predictor
 from lungscope.serve.schemas import EXAMPLE, Prediction
-from lungscope.serve.settings import Limits, Settings
+from lungscope.serve.settings import Address, Limits, Settings
 from tests.serve.conftest import running
 
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory: pytest.TempPathFactory, predictor: Predictor) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("serve")
-    options = Settings(folder / "data", limits=Limits(request_bytes=2_000_000, files=8, queue=64))
+    address, limits = Address(allowed=frozenset({"testserver"})), Limits(2_000_000, files=8, queue=64)
+    options = Settings(folder / "data", address, limits=limits)
     with running(options, predictor) as (client, _):
         yield schemathesis.openapi.from_asgi("/openapi.json", without_lifespan(client.app))
 

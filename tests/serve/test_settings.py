@@ -4,7 +4,7 @@ import pytest
 
 from lungscope.errors import ConfigError, OutputError
 from lungscope.serve.keys import Key, open_key
-from lungscope.serve.settings import Limits, Settings, allowed_hosts, configure, default_folder, is_loopback
+from lungscope.serve.settings import Address, Limits, Retention, Settings, configure, default_folder
 from lungscope.serve.tokens import Tokens, read_tokens
 
 SECRET = "correct-horse-battery"
@@ -13,21 +13,21 @@ SECRET = "correct-horse-battery"
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "radiology.example"])
 def test_nothing_but_loopback_is_served_without_a_token(host: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="LUNGSCOPE_TOKEN or pass --token-file"):
-        Settings(tmp_path, host=host)
-    assert Settings(tmp_path, host=host, tokens=read_tokens({"LUNGSCOPE_TOKEN": SECRET}, None))
+        Settings(tmp_path, Address(host))
+    assert Settings(tmp_path, Address(host), tokens=read_tokens({"LUNGSCOPE_TOKEN": SECRET}, None))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_loopback_needs_no_token(host: str, tmp_path: Path) -> None:
-    assert is_loopback(host)
-    assert Settings(tmp_path, host=host).database_url == f"sqlite:///{tmp_path}/lungscope.db"
+    assert Address(host).is_loopback
+    assert Settings(tmp_path, Address(host)).database_url == f"sqlite:///{tmp_path}/lungscope.db"
 
 
 def test_loopback_goes_by_its_own_names_only() -> None:
-    assert allowed_hosts("127.0.0.1", ["Xray.example"]) == {
+    assert Address(allowed=frozenset({"Xray.example"})).names == {
         "localhost", "127.0.0.1", "[::1]", "xray.example",
     }  # fmt: skip
-    assert allowed_hosts("0.0.0.0", []) == frozenset()
+    assert Address("0.0.0.0").names == frozenset()
 
 
 def test_limits_that_cannot_be_are_refused() -> None:
@@ -42,13 +42,12 @@ def test_settings_come_from_the_command_line_and_the_environment(
     monkeypatch.setenv("LUNGSCOPE_DATABASE", "postgresql://a@b/c")
     monkeypatch.setenv("LUNGSCOPE_DATA", str(tmp_path))
     monkeypatch.setenv("LUNGSCOPE_TOKEN", SECRET)
-    found = configure(None, "0.0.0.0", 1, queue=9, files=4, megabytes=3, seconds=2.0)
+    found = configure(None, Address("0.0.0.0"), Retention(), Limits())
     assert found.folder == default_folder() == tmp_path
     assert found.database_url == "postgresql://a@b/c"
-    assert (found.limits.queue, found.limits.request_bytes) == (9, 3 * 2**20)
     assert found.tokens.who(f"Bearer {SECRET}") == "token"
     with pytest.raises(ConfigError, match="--retention-days 0"):
-        configure(tmp_path, "::1", 1, queue=9, files=4, megabytes=3, seconds=2.0, retention_days=0)
+        Retention(days=0)
 
 
 def test_tokens_of_a_file_have_names(tmp_path: Path) -> None:

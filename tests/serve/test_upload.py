@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from lungscope.inference.predictor import Predictor
 from lungscope.serve.problems import Problem
-from lungscope.serve.settings import Limits, Settings
+from lungscope.serve.settings import Limits, Retention, Settings
 from lungscope.serve.upload import Upload, clean_name, read_uploads
 from tests.serve.conftest import running
 
@@ -33,7 +33,7 @@ NAMES = st.one_of(
 def served(tmp_path_factory: pytest.TempPathFactory, predictor: Predictor) -> Iterator[tuple[TestClient, Path]]:
     folder = tmp_path_factory.mktemp("uploads")
     limits = Limits(request_bytes=2_000_000, files=16, queue=64)
-    options = Settings(folder / "data", limits=limits, keep_images=True, keep_names=True)
+    options = Settings(folder / "data", limits=limits, retention=Retention(images=True, names=True))
     with running(options, predictor) as (client, _):
         yield client, folder
 

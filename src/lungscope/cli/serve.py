@@ -37,13 +37,16 @@ def serve(
 
     Example: lungscope serve --model runs/first
     """
-    from lungscope.serve.settings import configure
+    from lungscope.serve.settings import MEBIBYTE, Address, Limits, Retention, configure
 
     settings = configure(
-        data, host, port, database=database, token_file=token_file, allow_hosts=allow_host or [],
-        keep_images=keep_images, keep_names=keep_names, retention_days=retention_days,
-        queue=queue, files=files, megabytes=megabytes, seconds=seconds,
-    )  # fmt: skip
+        data,
+        Address(host, port, frozenset(allow_host or [])),
+        Retention(keep_images, keep_names, retention_days),
+        Limits(megabytes * MEBIBYTE, files, queue, seconds=seconds),
+        token_file=token_file,
+        database=database,
+    )
     server = _server()
     if verify_log:
         if not server.verify_log(settings):

@@ -43,7 +43,8 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         """Stand before `app`."""
-        self.app, self._settings, self._metrics = app, settings, metrics
+        self.app, self._metrics = app, metrics
+        self._hosts, self._tokens = settings.address.names, settings.tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, pass on, count."""
@@ -79,12 +80,12 @@ class Guard:
     def _check(self, scope: Scope) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
-        if self._settings.hosts and _without_port(host) not in self._settings.hosts:
+        if self._hosts and _without_port(host) not in self._hosts:
             raise Problem(
                 problems.FOREIGN_HOST,
                 "The service does not go by this host name. Start it with --allow-host.",
             )
-        who = self._settings.tokens.who(headers.get("authorization", ""))
+        who = self._tokens.who(headers.get("authorization", ""))
         if who is None and scope["path"] not in OPEN_PATHS:
             raise Problem(problems.UNAUTHORISED, "Send the header 'Authorization: Bearer TOKEN'.")
         if scope["method"] not in SAFE_METHODS and _from_elsewhere(headers, host):

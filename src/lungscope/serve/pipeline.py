@@ -216,7 +216,7 @@ class Pipeline:
             model_sha256=self.predictor.bundle.sha256,
             engine=str(self.predictor.engine),
             image=image,
-            file=job.upload.name if self._settings.keep_names else None,
+            file=job.upload.name if self._settings.retention.names else None,
             reason=reason,
             assessment=assessment,
             notes=notes,
@@ -228,7 +228,7 @@ class Pipeline:
     def _remember(self, job: Job, record: Record) -> None:
         content = job.upload.content if record.readable else None
         self.originals.remember(job.id, job.upload.name, content)
-        if content and self._settings.keep_images:
+        if content and self._settings.retention.images:
             self.originals.keep(job.id, grey_png(read_radiograph(content).pixels))
 
 

@@ -1,10 +1,11 @@
 """What goes over the wire, with examples; the OpenAPI document is made from these."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
+from lungscope.serve.store.filters import Share
 from lungscope.serve.store.records import Record, Verdict, from_us
 
 ID = "3f0c8a52b1de4c0f9a6f0d7a1c5e2b44"
@@ -36,8 +37,6 @@ EXAMPLE: dict[str, Any] = {
         "pdf": f"/v1/predictions/{ID}/report.pdf",
     },
 }  # fmt: skip
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Wire(BaseModel):

@@ -13,7 +13,7 @@ from lungscope.inference.predictor import Predictor
 from lungscope.serve.app import create_app
 from lungscope.serve.keys import open_key
 from lungscope.serve.service import open_service
-from lungscope.serve.settings import RESEARCH_USE, Settings
+from lungscope.serve.settings import RESEARCH_USE, Address, Settings
 from lungscope.serve.store.store import Store
 from lungscope.system.progress import note
 
@@ -40,7 +40,7 @@ def serve(
     if certificate:
         _check_certificate(certificate, private_key)
     predictor = Predictor(load_bundle(model), runtime=runtime, precision=precision)
-    listener = _listen(settings.host, settings.port)
+    listener = _listen(settings.address)
     service = open_service(settings, predictor)
     config = uvicorn.Config(
         create_app(service),
@@ -54,7 +54,7 @@ def serve(
         ssl_keyfile=private_key,
     )
     scheme, port = "https" if certificate else "http", listener.getsockname()[1]
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    host = f"[{settings.address.host}]" if ":" in settings.address.host else settings.address.host
     note(f"Lungscope listens on {scheme}://{host}:{port} ({predictor.engine}). Ctrl-C stops it.")
     note(f"Results are kept in {settings.folder}. {RESEARCH_USE}")
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again once all is done
@@ -80,13 +80,13 @@ def verify_log(settings: Settings) -> bool:
     return not found.faults
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(at: Address) -> socket.socket:
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, _, _, _, address = socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"{host}:{port}: cannot listen there ({reason}). Choose another --port.") from None
+        raise ConfigError(f"{at.host}:{at.port}: cannot listen there ({reason}). Choose another --port.") from None
 
 
 def _check_certificate(certificate: Path, private_key: Path | None) -> None:

@@ -56,8 +56,8 @@ class Service:
         Raises:
             OutputError: the store does not answer.
         """
-        if self.settings.retention_days is not None:
-            for id_ in self.store.expire(now_us() - self.settings.retention_days * DAY_US):
+        if self.settings.retention.days is not None:
+            for id_ in self.store.expire(now_us() - self.settings.retention.days * DAY_US):
                 self.originals.forget(id_)
         pictures = self.originals.on_disk()
         while ids := list(islice(pictures, SWEEP_BLOCK)):
@@ -82,7 +82,9 @@ def open_service(settings: Settings, predictor: Predictor) -> Service:
     """
     key = open_key(settings.folder)
     store = Store(settings.database_url, key)
-    originals = Originals(settings.limits.cache_bytes, settings.folder / "images" if settings.keep_images else None)
+    originals = Originals(
+        settings.limits.cache_bytes, settings.folder / "images" if settings.retention.images else None
+    )
     size, sha256 = predictor.card.size, predictor.bundle.sha256
     for images in (1, predictor.threads + 1):  # both sessions are loaded now, not at the first request
         predictor.predict(np.zeros((images, size, size), np.uint8))

@@ -3,7 +3,6 @@
 import ipaddress
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +10,52 @@ from lungscope.errors import ConfigError
 from lungscope.serve.tokens import Tokens, read_tokens
 
 MEBIBYTE = 2**20
-OPEN_BYTES = 512 * MEBIBYTE
 RESEARCH_USE = "Research use only. Not a medical device."
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the service listens, and the names under which it may be asked there."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    allowed: frozenset[str] = frozenset()
+    """Further host names that requests may carry."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Host names that requests may carry, in lower case; empty is any.
+
+        Without a token a page elsewhere could otherwise reach the service by a name that it lets point here
+        (DNS rebinding). Off loopback, where a token is required, any name will do unless some are allowed.
+        """
+        own = {"localhost", "127.0.0.1", "[::1]", self.host.lower()} if self.is_loopback else set[str]()
+        return frozenset({name.lower() for name in self.allowed} | own)
+
+
+@dataclass(frozen=True)
+class Retention:
+    """What is kept on disk beside the results, and for how long."""
+
+    images: bool = False
+    names: bool = False
+    """Of the files."""
+    days: int | None = None
+    """None keeps everything."""
+
+    def __post_init__(self) -> None:
+        if self.days is not None and self.days < 1:
+            raise ConfigError(f"--retention-days {self.days}: at least 1 day. Leave it out to keep all.")
 
 
 @dataclass(frozen=True)
@@ -24,8 +67,8 @@ class Limits:
     """Per request."""
     queue: int = 256
     """Images accepted and not yet answered; beyond it a request is told to come back."""
-    open_bytes: int = OPEN_BYTES
-    """Of all uploads that are being received or wait."""
+    open_bytes: int = 512 * MEBIBYTE
+    """Of all uploads that are being received or wait; one request of `request_bytes` is always let in."""
     seconds: float = 60.0
     """From the first byte of a request to its answer."""
     cache_bytes: int = 256 * MEBIBYTE
@@ -46,26 +89,19 @@ class Settings:
 
     folder: Path
     """Data folder: store, key, and pictures when they are kept."""
-    host: str = "127.0.0.1"
-    port: int = 8000
+    address: Address = field(default_factory=Address)
     database: str = ""
     """SQLAlchemy URL; empty is a SQLite file in the data folder."""
     tokens: Tokens = field(default_factory=Tokens)
-    keep_images: bool = False
-    keep_names: bool = False
-    retention_days: int | None = None
-    hosts: frozenset[str] = frozenset()
-    """Host names that requests may carry; empty is any."""
+    retention: Retention = field(default_factory=Retention)
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        if not is_loopback(self.host) and not self.tokens:
+        if not self.address.is_loopback and not self.tokens:
             raise ConfigError(
-                f"--host {self.host} can be reached from other machines, so a token is needed. "
+                f"--host {self.address.host} can be reached from other machines, so a token is needed. "
                 "Set LUNGSCOPE_TOKEN or pass --token-file FILE."
             )
-        if self.retention_days is not None and self.retention_days < 1:
-            raise ConfigError(f"--retention-days {self.retention_days}: at least 1 day. Leave it out to keep all.")
 
     @property
     def database_url(self) -> str:
@@ -75,58 +111,26 @@ class Settings:
 
 def configure(
     folder: Path | None,
-    host: str,
-    port: int,
+    address: Address,
+    retention: Retention,
+    limits: Limits,
     *,
     token_file: Path | None = None,
-    allow_hosts: Sequence[str] = (),
-    queue: int,
-    files: int,
-    megabytes: int,
-    seconds: float,
     database: str = "",
-    keep_images: bool = False,
-    keep_names: bool = False,
-    retention_days: int | None = None,
 ) -> Settings:
     """Settings from what the command line says and the environment.
 
     Raises:
-        ConfigError: they cannot be, or would open the service to others without a token.
+        ConfigError: a token cannot be read, or the service would be open to others without one.
     """
-    most = megabytes * MEBIBYTE
     return Settings(
-        folder=folder or default_folder(),
-        host=host,
-        port=port,
-        database=database or os.environ.get("LUNGSCOPE_DATABASE", ""),
-        tokens=read_tokens(os.environ, token_file),
-        keep_images=keep_images,
-        keep_names=keep_names,
-        retention_days=retention_days,
-        hosts=allowed_hosts(host, allow_hosts),
-        limits=Limits(most, files, queue, max(most, OPEN_BYTES), seconds),
+        folder or default_folder(),
+        address,
+        database or os.environ.get("LUNGSCOPE_DATABASE", ""),
+        read_tokens(os.environ, token_file),
+        retention,
+        limits,
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a service that listens there."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def allowed_hosts(host: str, named: Sequence[str]) -> frozenset[str]:
-    """Names a request may give for this service: those named, and on loopback always its own.
-
-    Without a token a page elsewhere could otherwise reach the service by a name that it lets point here
-    (DNS rebinding). Elsewhere, where a token is required, any name will do unless some are named.
-    """
-    own = {"localhost", "127.0.0.1", "[::1]", host.lower()} if is_loopback(host) else set[str]()
-    return frozenset({name.lower() for name in named} | own)
 
 
 def default_folder() -> Path:

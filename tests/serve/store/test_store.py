@@ -13,13 +13,14 @@ from lungscope.errors import ConfigError, OutputError
 from lungscope.serve.keys import open_key
 from lungscope.serve.store.daily_counts import read_days
 from lungscope.serve.store.database import open_database
-from lungscope.serve.store.records import Filters, Record
+from lungscope.serve.store.filters import PageQuery
+from lungscope.serve.store.records import Record, from_us
 from lungscope.serve.store.store import Store
 from tests.serve.conftest import record
 
 
-def ids(store: Store, filters: Filters, order: str = "-p_abnormal") -> list[str]:
-    return [one.id for one in store.page(filters, order=order, limit=100).records]  # type: ignore[arg-type]
+def ids(store: Store, **query: object) -> list[str]:
+    return [one.id for one in store.page(PageQuery.model_validate(query)).records]
 
 
 def test_a_record_comes_back_as_it_was(store: Store) -> None:
@@ -39,15 +40,15 @@ def test_a_record_is_kept_once_or_the_whole_batch_is_refused(store: Store) -> No
     store.add([kept])
     with pytest.raises(OutputError, match="IntegrityError|UniqueViolation"):
         store.add([record(), kept])
-    assert store.page(Filters()).total == 1
+    assert store.page(PageQuery()).total == 1
     assert store.verify().faults == ()
 
 
 def test_a_worklist_is_sorted_by_suspicion_with_unassessed_files_first(store: Store) -> None:
     rows = [record(s) for s in (0.2, 0.9, None, 0.5)]
     store.add(rows)
-    assert ids(store, Filters()) == [rows[i].id for i in (2, 1, 3, 0)]
-    assert ids(store, Filters(), "p_abnormal") == [rows[i].id for i in (0, 3, 1, 2)]
+    assert ids(store, order="-p_abnormal") == [rows[i].id for i in (2, 1, 3, 0)]
+    assert ids(store, order="p_abnormal") == [rows[i].id for i in (0, 3, 1, 2)]
 
 
 @pytest.mark.parametrize("order", ["-p_abnormal", "p_abnormal", "-created", "created"])
@@ -57,7 +58,7 @@ def test_pages_hold_every_record_once_even_when_all_are_equal(store: Store, orde
     seen: list[str] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = store.page(Filters(), order=order, limit=3, cursor=cursor)  # type: ignore[arg-type]
+        page = store.page(PageQuery.model_validate({"order": order, "limit": 3, "cursor": cursor}))
         seen += [one.id for one in page.records]
         cursor = page.next
         assert page.total == 8
@@ -67,30 +68,29 @@ def test_pages_hold_every_record_once_even_when_all_are_equal(store: Store, orde
 @pytest.mark.parametrize("cursor", ["x", "W10=", "WyItY3JlYXRlZCIsIDFlNDAwLCAiYSJd", "é", "WzEsMl0="])
 def test_a_foreign_cursor_is_refused_with_the_remedy(store: Store, cursor: str) -> None:
     with pytest.raises(ConfigError, match="Take `next`"):
-        store.page(Filters(), cursor=cursor)
+        store.page(PageQuery(cursor=cursor))
 
 
 def test_filters_select(store: Store) -> None:
     low, high, bad = record(0.2, patient_hash="p1"), record(0.8, created_us=10), record(None)
     store.add([low, high, bad])
     store.give_feedback(high.id, "disagree", "ann")
-    chosen = {
-        Filters(status="not_assessed"): {bad.id},
-        Filters(status="assessed"): {low.id, high.id},
-        Filters(finding="NORMAL"): {low.id},
-        Filters(finding="a\0b"): set(),
-        Filters(feedback="disagree"): {high.id},
-        Filters(feedback="agree"): set(),
-        Filters(feedback="none"): {low.id, bad.id},
-        Filters(patient_hash="p1"): {low.id},
-        Filters(until_us=10): {high.id},
-        Filters(since_us=11): {low.id, bad.id},
-        Filters(min_p_abnormal=0.5): {high.id},
-        Filters(max_p_abnormal=0.5): {low.id},
-    }
-    for filters, expected in chosen.items():
-        assert set(ids(store, filters)) == expected, filters
-        assert store.page(filters).total == len(expected)
+    for chosen, expected in (
+        ({"status": "not_assessed"}, {bad.id}),
+        ({"status": "assessed"}, {low.id, high.id}),
+        ({"finding": "NORMAL"}, {low.id}),
+        ({"finding": "a\0b"}, set()),
+        ({"feedback": "disagree"}, {high.id}),
+        ({"feedback": "agree"}, set()),
+        ({"feedback": "none"}, {low.id, bad.id}),
+        ({"patient_hash": "p1"}, {low.id}),
+        ({"until": from_us(10)}, {high.id}),
+        ({"since": from_us(11)}, {low.id, bad.id}),
+        ({"min_p_abnormal": 0.5}, {high.id}),
+        ({"max_p_abnormal": 0.5}, {low.id}),
+    ):
+        assert set(ids(store, **chosen)) == expected, chosen  # type: ignore[arg-type]
+        assert store.page(PageQuery.model_validate(chosen)).total == len(expected)
 
 
 def test_feedback_is_replaced_and_taken_back(store: Store) -> None:
@@ -124,7 +124,7 @@ def test_retention_removes_what_is_older_and_keeps_the_days(store: Store) -> Non
     old, new = record(created_us=1000), record()
     store.add([old, new])
     assert store.expire(2000) == [old.id]
-    assert store.page(Filters()).total == 1
+    assert store.page(PageQuery()).total == 1
     assert [day.images for day in read_days(store.engine, "a" * 64, 0)] == [1, 1]
     assert store.verify().faults == ()
 
@@ -199,7 +199,7 @@ def test_many_writers_keep_one_chain(store: Store, database: str, tmp_path: Path
 def test_opening_again_keeps_everything(store: Store, database: str, tmp_path: Path) -> None:
     store.add([record()])
     again = Store(database, open_key(tmp_path / "key"))
-    assert again.page(Filters()).total == 1
+    assert again.page(PageQuery()).total == 1
     again.close()
 
 

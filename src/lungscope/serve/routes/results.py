@@ -3,9 +3,8 @@
 import csv
 import threading
 from collections.abc import Iterator
-from datetime import datetime
 from io import StringIO
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -17,13 +16,13 @@ from lungscope.serve.pipeline import grey_png
 from lungscope.serve.problems import NOT_FOUND, NOT_KEPT, Problem
 from lungscope.serve.schemas import ID, FeedbackIn, Listing, Prediction, ProblemOut
 from lungscope.serve.service import Service
-from lungscope.serve.store.records import Filters, Order, Record, to_us
+from lungscope.serve.store.filters import Filters, PageQuery
+from lungscope.serve.store.records import Record
 
 Id = Annotated[
     str,
     Path(pattern="^[0-9a-f]{32}$", description="Of a prediction.", openapi_examples={"one": {"value": ID}}),
 ]
-Share = Annotated[float | None, Query(ge=0, le=1)]
 PDF_SIDE = 1600
 PICTURES_AT_ONCE = 2
 """A picture may have `MAX_PIXELS`; memory stays bounded however many are asked for."""
@@ -80,45 +79,17 @@ class LookRoutes:
             response_model=Prediction, responses=none)  # fmt: skip
         return router
 
-    def list(
-        self,
-        request: Request,
-        status: Literal["assessed", "not_assessed"] | None = None,
-        finding: Annotated[str | None, Query(max_length=200)] = None,
-        feedback: Literal["agree", "disagree", "none"] | None = None,
-        patient_hash: Annotated[str | None, Query(max_length=64)] = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        min_p_abnormal: Share = None,
-        max_p_abnormal: Share = None,
-        order: Order = "-created",
-        limit: Annotated[int, Query(ge=1, le=500)] = 50,
-        cursor: Annotated[str, Query(max_length=300, description="`next` of the page before.")] = "",
-    ) -> Response:
-        """Newest first, or most suspicious first; files not assessed count as most suspicious."""
-        filters = _filters(status, finding, feedback, patient_hash, since, until, min_p_abnormal, max_p_abnormal)
-        page = self._service.store.page(filters, order=order, limit=limit, cursor=cursor)
+    def list(self, query: Annotated[PageQuery, Query()]) -> Response:
+        """A page of those that pass the filters, newest first."""
+        page = self._service.store.page(query)
         shown = tuple(self._service.show(record) for record in page.records)
         return _json(Listing(predictions=shown, total=page.total, next=page.next))
 
-    def export(
-        self,
-        request: Request,
-        status: Literal["assessed", "not_assessed"] | None = None,
-        finding: Annotated[str | None, Query(max_length=200)] = None,
-        feedback: Literal["agree", "disagree", "none"] | None = None,
-        patient_hash: Annotated[str | None, Query(max_length=64)] = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        min_p_abnormal: Share = None,
-        max_p_abnormal: Share = None,
-        order: Order = "-created",
-    ) -> Response:
+    def export(self, request: Request, query: Annotated[Filters, Query()]) -> Response:
         """All that pass the filters, with one column per class of the model. Research use only."""
-        filters = _filters(status, finding, feedback, patient_hash, since, until, min_p_abnormal, max_p_abnormal)
         self._service.store.note(request.state.who, "exported", "predictions.csv")
         return StreamingResponse(
-            self._rows(filters, order),
+            self._rows(query),
             media_type="text/csv; charset=utf-8",
             headers=_attached("lungscope-predictions.csv"),
         )
@@ -184,12 +155,12 @@ class LookRoutes:
             raise _unknown()
         return record
 
-    def _rows(self, filters: Filters, order: Order) -> Iterator[str]:
+    def _rows(self, filters: Filters) -> Iterator[str]:
         classes = self._service.predictor.card.classes
         line = StringIO()
         table = csv.writer(line, lineterminator="\n")
         table.writerow([*COLUMNS, *[f"p_{name}" for name in classes]])
-        for record in self._service.store.walk(filters, order):
+        for record in self._service.store.walk(filters):
             shown = self._service.show(record)
             fields = shown.model_dump(mode="json")
             fields["notes"] = "; ".join(shown.notes)
@@ -201,20 +172,6 @@ class LookRoutes:
                 line.seek(0)
                 line.truncate()
         yield line.getvalue()
-
-
-def _filters(
-    status: Literal["assessed", "not_assessed"] | None,
-    finding: str | None,
-    feedback: Literal["agree", "disagree", "none"] | None,
-    patient_hash: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    low: float | None,
-    high: float | None,
-) -> Filters:
-    since_us, until_us = (None if time is None else to_us(time) for time in (since, until))
-    return Filters(status, finding, feedback, patient_hash, since_us, until_us, low, high)
 
 
 def _cell(value: Any) -> Any:

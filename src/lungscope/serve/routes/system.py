@@ -123,9 +123,9 @@ def model_document(service: Service) -> dict[str, Any]:
             "seconds": settings.limits.seconds,
         },
         "keeps": {
-            "images": settings.keep_images,
-            "names": settings.keep_names,
-            "retention_days": settings.retention_days,
+            "images": settings.retention.images,
+            "names": settings.retention.names,
+            "retention_days": settings.retention.days,
         },
         "research_use": RESEARCH_USE,
     }

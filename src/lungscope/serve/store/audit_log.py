@@ -8,9 +8,10 @@ from sqlalchemy import Connection, Engine, insert, select, text
 
 from lungscope.serve.keys import Key
 from lungscope.serve.store.database import reading
+from lungscope.serve.store.query import joined
 from lungscope.serve.store.records import Record
 from lungscope.serve.store.rows import to_record
-from lungscope.serve.store.tables import audit, feedback, predictions
+from lungscope.serve.store.tables import audit
 
 GENESIS = "0" * 64
 BLOCK = 1000
@@ -114,8 +115,7 @@ def _follow(event: Event, digests: dict[str, str], verdicts: dict[str, str]) -> 
 
 def _compare(connection: Connection, digests: dict[str, str], verdicts: dict[str, str]) -> list[str]:
     unseen, unsaid, faults = dict(digests), dict(verdicts), []
-    joined = select(predictions, feedback).outerjoin_from(predictions, feedback)
-    for row in connection.execute(joined.execution_options(yield_per=BLOCK)):
+    for row in connection.execute(joined().execution_options(yield_per=BLOCK)):
         record: Record = to_record(row)
         if unseen.pop(record.id, None) != record.digest():
             faults.append(f"prediction {record.id}: not as it was answered")

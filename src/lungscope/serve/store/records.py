@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Verdict = Literal["agree", "disagree"]
-Order = Literal["-p_abnormal", "p_abnormal", "-created", "created"]
 NOT_ASSESSED_URGENCY = 2.0
 """Stands before every p_abnormal, so that a picture nobody assessed is never the last of a worklist."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -100,20 +99,6 @@ class Record:
             "sketch": _hexadecimal(self.sketch),
         }
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Filters:
-    """Which records are asked for; None is no condition."""
-
-    status: Literal["assessed", "not_assessed"] | None = None
-    finding: str | None = None
-    feedback: Literal["agree", "disagree", "none"] | None = None
-    patient_hash: str | None = None
-    since_us: int | None = None
-    until_us: int | None = None
-    min_p_abnormal: float | None = None
-    max_p_abnormal: float | None = None
 
 
 @dataclass(frozen=True)
