@@ -6,12 +6,12 @@ from pathlib import Path
 
 from lungscope.bundle import checksum
 from lungscope.bundle.card import Card, card_json, parse_card
-from lungscope.bundle.folder import has_checksums, read_folder
+from lungscope.bundle.folder import CARD, CHECKSUMS, WEIGHTS, has_checksums, read_folder
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A model file, checked."""
+    """A model that was read and whose checksum holds."""
 
     path: Path
     sha256: str
@@ -29,8 +29,9 @@ def load_bundle(source: Path) -> Bundle:
         BundleError: no such file, not a Lungscope model, another version, truncated or changed.
     """
     if has_checksums(source):
-        found = read_folder(source)
-        return Bundle(found.path, found.sha256, parse_card(found.card, found.path), found.graph, found.weights)
+        path, files = read_folder(source)
+        digest = hashlib.sha256(files[CHECKSUMS]).hexdigest()
+        return Bundle(path, digest, parse_card(files[CARD], path), files[path.name], files.get(WEIGHTS, b""))
     path = source / "model.onnx" if source.is_dir() else source
     content = checksum.read(path)
     card = checksum.check(content, path)

@@ -7,7 +7,6 @@ changes when any file does.
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from lungscope.errors import BundleError
@@ -17,20 +16,6 @@ GRAPHS = ("model.xml", "model.tflite")
 """The graph's file; one of them is there."""
 WEIGHTS = "model.bin"
 _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_.-]+)")
-
-
-@dataclass(frozen=True)
-class ModelFolder:
-    """The content of an exported folder, checked."""
-
-    path: Path
-    """Of the graph."""
-    sha256: str
-    card: str
-    """JSON."""
-    graph: bytes = field(repr=False)
-    weights: bytes = field(repr=False)
-    """Empty where the graph holds them."""
 
 
 def has_checksums(folder: Path) -> bool:
@@ -44,8 +29,8 @@ def checksums(files: Mapping[str, bytes]) -> bytes:
     return "".join(lines).encode()
 
 
-def read_folder(folder: Path) -> ModelFolder:
-    """Read and check every file that `SHA256SUMS` lists.
+def read_folder(folder: Path) -> tuple[Path, dict[str, bytes]]:
+    """Where the graph is, and the content of every file of the model by name, `SHA256SUMS` too; all checked.
 
     Raises:
         BundleError: a file is missing, cut or changed, one was added, or `SHA256SUMS` itself is damaged.
@@ -65,21 +50,11 @@ def read_folder(folder: Path) -> ModelFolder:
     graph = next((name for name in GRAPHS if name in files), None)
     if content != checksums(files) or graph is None or CARD not in files:
         raise BundleError(f"{folder / CHECKSUMS}: the list of checksums names no whole model. Copy or export it again.")
-    _refuse_others(folder, files)
-    return ModelFolder(
-        path=folder / graph,
-        sha256=hashlib.sha256(content).hexdigest(),
-        card=files[CARD].decode("utf-8", errors="replace"),
-        graph=files[graph],
-        weights=files.get(WEIGHTS, b""),
-    )
-
-
-def _refuse_others(folder: Path, files: Mapping[str, bytes]) -> None:
     # A model file that is not listed could be taken for the one that is.
     for name in (*GRAPHS, WEIGHTS, "model.onnx"):
         if name not in files and (folder / name).exists():
             raise BundleError(f"{folder / name}: not part of the model. Remove it, or export again.")
+    return folder / graph, {**files, CHECKSUMS: content}
 
 
 def _read(path: Path) -> bytes:

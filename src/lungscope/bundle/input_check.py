@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lungscope.data.images.radiograph import Radiograph
 from lungscope.errors import ConfigError
 from lungscope.stats.conformal import quantile
-from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.patients import Patients, count_patients
 
 INPUT_CHECK_OUTPUTS = ("distance", "checks")
 """What a graph with an input check puts out for it: (N,) and (N, C), float32."""
@@ -29,7 +29,7 @@ COVERAGES = (0.9, 0.95, 0.98, 0.99, 0.995)
 SHARE_OF_CHECKS = 0.25
 """Of the images that the input check may reject on validation, how many the checks of how an image lies may take."""
 CERTAIN = 0.9
-"""Probability from which a check is given as the reason why a picture is far from the training images."""
+"""Probability from which a check is given as the reason why a picture is unlike the training images."""
 UPRIGHT = "upright"
 WORDS = {
     "upside-down": "the picture seems to be upside down",
@@ -76,10 +76,7 @@ class InputCheck:
         raise ConfigError(f"The model's input check keeps no limit for coverage {wanted:g}. It has: {known}.")
 
     def reasons(
-        self,
-        distances: NDArray[np.float32],
-        checks: NDArray[np.float32] | None = None,
-        coverage: float | None = None,
+        self, distances: NDArray[np.float32], checks: NDArray[np.float32] | None = None, coverage: float | None = None
     ) -> tuple[str, ...]:
         """Why each image is not assessed, in plain words; empty where it is.
 
@@ -128,8 +125,7 @@ def calibrate_input_check(
     remaining = np.where(not_upright <= largest_p, distances.astype(np.float64), np.inf)
     largest = float(np.max(remaining, where=np.isfinite(remaining), initial=0.0))
     levels = [Level(share, min(quantile(remaining, share), largest)) for share in sorted({*COVERAGES, coverage})]
-    n_patients = int(patient_index(patients).max()) + 1
-    return InputCheck(coverage, tuple(levels), names, largest_p, len(distances), n_patients)
+    return InputCheck(coverage, tuple(levels), names, largest_p, len(distances), count_patients(patients))
 
 
 def rejection_reason(radiograph: Radiograph, size: int) -> str:

@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 
 from lungscope.errors import ConfigError
 from lungscope.stats.metrics import Estimate
-from lungscope.stats.operating_points import Goal, OperatingPoint
-from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.operating_points import Goal, OperatingPoint, best_entry, extreme_note
+from lungscope.stats.patients import Patients, index_of_rows
 from lungscope.stats.proportion import wilson
 
 CURVE_POINTS = 200
 BINS = 10
-ROUNDING = 1e-6
-"""Of the shares kept."""
 SKETCH = 16
 """Numbers an embedding is reduced to."""
 
@@ -36,7 +34,7 @@ class Curve:
     """0 in bundles of versions that did not count them."""
 
     def choose(self, goal: Goal) -> OperatingPoint:
-        """The threshold of this curve that serves a goal, as `stats.operating.choose` takes it from all images.
+        """The threshold of this curve that serves a goal, as `stats.operating_points.choose` takes it from all images.
 
         The curve keeps some 200 of the validation images' probabilities, so the threshold may lie a little
         further than all images would have it, on the safe side of the goal. Intervals count each patient once.
@@ -47,32 +45,23 @@ class Curve:
         if goal.kind != "fixed" and not (self.positives and self.negatives):
             raise ConfigError(f"{goal}: validation lacks a class, so no threshold can be chosen. Give a number.")
         at = self._at(goal)
-        threshold = goal.value if goal.kind == "fixed" else self.thresholds[at]
         return OperatingPoint(
             name=goal.text,
             goal=goal.text,
-            threshold=threshold,
+            threshold=goal.value if goal.kind == "fixed" else self.thresholds[at],
             sensitivity=_share(self.sensitivity[at], self.positive_patients or self.positives),
             specificity=_share(self.specificity[at], self.negative_patients or self.negatives),
-            note={
-                0: "every case is called positive",
-                len(self.thresholds) - 1: "no case is called positive",
-            }.get(at, ""),
+            note=extreme_note(at, len(self.thresholds) - 1),
         )
 
     def _at(self, goal: Goal) -> int:
-        found, cleared = np.array(self.sensitivity), np.array(self.specificity)
         if goal.kind == "fixed":
             # At a threshold between two of the curve, the calls are those of the next one up.
             at = int(np.searchsorted(np.array(self.thresholds, np.float32), np.float32(goal.value)))
-            return min(at, len(found) - 1)
-        if goal.kind == "sensitivity":
-            return int(np.flatnonzero(found >= goal.value - ROUNDING)[-1])
-        if goal.kind == "specificity":
-            return int(np.flatnonzero(cleared >= goal.value - ROUNDING)[0])
-        if goal.kind == "youden":
-            return int(np.argmax(found + cleared))
-        return int(np.argmin(goal.value * (1 - found) * self.positives + (1 - cleared) * self.negatives))
+            return min(at, len(self.thresholds) - 1)
+        # The shares are rounded; the counts behind them are not.
+        found = np.rint(np.array(self.sensitivity) * self.positives)
+        return best_entry(goal, found, self.negatives - np.rint(np.array(self.specificity) * self.negatives))
 
 
 @dataclass(frozen=True)
@@ -90,7 +79,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the model did on validation, which other data are held against."""
+    """How the model did on validation, which other data are compared with."""
 
     shares: tuple[float, ...]
     """(K,), of the classes: the prevalence that the probabilities are calibrated for."""
@@ -148,8 +137,9 @@ def summarise(
     )
     if positive is None:
         return Validation(None, reference, outcome)
-    index = np.arange(len(positive)) if patients is None else patient_index(patients)
-    return Validation(_curve(scores.astype(np.float32), positive, index), reference, outcome)
+    return Validation(
+        _curve(scores.astype(np.float32), positive, index_of_rows(patients, positive)), reference, outcome
+    )
 
 
 def histogram(scores: NDArray[np.floating]) -> tuple[float, ...]:

@@ -92,7 +92,7 @@ def require_spread(scores: NDArray[Any]) -> None:
     """Refuse a score that cannot rank: every curve of it would be the diagonal and say nothing.
 
     Raises:
-        UndefinedFigure: all scores are equal.
+        UndefinedEstimate: all scores are equal.
     """
     if scores.min() == scores.max():
         raise UndefinedEstimate("every case has the same score")
@@ -118,7 +118,7 @@ def roc_band(
         points: false-positive rates from 0 to 1.
 
     Raises:
-        UndefinedFigure: one class is empty, or there are too few patients for an interval.
+        UndefinedEstimate: one class is empty, or there are too few patients for an interval.
     """
     if len(np.unique(patient_index(patients))) < FEW_PATIENTS:
         raise UndefinedEstimate(f"fewer than {FEW_PATIENTS} patients")

@@ -62,7 +62,7 @@ def decision_curve(
         seed: of the draws.
 
     Raises:
-        UndefinedFigure: one class is empty, or a probability is not a number.
+        UndefinedEstimate: one class is empty, or a probability is not a number.
     """
     truth, scores = as_binary(positive), numbers(probabilities, "probabilities")
     same_rows(truth, scores)

@@ -58,12 +58,7 @@ class Predictor:
         self._lock = threading.Lock()
 
     def predict(
-        self,
-        pixels: NDArray[np.uint8],
-        *,
-        heatmaps: bool = True,
-        embeddings: bool = False,
-        cores: int | None = None,
+        self, pixels: NDArray[np.uint8], *, heatmaps: bool = True, embeddings: bool = False, cores: int | None = None
     ) -> Predictions:
         """Predict images that are in memory.
 

@@ -86,12 +86,9 @@ def _assessed(parts: Parts) -> Iterator[NDArray[np.float64]]:
     names = [f"p_{name}" for name in parts.plan.classes]
     for path in parts.all():
         for columns in parquet.batches(path, [*names, "not_assessed"]):
-            kept = [
-                i
-                for i, reason in enumerate(columns["not_assessed"])
-                if reason is None and columns[names[0]][i] is not None
-            ]
-            yield np.array([[columns[name][i] for name in names] for i in kept]).reshape(-1, len(names))
+            reasons, rows = columns["not_assessed"], zip(*(columns[name] for name in names), strict=True)
+            kept = [row for row, reason in zip(rows, reasons, strict=True) if reason is None and row[0] is not None]
+            yield np.array(kept).reshape(-1, len(names))
 
 
 def _empty(folder: Path) -> Path:
@@ -116,18 +113,12 @@ def _corrected(path: Path, card: Card, prior: NDArray[np.float64]) -> "pyarrow.T
     shifted = np.full_like(given, np.nan)
     shifted[scored] = shift_prior(given[scored], card.prior, prior)
     p_abnormal = card.p_abnormal(shifted)
-    columns = {
-        "path": table["path"],
-        "path_bytes": table["path_bytes"],
+    corrected = {
         **({} if p_abnormal is None else {"p_abnormal": p_abnormal}),
         **dict(zip(names, shifted.T, strict=True)),
     }
-    return pyarrow.table(
-        {
-            name: pyarrow.array(column, pyarrow.float32(), mask=~scored) if isinstance(column, np.ndarray) else column
-            for name, column in columns.items()
-        }
-    )
+    columns = {name: pyarrow.array(column, pyarrow.float32(), mask=~scored) for name, column in corrected.items()}
+    return pyarrow.table({"path": table["path"], "path_bytes": table["path_bytes"], **columns})
 
 
 def _prevalence(card: Card, found: LabelShift) -> Prevalence:

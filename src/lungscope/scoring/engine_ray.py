@@ -80,11 +80,10 @@ class RayEngine:
             import ray
 
             bundle = ray.put(self._predictor.bundle)
-            count = self._workers or _processors()
+            count = self._workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
             source = iter(items)
             while first := next(source, None):
-                names = chain([first], islice(source, ROUND - 1))
-                blocks = [ray.put(_names(block)) for block in _blocks(names)]
+                blocks = [ray.put(_names(block)) for block in _blocks(chain([first], islice(source, ROUND - 1)))]
                 arguments = (bundle, self._predictor.engine, self._point)
                 for table in _stream(blocks, arguments, min(count, len(blocks))):
                     yield _to_rows(table)
@@ -120,7 +119,10 @@ def _connected(address: str | None) -> Iterator[None]:
     try:
         if ours:
             _start(address)
-        _set_up()
+        context = ray.data.DataContext.get_current()
+        context.execution_options.preserve_order = True
+        context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         yield
     except (ray.exceptions.RayError, ConnectionError) as error:
         line = " ".join(str(error).split())[-200:]
@@ -136,27 +138,8 @@ def _start(address: str | None) -> None:
     import ray
 
     where = address or os.environ.get("RAY_ADDRESS")
-    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if where:
-        ray.init(address=where, **options)
-    else:
-        ray.init(address="local", num_cpus=usable_cores(), include_dashboard=False, **options)
-
-
-def _processors() -> int:
-    import ray
-
-    resources: dict[str, float] = ray.cluster_resources()
-    return max(1, int(resources.get("CPU", 1)))
-
-
-def _set_up() -> None:
-    from ray.data import DataContext
-
-    context = DataContext.get_current()
-    context.execution_options.preserve_order = True
-    context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    own: dict[str, Any] = {} if where else {"num_cpus": usable_cores(), "include_dashboard": False}
+    ray.init(address=where or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
 
 
 def _blocks(items: Iterator[Item]) -> Iterator[list[Item]]:

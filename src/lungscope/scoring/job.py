@@ -88,10 +88,12 @@ def run_score(source: str, model: Path, out: Path, settings: Settings) -> Summar
 
 def _score(listing: Listing, parts: Parts, predictor: Predictor, settings: Settings) -> Work:
     with closing(DiskSet()) as seen:
-        done = _note_done(parts, seen)
+        done = sum(seen.add(os.fsencode(name)) and parts.shard.holds(name) for name in parts.done())
         items = _pending(listing, settings.shard, seen if parts.all() or listing.repeats else None)
         if settings.engine == "local":
-            _load(predictor)
+            size = predictor.card.size
+            # A whole batch, so that what the runtime sets up for one is part of loading too.
+            predictor.predict(np.zeros((BATCH, size, size), np.uint8), heatmaps=False, cores=1)
         n, started = 0, time.perf_counter()
         with Bar("Scoring", None) as bar:
             _count_aside(listing, settings.shard, done, bar)
@@ -102,25 +104,12 @@ def _score(listing: Listing, parts: Parts, predictor: Predictor, settings: Setti
         return Work(n, time.perf_counter() - started, str(predictor.engine))
 
 
-def _load(predictor: Predictor) -> None:
-    size = predictor.card.size
-    # A whole batch, so that what the runtime sets up for one is part of loading too.
-    predictor.predict(np.zeros((BATCH, size, size), np.uint8), heatmaps=False, cores=1)
-
-
 def _engine(predictor: Predictor, settings: Settings) -> Engine:
     if settings.engine == "local":
         return LocalEngine(predictor, settings.operating_point)
     from lungscope.scoring.engine_ray import RayEngine
 
     return RayEngine(predictor, settings.operating_point, workers=settings.workers, address=settings.address)
-
-
-def _note_done(parts: Parts, seen: DiskSet) -> int:
-    own = 0
-    for name in parts.done():
-        own += seen.add(os.fsencode(name)) and parts.shard.holds(name)
-    return own
 
 
 def _pending(listing: Listing, shard: Shard, seen: DiskSet | None) -> Iterator[Item]:
@@ -137,7 +126,7 @@ def _count_aside(listing: Listing, shard: Shard, done: int, bar: Bar) -> None:
     def count() -> None:
         try:
             total = sum(shard.holds(item.name) for item in listing)
-        except LungscopeError:  # the work itself meets it too, and tells
+        except LungscopeError:  # the work itself meets it too, and reports it
             return
         bar.total = max(total - done, 0)
 

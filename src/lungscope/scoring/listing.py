@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import IO, Protocol
 
-from lungscope.data.images.radiograph import IMAGE_SUFFIXES, iter_images
+from lungscope.data.images.radiograph import iter_images
 from lungscope.errors import ConfigError, ManifestError
 from lungscope.scoring.object_store import UNKNOWN, Store, is_url, local_path, open_store
 
@@ -135,7 +135,7 @@ class Objects:
         self.source, self._store = root, store
 
     def __iter__(self) -> Iterator[Item]:
-        return (Item(*found) for found in self._store.images(self.source, IMAGE_SUFFIXES))
+        return (Item(*found) for found in self._store.images(self.source))
 
 
 class List:
@@ -163,13 +163,16 @@ class List:
             return local_path(name) or name
         return f"{self._base}/{name}" if self._store and not name.startswith("/") else os.path.join(self._base, name)
 
+    def _open(self) -> IO[bytes]:
+        return self._store.open(self.source) if self._store else open(self.source, "rb")
+
     def _lines(self) -> Iterator[str]:
-        with self._store.open(self.source) if self._store else open(self.source, "rb") as file:
+        with self._open() as file:
             for line in file:
                 yield os.fsdecode(line.rstrip(b"\r\n"))
 
     def _table(self) -> Iterator[str]:
-        with self._store.open(self.source) if self._store else open(self.source, "rb") as file:
+        with self._open() as file:
             # Bytes that are no text pass as `os.fsdecode` holds them.
             lines = (line.decode("utf-8", "surrogateescape") for line in file)
             rows = csv.reader(lines)
@@ -180,14 +183,14 @@ class List:
     def _parquet(self) -> Iterator[str]:
         from lungscope.scoring.parquet import path_of, reader
 
-        with self._store.open(self.source) if self._store else open(self.source, "rb") as file:
+        with self._open() as file:
             table = reader(file)
             wanted = self._column(table.schema_arrow.names)
-            raw = [name for name in (f"{wanted}_bytes",) if name in table.schema_arrow.names]
-            for batch in table.iter_batches(READ_ROWS, columns=[wanted, *raw]):
+            # A column that is not there is left out of the batch.
+            for batch in table.iter_batches(READ_ROWS, columns=[wanted, f"{wanted}_bytes"]):
                 columns = batch.to_pydict()
-                for name, exact in zip(columns[wanted], columns.get(*raw) if raw else [None] * len(batch), strict=True):
-                    yield path_of(name or "", exact)
+                exact = columns.get(f"{wanted}_bytes", [None] * len(batch))
+                yield from (path_of(name or "", raw) for name, raw in zip(columns[wanted], exact, strict=True))
 
     def _column(self, names: list[str]) -> str:
         for name in COLUMNS:

@@ -1,18 +1,16 @@
 """Object stores and other places with an address, through fsspec."""
 
-import os
 import re
 from collections.abc import Iterator
 from typing import IO, Any, cast
 
-from lungscope.data.images.dicom import is_dicom
-from lungscope.data.images.radiograph import HEAD_BYTES, MAX_FILE_BYTES
+from lungscope.data.images.radiograph import HEAD_BYTES, MAX_FILE_BYTES, looks_like_image
 from lungscope.errors import ConfigError, ManifestError, RuntimeUnavailable, UnreadableImage
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 LOCAL = ("file", "local")
 UNKNOWN = -1
-"""Size of a file that the store has not told."""
+"""Size of a file where the store does not give it."""
 
 
 def is_url(text: str) -> bool:
@@ -52,7 +50,7 @@ class Store:
     def __init__(self, system: Any, protocol: str) -> None:
         self._system, self._protocol = system, protocol
 
-    def images(self, root: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str, int, str]]:
+    def images(self, root: str) -> Iterator[tuple[str, str, int, str]]:
         """Name below `root`, address and size of what looks like an image, in the order of their paths by folder.
 
         A folder that cannot be listed is yielded itself, with the reason.
@@ -66,18 +64,14 @@ class Store:
                 raise FileNotFoundError("no such folder")
         except Exception as error:
             raise ManifestError(f"{root}: cannot be listed ({_line(error)}). Check the address.") from None
-        for path, n_bytes, reason in self._walk(top, suffixes):
+        for path, n_bytes, reason in self._walk(top):
             yield path[len(top) :].lstrip("/"), self._system.unstrip_protocol(path), n_bytes, reason
 
-    def _walk(self, folder: str, suffixes: frozenset[str]) -> Iterator[tuple[str, int, str]]:
+    def _walk(self, folder: str) -> Iterator[tuple[str, int, str]]:
         try:
             entries = self._system.ls(folder, detail=True)
         except Exception as failure:
-            yield (
-                folder,
-                UNKNOWN,
-                f"this folder cannot be listed ({_line(failure)}). Check your rights to it.",
-            )
+            yield (folder, UNKNOWN, f"this folder cannot be listed ({_line(failure)}). Check your rights to it.")
             return
         for entry in sorted(entries, key=lambda entry: str(entry["name"])):
             path = str(entry["name"]).rstrip("/")
@@ -85,19 +79,14 @@ class Store:
             if name.startswith(".") or path == folder.rstrip("/"):  # stores list a folder's own marker in it
                 continue
             if entry["type"] == "directory":
-                yield from self._walk(path, suffixes)
-            elif self._is_image(path, name, suffixes):
+                yield from self._walk(path)
+            elif self._is_image(path, name):
                 size = entry.get("size")
                 yield path, UNKNOWN if size is None else int(size), ""
 
-    def _is_image(self, path: str, name: str, suffixes: frozenset[str]) -> bool:
-        suffix = os.path.splitext(name)[1].lower()
-        if suffix in suffixes:
-            return True
-        if (suffix and not suffix[1:].isdigit()) or name.upper() == "DICOMDIR":
-            return False
+    def _is_image(self, path: str, name: str) -> bool:
         try:
-            return is_dicom(self._system.cat_file(path, start=0, end=HEAD_BYTES))
+            return looks_like_image(name, lambda: self._system.cat_file(path, start=0, end=HEAD_BYTES))
         except Exception:  # whoever reads it learns of the failure
             return True
 

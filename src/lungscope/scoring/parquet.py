@@ -89,16 +89,12 @@ def to_table(rows: Sequence[Row], layout: "pyarrow.Schema", n_classes: int) -> "
     """Rows as columns."""
     pa = arrow()
     none = (None,) * n_classes
-    probabilities = zip(*(row.probabilities or none for row in rows), strict=True)
-    names = [split_path(row.path) for row in rows]
-    first = [[text for text, _ in names], [exact for _, exact in names]]
-    decided = [[row.finding for row in rows], [row.p_abnormal for row in rows]]
-    rest = [
-        [getattr(row, name) for row in rows]
-        for name in ("not_assessed", "distance", "notes", "error", "fetch_ms", "decode_ms", "infer_ms")
-    ]
-    columns = [*first, *decided, *map(list, probabilities), *rest]
-    arrays = [pa.array(values, kind) for values, kind in zip(columns, layout.types, strict=True)]
+    lines = (
+        (*split_path(row.path), row.finding, row.p_abnormal, *(row.probabilities or none), row.not_assessed,
+         row.distance, row.notes, row.error, row.fetch_ms, row.decode_ms, row.infer_ms)
+        for row in rows
+    )  # fmt: skip
+    arrays = [pa.array(values, kind) for values, kind in zip(zip(*lines, strict=True), layout.types, strict=True)]
     return pa.Table.from_arrays(arrays, schema=layout)
 
 

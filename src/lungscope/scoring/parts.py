@@ -22,7 +22,7 @@ PLAN = "score.json"
 PARTS = "parts"
 """Holds nothing but Parquet, so that whatever reads such folders reads this one."""
 PACKED = 1000
-"""Rows from which they are held as columns, which take less memory than objects."""
+"""Rows from which they are packed as columns, which take less memory than objects."""
 NUMBER = "[0-9]" * 6
 """Pattern of a part's number."""
 
@@ -170,8 +170,7 @@ def open_parts(folder: Path, plan: Plan, shard: Shard, *, engine: str, rows: int
 
 def _read_plan(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
-        return dict(content)
+        return dict(json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         raise OutputError(f"{path}: cannot be read. Choose another --out.") from None
 

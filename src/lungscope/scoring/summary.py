@@ -13,7 +13,7 @@ from lungscope.scoring.parts import Parts
 from lungscope.system.files import write_atomically
 
 KINDS = 40
-"""Kinds of error that are told apart; the rest is counted together."""
+"""Kinds of error that are counted apart; the rest is counted together."""
 NUMBERS_IN_BRACKETS = re.compile(r"\d+(?=[^(]*\))")
 
 

@@ -38,28 +38,17 @@ __all__ = [
     "operating_point", "precision_recall_curve", "predictive_values", "reliability_curve", "roc_curve",
     "shift_prior", "wilson",
 ]  # fmt: skip
-_MODULES = {
-    "calibration": (
-        "brier", "calibration_slope_intercept", "expected_calibration_error", "fit_platt", "fit_temperature",
-        "reliability_curve",
-    ),
-    "comparison": ("auroc_estimate", "delong", "holm", "mcnemar"),
-    "metrics": (
-        "Estimate", "auroc", "average_precision", "confusion_matrix", "macro_auroc", "precision_recall_curve",
-        "roc_curve",
-    ),
-    "operating_points": ("operating_point", "predictive_values"),
-    "prior_correction": ("em_prior", "shift_prior"),
-    "proportion": ("wilson",),
-    "resampling": ("bootstrap", "count_estimates"),
-}  # fmt: skip
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
+_MODULES = (
+    "metrics", "proportion", "operating_points", "prior_correction", "calibration", "comparison", "resampling",
+)  # fmt: skip
+"""Where to look for a name, those that load SciPy last."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    modules = (import_module(f"{__name__}.{each}") for each in _MODULES)
+    found = globals()[name] = next(getattr(module, name) for module in modules if hasattr(module, name))
     return found
 
 

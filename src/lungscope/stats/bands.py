@@ -13,14 +13,7 @@ MOST_NUMBERS = 6
 """Distinct numbers up to which each is a group of its own, such as a 0/1 code."""
 AGES = (1, 6, 18, 40, 65)
 """Years at which a band of age begins: infants, young children, school age, adults, middle age, old age."""
-AGE_NAMES = (
-    "under 1 year",
-    "1 to 5 years",
-    "6 to 17 years",
-    "18 to 39 years",
-    "40 to 64 years",
-    "65 years and over",
-)
+AGE_NAMES = ("under 1 year", "1 to 5 years", "6 to 17 years", "18 to 39 years", "40 to 64 years", "65 years and over")
 UNKNOWN = "unknown"
 _IDENTIFIER = re.compile(r"(^|[\W_])(id|ids|mrn|uid|uuid|name|accession|birth|dob)([\W_]|$)|(id|ID|Id|UID)$")
 LONG_NUMBER = 1e5

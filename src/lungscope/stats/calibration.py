@@ -1,10 +1,10 @@
 """Calibration: does a probability of 0.8 come true eight times in ten, and how to make it so.
 
-For two classes every figure is about the probability of class 1; it may be given as (N,) or as (N, 2).
+For two classes every estimate is about the probability of class 1; it may be given as (N,) or as (N, 2).
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +13,7 @@ from scipy.special import expit, log_softmax, softmax
 
 from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.stats.columns import class_indices, same_rows
-from lungscope.stats.metrics import Array, Ratio, Weights, ratio
+from lungscope.stats.metrics import Array, Ratio, Weights, float_kind, ratio
 from lungscope.stats.prior_correction import as_probabilities
 from lungscope.stats.proportion import wilson
 
@@ -60,7 +60,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     """Temperature that minimises log loss (Guo et al. 2017): probabilities = softmax(logits / temperature).
 
     The loss is taken against Platt's targets, see `fit_platt`. On many cases they change nothing; on few
-    they keep the temperature finite when no case is misjudged.
+    they keep the temperature finite when every case is on the right side.
 
     Args:
         logits: (N, K), uncalibrated.
@@ -115,12 +115,12 @@ def expected_calibration_error(
         weights: (..., N), how often each row counts; gives an array (...).
 
     Raises:
-        UndefinedFigure: there is no case, or a probability is not a number.
+        UndefinedEstimate: there is no case, or a probability is not a number.
         DataError: a probability is outside 0..1, or the columns do not fit.
     """
     outcome, confidence = _binary_view(labels, probabilities)
     rows = np.ones(confidence.size) if weights is None else weights
-    gaps = np.zeros((confidence.size, bins), _kind(rows))
+    gaps = np.zeros((confidence.size, bins), float_kind(rows))
     gaps[np.arange(confidence.size), _bin(confidence, bins)] = confidence - outcome
     return ratio(np.abs(rows @ gaps).sum(-1), rows.sum(-1))
 
@@ -158,7 +158,7 @@ def brier(labels: ArrayLike, probabilities: ArrayLike, weights: Weights | None =
         outcome, probability = _binary_view(labels, given)
         squares = (probability - outcome) ** 2
     rows = np.ones(squares.size) if weights is None else weights
-    return ratio(rows @ squares.astype(_kind(rows)), rows.sum(-1))
+    return ratio(rows @ squares.astype(float_kind(rows)), rows.sum(-1))
 
 
 def calibration_slope_intercept(positive: ArrayLike, probabilities: ArrayLike) -> Recalibration:
@@ -169,7 +169,7 @@ def calibration_slope_intercept(positive: ArrayLike, probabilities: ArrayLike) -
         probabilities: (N,) or (N, 2); within 1e-7 of 0 and 1 they are taken as that far off.
 
     Raises:
-        UndefinedFigure: one class only, constant probabilities, or classes that separate without overlap.
+        UndefinedEstimate: one class only, constant probabilities, or classes that separate without overlap.
     """
     outcome, probability = _binary_view(positive, probabilities)
     clipped = np.clip(probability, SATURATED, 1 - SATURATED)
@@ -194,11 +194,6 @@ def reliability_curve(labels: ArrayLike, probabilities: ArrayLike, bins: int = 1
     n = count[held]
     predicted, observed = (np.bincount(where, side, bins)[held] / n for side in (confidence, outcome))
     return ReliabilityCurve(predicted, observed, *wilson(observed, n), n.astype(np.int64))
-
-
-def _kind(rows: Weights) -> np.dtype[Any]:
-    # Products of single and double precision, or of whole numbers, are far slower than of one kind.
-    return rows.dtype if rows.dtype.kind == "f" else np.dtype(np.float64)
 
 
 def _bin(confidence: Array, bins: int) -> NDArray[np.int64]:

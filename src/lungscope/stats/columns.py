@@ -1,4 +1,4 @@
-"""Columns of labels, scores and class indices, checked at the entry point of every figure. NumPy only."""
+"""Columns of labels, scores and class indices, checked before anything is computed of them. NumPy only."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ def as_binary(values: ArrayLike) -> NDArray[np.bool_]:
     """Labels or calls as booleans.
 
     Raises:
-        UndefinedFigure: a label is missing (NaN).
+        UndefinedEstimate: a label is missing (NaN).
         DataError: a label is neither 0 nor 1.
     """
     labels = np.asarray(values)
     if labels.dtype.kind == "f":
         labels = numbers(labels, "labels")
     if labels.dtype != bool and not np.isin(labels, (0, 1)).all():
-        raise DataError("A two-class figure needs labels 0 or 1 and got others. Pass labels == the class in question.")
+        raise DataError("A two-class metric needs labels 0 or 1 and got others. Pass labels == the class in question.")
     return labels.astype(np.bool_)
 
 
@@ -43,7 +43,7 @@ def numbers(values: ArrayLike, what: str) -> Array:
     """Values as floats; NaN makes whatever is computed from them undefined.
 
     Raises:
-        UndefinedFigure: a value is missing (NaN).
+        UndefinedEstimate: a value is missing (NaN).
     """
     floats = np.asarray(values, np.float64)
     missing = int(np.isnan(floats).sum())

@@ -10,7 +10,7 @@ from scipy.special import ndtr
 from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.stats.columns import as_binary, numbers, same_rows
 from lungscope.stats.metrics import Array, Estimate
-from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.patients import Patients, index_of_rows
 from lungscope.stats.proportion import FEW_PATIENTS, Z95
 from lungscope.stats.resampling import share_interval
 
@@ -57,7 +57,7 @@ def delong(positive: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike, patien
         patients: (N,), whose each row is; without it all rows are independent.
 
     Raises:
-        UndefinedFigure: fewer than two patients of a class, or the scores show no spread at all.
+        UndefinedEstimate: fewer than two patients of a class, or the scores show no spread at all.
     """
     truth = as_binary(positive)
     area_a, influence_a = _auroc_influence(truth, scores_a)
@@ -82,15 +82,15 @@ def auroc_estimate(positive: ArrayLike, scores: ArrayLike, patients: Patients | 
         area, influence = _auroc_influence(truth, scores)
     except UndefinedEstimate as error:
         return Estimate(None, reason=str(error))
-    index = np.arange(truth.size) if patients is None else patient_index(patients)
-    if np.unique(index).size < FEW_PATIENTS:
-        return Estimate(area, reason=f"no interval: fewer than {FEW_PATIENTS} patients")
+    index = index_of_rows(patients, truth)
     try:
+        if np.unique(index).size < FEW_PATIENTS:
+            raise UndefinedEstimate(f"fewer than {FEW_PATIENTS} patients")
         deviation = sqrt(_variance(influence, truth, index))
+        if deviation == 0:
+            raise UndefinedEstimate("the AUROC does not vary over these cases, so its spread is unknown")
     except UndefinedEstimate as error:
         return Estimate(area, reason=f"no interval: {error}")
-    if deviation == 0:
-        return Estimate(area, reason="no interval: the AUROC does not vary over these cases, so its spread is unknown")
     fewest = min(np.unique(index[side]).size for side in (truth, ~truth))
     return Estimate(area, *share_interval(area, deviation, fewest - 1))
 
@@ -109,8 +109,7 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike, patients: Patients | Non
     """
     a, b = as_binary(correct_a), as_binary(correct_b)
     same_rows(a, b)
-    index = np.arange(a.size) if patients is None else patient_index(patients)
-    same_rows(a, index)
+    index = index_of_rows(patients, a)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     surplus = np.bincount(index, weights=a.astype(np.float64) - b).astype(np.int64)
     surplus = surplus[surplus != 0]
@@ -145,7 +144,7 @@ def twice_median(p_values: ArrayLike) -> float:
     """One p-value of several tests of the same hypothesis, however they depend on each other.
 
     Twice the median is valid under any dependence (Meinshausen, Meier & Bühlmann 2009), such as that of
-    training runs judged on the same cases. A single value is returned as it is.
+    training runs measured on the same cases. A single value is returned as it is.
 
     Args:
         p_values: (M,), 0..1, M at least 1.
@@ -177,22 +176,16 @@ def _rank_below(values: Array, others: Array) -> Array:
 
 
 def _variance(influence: Array, truth: NDArray[np.bool_], patients: Patients | None) -> float:
-    index = np.arange(truth.size) if patients is None else patient_index(patients)
-    same_rows(truth, index)
+    index = index_of_rows(patients, truth)
     diseased = np.bincount(index, weights=influence * truth)
     healthy = np.bincount(index, weights=influence * ~truth)
     n_diseased, n_healthy = (np.unique(index[side]).size for side in (truth, ~truth))
     if min(n_diseased, n_healthy) < 2:
         raise UndefinedEstimate("fewer than two patients of a class: the spread is unknown")
-    cross = 2 * _small_sample(diseased.size) * float(diseased @ healthy)
-    own = _small_sample(n_diseased) * float(diseased @ diseased) + _small_sample(n_healthy) * float(healthy @ healthy)
-    variance = own + cross
+    small_sample = [n / (n - 1) for n in (n_diseased, n_healthy, diseased.size)]
+    variance = float(np.dot(small_sample, [diseased @ diseased, healthy @ healthy, 2 * (diseased @ healthy)]))
     # Rounding of equal components leaves about 1e-33 of what is zero.
     return variance if variance > 1e-24 else 0.0
-
-
-def _small_sample(n: int) -> float:
-    return n / (n - 1)
 
 
 def _sign_flip(surplus: NDArray[np.int64]) -> float:

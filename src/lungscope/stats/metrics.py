@@ -1,6 +1,6 @@
 """Discrimination: how well scores and decisions tell the diseased from the healthy.
 
-Every figure takes weights (..., N) and then gives one value per leading index, so that a bootstrap is a
+Every metric takes weights (..., N) and then gives one value per leading index, so that a bootstrap is a
 handful of array operations. NumPy only: a prediction imports this module.
 """
 
@@ -17,12 +17,12 @@ from lungscope.stats.columns import as_binary, class_indices, numbers, same_rows
 Array = NDArray[np.float64]
 Weights = NDArray[Any]
 Ratio = float | Array
-"""One figure, or one per resample; NaN where it is undefined."""
+"""One value, or one per resample; NaN where it is undefined."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval, or the reason why one of them is missing."""
+    """A value with its 95 % interval, or the reason why one of them is missing."""
 
     value: float | None
     low: float | None = None
@@ -160,14 +160,14 @@ class ScoreMass:
 
 
 class Ranked:
-    """Scores of fixed cases, sorted once; figures of the same weights share their sums.
+    """Scores of fixed cases, sorted once; metrics of the same weights share their sums.
 
     Args:
         positive: (N,), true or 1 where diseased.
-        scores: (N,), higher means more suspicious.
+        scores: (N,), higher means more likely diseased.
 
     Raises:
-        UndefinedFigure: one class is empty, or a score or label is not a number.
+        UndefinedEstimate: one class is empty, or a score or label is not a number.
     """
 
     def __init__(self, positive: ArrayLike, scores: ArrayLike) -> None:
@@ -194,8 +194,7 @@ class Ranked:
             mass = np.ones(len(self._order))
         else:
             mass = weights.take(self._order, axis=-1)
-            if mass.dtype.kind != "f":
-                mass = mass.astype(np.float64)
+            mass = mass.astype(float_kind(mass), copy=False)
         diseased = mass * self._diseased
         healthy = mass - diseased
         if len(self._starts) < len(self._order):
@@ -212,11 +211,11 @@ def auroc(positive: ArrayLike, scores: ArrayLike, weights: Weights | None = None
 
     Args:
         positive: (N,), true or 1 where diseased.
-        scores: (N,), higher means more suspicious; any monotone scale.
+        scores: (N,), higher means more likely diseased; any monotone scale.
         weights: (..., N), how often each row counts; gives an array (...), NaN where a class has no weight.
 
     Raises:
-        UndefinedFigure: one class is empty, or a score or label is not a number.
+        UndefinedEstimate: one class is empty, or a score or label is not a number.
     """
     return Ranked(positive, scores).mass(weights).auroc
 
@@ -234,7 +233,7 @@ def macro_auroc(labels: ArrayLike, probabilities: ArrayLike, weights: Weights | 
         weights: (..., N), as in `auroc`.
 
     Raises:
-        UndefinedFigure: a class has no case, or a probability is not a number.
+        UndefinedEstimate: a class has no case, or a probability is not a number.
     """
     columns = np.asarray(probabilities, np.float64)
     truth = class_indices(labels, columns.shape[1])
@@ -262,7 +261,7 @@ def roc_curve(positive: ArrayLike, scores: ArrayLike) -> RocCurve:
     """Sensitivity against false-positive rate at every threshold; a case is positive at scores >= it.
 
     Raises:
-        UndefinedFigure: as `auroc`.
+        UndefinedEstimate: as `auroc`.
     """
     mass = Ranked(positive, scores).mass()
     found, alarms = (np.concatenate(([0.0], side)) for side in (mass.found, mass.alarms))
@@ -273,7 +272,7 @@ def precision_recall_curve(positive: ArrayLike, scores: ArrayLike) -> PrecisionR
     """Precision against recall at every threshold; a case is positive at scores >= it.
 
     Raises:
-        UndefinedFigure: as `auroc`.
+        UndefinedEstimate: as `auroc`.
     """
     mass = Ranked(positive, scores).mass()
     found, alarms = mass.found, mass.alarms
@@ -291,8 +290,7 @@ def count(positive: ArrayLike, predicted: ArrayLike, weights: Weights | None = N
     cells = np.stack([truth & called, ~truth & called, ~truth & ~called, truth & ~called], axis=1)
     if weights is None:
         return Counts(*(int(n) for n in cells.sum(0)))
-    kind = weights.dtype if weights.dtype.kind == "f" else np.float64
-    return Counts(*np.moveaxis((weights @ cells.astype(kind)).astype(np.float64), -1, 0))
+    return Counts(*np.moveaxis((weights @ cells.astype(float_kind(weights))).astype(np.float64), -1, 0))
 
 
 def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int) -> NDArray[np.int64]:
@@ -305,6 +303,11 @@ def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int) ->
     same_rows(truth, called)
     cells = np.bincount(truth * n_classes + called, minlength=n_classes**2)
     return cells.reshape(n_classes, n_classes).astype(np.int64)
+
+
+def float_kind(weights: Weights) -> np.dtype[Any]:
+    """What sums over weights are computed in: products of two kinds of number, or of whole ones, are far slower."""
+    return weights.dtype if weights.dtype.kind == "f" else np.dtype(np.float64)
 
 
 def ratio(part: ArrayLike, whole: ArrayLike) -> Ratio:

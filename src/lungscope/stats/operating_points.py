@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from lungscope.errors import ConfigError, DataError, UndefinedEstimate
 from lungscope.stats.columns import as_binary, numbers, same_rows
 from lungscope.stats.metrics import Array, Estimate, Ratio, ratio
-from lungscope.stats.patients import Patients
+from lungscope.stats.patients import Patients, index_of_rows
 from lungscope.stats.proportion import proportion
 
 EXAMPLES = {
@@ -87,17 +87,12 @@ def parse_goal(text: str) -> Goal:
 
 
 def choose(
-    goal: Goal,
-    positive: ArrayLike,
-    probabilities: ArrayLike,
-    *,
-    name: str = "",
-    patients: Patients | None = None,
+    goal: Goal, positive: ArrayLike, probabilities: ArrayLike, *, name: str = "", patients: Patients | None = None
 ) -> OperatingPoint:
     """Choose a threshold on validation data.
 
     A sensitivity is reached with the largest threshold that does, a specificity with the smallest, so
-    that the other figure is best. Youden's index and cost take the best threshold, and of equal ones the
+    that the other one is best. Youden's index and cost take the best threshold, and of equal ones the
     lowest, which misses least. Cost counts the cases as they are: at another prevalence the best
     threshold is another. Thresholds lie midway between neighbouring probabilities (0 and 1 beyond the
     outermost), so that a rounding difference between two machines flips no call.
@@ -110,21 +105,20 @@ def choose(
         patients: (N,), whose each row is, for the intervals.
 
     Raises:
-        UndefinedFigure: the goal needs a class that has no case, or a probability is not a number.
+        UndefinedEstimate: the goal needs a class that has no case, or a probability is not a number.
         DataError: a probability is outside 0..1, or the columns do not fit.
     """
     truth, scores = as_binary(positive), _single(probabilities)
     same_rows(truth, scores)
     threshold, note = (goal.value, "") if goal.kind == "fixed" else _fitted(goal, truth, scores)
     called = scores >= np.float32(threshold)
-    names = np.arange(truth.size) if patients is None else np.asarray(patients)
-    same_rows(truth, names)
+    index = index_of_rows(patients, truth)
     return OperatingPoint(
         name=name or goal.text,
         goal=goal.text,
         threshold=threshold,
-        sensitivity=proportion(called[truth], names[truth], empty="no positive case"),
-        specificity=proportion(~called[~truth], names[~truth], empty="no negative case"),
+        sensitivity=proportion(called[truth], index[truth], empty="no positive case"),
+        specificity=proportion(~called[~truth], index[~truth], empty="no negative case"),
         note=note,
     )
 
@@ -186,12 +180,19 @@ def _fitted(goal: Goal, truth: NDArray[np.bool_], scores: NDArray[np.float32]) -
     found, alarms = (
         np.append(np.bincount(first[side], minlength=distinct.size)[::-1].cumsum()[::-1], 0) for side in (truth, ~truth)
     )
-    at = _best(goal, found, alarms, int(truth.sum()), int((~truth).sum()))
-    note = {0: "every case is called positive", distinct.size: "no case is called positive"}.get(at, "")
-    return _midway(distinct, at), note
+    at = best_entry(goal, found, alarms)
+    return _midway(distinct, at), extreme_note(at, distinct.size)
 
 
-def _best(goal: Goal, found: NDArray[Any], alarms: NDArray[Any], diseased: int, healthy: int) -> int:
+def best_entry(goal: Goal, found: NDArray[Any], alarms: NDArray[Any]) -> int:
+    """Which of several thresholds serves a goal; see `choose`.
+
+    Args:
+        goal: any but a fixed threshold.
+        found: (T,), diseased cases that are called positive at ascending thresholds; at the first all of them.
+        alarms: (T,), healthy ones.
+    """
+    diseased, healthy = found[0], alarms[0]
     if goal.kind == "sensitivity":
         return int(np.flatnonzero(found / diseased >= goal.value)[-1])
     if goal.kind == "specificity":
@@ -201,6 +202,11 @@ def _best(goal: Goal, found: NDArray[Any], alarms: NDArray[Any], diseased: int, 
         return int(np.argmax(found * healthy - alarms * diseased))
     cost: Array = goal.value * (diseased - found) + alarms
     return int(np.argmin(cost))
+
+
+def extreme_note(at: int, last: int) -> str:
+    """What to know of the first of several thresholds and of the last; empty for the others."""
+    return {0: "every case is called positive", last: "no case is called positive"}.get(at, "")
 
 
 def _midway(distinct: NDArray[np.float32], at: int) -> float:

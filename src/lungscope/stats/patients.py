@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lungscope.stats.columns import same_rows
+
 Patients = Sequence[str] | NDArray[Any]
 
 
@@ -25,3 +27,19 @@ def patient_index(patients: Patients) -> NDArray[np.intp]:
         index[unknown] = len(names) + np.arange(len(unknown))
     compact: NDArray[np.intp] = np.unique(index, return_inverse=True)[1]
     return compact
+
+
+def count_patients(patients: Patients) -> int:
+    """How many patients the rows belong to; see `patient_index`."""
+    return int(patient_index(patients).max(initial=-1)) + 1
+
+
+def index_of_rows(patients: Patients | None, rows: NDArray[Any]) -> NDArray[np.intp]:
+    """`patient_index` of some rows (N, ...); where no patients are given each row is its own.
+
+    Raises:
+        DataError: there are not as many patients as rows.
+    """
+    index = np.arange(len(rows)) if patients is None else patient_index(patients)
+    same_rows(rows, index)
+    return index

@@ -1,4 +1,4 @@
-"""Can the prevalence of unlabelled data be told from a model's probabilities, and how well?"""
+"""Can the prevalence of unlabelled data be estimated from a model's probabilities, and how well?"""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,15 @@ from scipy.special import chdtrc
 
 from lungscope.errors import UndefinedEstimate
 from lungscope.stats.metrics import Array, Estimate
-from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.patients import Patients, count_patients, patient_index
 from lungscope.stats.prior_correction import Adapted, adapt, as_probabilities
+from lungscope.stats.reference_class import p_abnormal
 from lungscope.stats.resampling import bootstrap_weights, interval
 
 RESAMPLES = 500
 FEWEST_PATIENTS = 50
 WIDEST = 0.4
-"""Width of the interval of a share above which the data do not tell it."""
+"""Width of the interval of a share above which the estimate is of no use."""
 LEVEL = 0.01
 """Of the test that only the prevalence differs; low, since it is asked at every use."""
 GROUPS = 512
@@ -90,7 +91,7 @@ def examine(
     """
     columns = as_probabilities(probabilities)
     index = patient_index(patients)
-    n_patients = np.unique(index).size
+    n_patients = count_patients(index)
     if n_patients < FEWEST_PATIENTS:
         return _unknown(columns.shape[1], f"{n_patients} patients are too few: {FEWEST_PATIENTS} are needed")
     try:
@@ -99,7 +100,7 @@ def examine(
         return _unknown(columns.shape[1], str(error))
     drawn = _drawn_shares(columns / np.asarray(prior), adapted.prior, index, resamples, seed)
     shares = tuple(_estimate(value, column) for value, column in zip(adapted.prior, drawn.T, strict=True))
-    fit = mixture_fit(columns[:, 1:].sum(axis=1), index, scores) if scores else None
+    fit = mixture_fit(p_abnormal(columns), index, scores) if scores else None
     return LabelShift(adapted, shares, fit, _refusal(shares, fit))
 
 
@@ -131,18 +132,18 @@ def class_scores(
     )
 
 
-def mixture_fit(p_abnormal: Array, index: NDArray[np.intp], scores: ClassScores) -> Fit | None:
-    """Test that scores (N,) are a mixture of the two classes as they were on validation.
+def mixture_fit(observed: Array, index: NDArray[np.intp], scores: ClassScores) -> Fit | None:
+    """Test that values of p_abnormal are a mixture of the two classes as they were on validation.
 
     The share that fits best (minimum chi-squared) is taken; the covariance of the bins counts the chance in
     both samples, with one case per patient. None when too few bins are left to test anything.
 
     Args:
-        p_abnormal: (N,), 0..1.
+        observed: (N,), p_abnormal, 0..1.
         index: (N,), the patient of each row, 0..P-1.
         scores: of validation.
     """
-    seen = _patient_shares(p_abnormal, index, scores.edges)
+    seen = _patient_shares(observed, index, scores.edges)
     n = int(index.max()) + 1
     # The last bin follows from the others.
     apart, rest = (scores.positive - scores.negative)[:-1], (seen - scores.negative)[:-1]
@@ -167,9 +168,9 @@ def mixture_fit(p_abnormal: Array, index: NDArray[np.intp], scores: ClassScores)
     return Fit(float(chdtrc(degrees, statistic)), statistic, degrees) if degrees > 0 else None
 
 
-def _patient_shares(p_abnormal: Array, index: NDArray[np.intp], edges: Array) -> Array:
+def _patient_shares(observed: Array, index: NDArray[np.intp], edges: Array) -> Array:
     """Share of each bin; a patient counts once, whatever the number of images."""
-    where = np.searchsorted(edges, p_abnormal, side="right")
+    where = np.searchsorted(edges, observed, side="right")
     weights = 1 / np.bincount(index)[index]
     shares: Array = np.bincount(where, weights=weights, minlength=edges.size + 1) / weights.sum()
     return shares

@@ -26,7 +26,7 @@ class Adapted:
 def adapt(probabilities: ArrayLike, prior_of_training: ArrayLike) -> Adapted:
     """Estimate the share of each class in unlabelled data and correct the probabilities for it.
 
-    Whether the data carry such an estimate is not asked here; `stats.labelshift.examine` does.
+    Whether the data carry such an estimate is not asked here; `stats.prevalence_shift.examine` does.
 
     Args:
         probabilities: (N, K), calibrated for `prior_of_training`.
@@ -34,7 +34,7 @@ def adapt(probabilities: ArrayLike, prior_of_training: ArrayLike) -> Adapted:
             above 0, sum 1.
 
     Raises:
-        UndefinedFigure: no case, a probability is not a number, or no convergence.
+        UndefinedEstimate: no case, a probability is not a number, or no convergence.
         DataError: a probability or share is outside its range, or the two do not fit.
     """
     found = em_prior(probabilities, prior_of_training)
@@ -61,7 +61,7 @@ def em_prior(
         (K,), sum 1.
 
     Raises:
-        UndefinedFigure: no case, a probability is not a number, or no convergence.
+        UndefinedEstimate: no case, a probability is not a number, or no convergence.
         DataError: a probability or share is outside its range, or the two do not fit.
     """
     columns, old = _columns_and_prior(probabilities, prior)
@@ -90,7 +90,7 @@ def shift_prior(probabilities: ArrayLike, prior: ArrayLike, new_prior: ArrayLike
         (N, K), rows sum to 1.
 
     Raises:
-        UndefinedFigure: a probability is not a number.
+        UndefinedEstimate: a probability is not a number.
         DataError: a probability or share is outside its range, or they do not fit.
     """
     columns, old = _columns_and_prior(probabilities, prior)
@@ -103,7 +103,7 @@ def as_probabilities(probabilities: ArrayLike) -> Array:
     """Probabilities as floats, (N,) or (N, K), clipped to 0..1 where only rounding has left it.
 
     Raises:
-        UndefinedFigure: a probability is not a number.
+        UndefinedEstimate: a probability is not a number.
         DataError: a value is outside 0..1, there is one column only, or rows do not sum to 1.
     """
     given = numbers(probabilities, "probabilities")

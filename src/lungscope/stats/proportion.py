@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lungscope.stats.columns import as_binary
 from lungscope.stats.metrics import Array, Estimate
-from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.patients import Patients, index_of_rows
 
 Z95 = 1.959963984540054
 FEW_PATIENTS = 10
@@ -45,9 +45,8 @@ def proportion(successes: ArrayLike, patients: Patients | None = None, *, empty:
     outcome = as_binary(successes)
     if not outcome.size:
         return Estimate(None, reason=empty)
-    index = np.arange(outcome.size) if patients is None else patient_index(patients)
     share = float(outcome.mean())
-    low, high = wilson(share, _effective_cases(outcome, index))
+    low, high = wilson(share, _effective_cases(outcome, index_of_rows(patients, outcome)))
     return Estimate(share, float(low), float(high))
 
 

@@ -1,6 +1,6 @@
 """Intervals by drawing patients with replacement (Efron 1979, Field & Welsh 2007).
 
-Figures from 0 to 1 get a Student interval on the log-odds scale with the standard error of the draws: near 0 and
+Metrics from 0 to 1 get a Student interval on the log-odds scale with the standard error of the draws: near 0 and
 1 the plain percentiles miss the truth up to one time in eight. `benchmarks/coverage.py` measures both.
 """
 
@@ -15,7 +15,7 @@ from scipy.special import expit, logit, stdtrit
 from lungscope.errors import ConfigError, UndefinedEstimate
 from lungscope.stats.columns import as_binary, same_rows
 from lungscope.stats.metrics import Array, Counts, Estimate, Ratio, Weights, count
-from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.patients import Patients, count_patients, index_of_rows, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS, proportion
 
 RESAMPLES = 1000
@@ -25,12 +25,14 @@ UNDEFINED_SHARE = 0.1
 """Share of resamples that may lack a class before the interval is withheld."""
 
 Metric = Callable[[Weights | None], Ratio]
-"""A figure of fixed data: a number for None, an array (b,) for weights (b, N)."""
+"""A metric of fixed data: a number for None, an array (b,) for weights (b, N)."""
+RowMetric = Callable[[NDArray[Any], NDArray[Any]], float]
+"""A metric of labels (N,) and scores (N,) or (N, K)."""
 
 
 @dataclass(frozen=True)
 class CountEstimates:
-    """The figures of one set of calls, each with its interval."""
+    """What follows from one set of calls, each with its interval."""
 
     counts: Counts
     sensitivity: Estimate
@@ -53,8 +55,7 @@ def bootstrap_weights(patients: Patients, *, resamples: int = RESAMPLES, seed: i
     Yields:
         Blocks (b, N), together B rows: how often each row counts. All rows of a patient count alike.
     """
-    index = patient_index(patients)
-    n_patients = int(index.max(initial=-1)) + 1
+    index, n_patients = patient_index(patients), count_patients(patients)
     rng = np.random.default_rng(seed)
     block = max(1, BLOCK // max(index.size, 1))
     for start in range(0, resamples, block):
@@ -65,13 +66,13 @@ def bootstrap_weights(patients: Patients, *, resamples: int = RESAMPLES, seed: i
 
 
 def interval(values: ArrayLike) -> tuple[float, float]:
-    """Percentile 95 % interval of a figure's resamples, leaving out undefined ones.
+    """Percentile 95 % interval of a metric's resamples, leaving out undefined ones.
 
     Args:
         values: (B,), NaN where undefined.
 
     Raises:
-        UndefinedFigure: more than a tenth of the resamples are undefined.
+        UndefinedEstimate: more than a tenth of the resamples are undefined.
     """
     drawn = np.asarray(values, np.float64)
     defined = drawn[~np.isnan(drawn)]
@@ -83,10 +84,10 @@ def interval(values: ArrayLike) -> tuple[float, float]:
 
 
 def share_interval(share: float, error: float, degrees: float) -> tuple[float, float]:
-    """95 % Student interval of a figure between 0 and 1, on the log-odds scale, which keeps it there.
+    """95 % Student interval of a value between 0 and 1, on the log-odds scale, which keeps it there.
 
     Args:
-        share: the figure, above 0 and below 1.
+        share: the value, above 0 and below 1.
         error: its standard error.
         degrees: of freedom; patients behind the error, less one.
     """
@@ -97,19 +98,14 @@ def share_interval(share: float, error: float, degrees: float) -> tuple[float, f
 def estimate(
     metric: Metric, patients: Patients, *, resamples: int = RESAMPLES, seed: int = 0, shares: bool = True
 ) -> Estimate:
-    """One metric as a Figure; see `figures`."""
+    """One metric with its interval; see `estimates`."""
     return estimates([metric], patients, resamples=resamples, seed=seed, shares=shares)[0]
 
 
 def estimates(
-    metrics: Sequence[Metric],
-    patients: Patients,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    shares: bool = True,
+    metrics: Sequence[Metric], patients: Patients, *, resamples: int = RESAMPLES, seed: int = 0, shares: bool = True
 ) -> tuple[Estimate, ...]:
-    """Turn metrics into Figures with 95 % intervals, all from the same draws of patients.
+    """Metrics with their 95 % intervals, all from the same draws of patients.
 
     Args:
         metrics: e.g. `lambda weights: auroc(positive, scores, weights)`.
@@ -119,10 +115,10 @@ def estimates(
         shares: whether the metrics lie between 0 and 1; differences do not, and get percentile intervals.
 
     Returns:
-        One Figure per metric. An undefined value or interval is None, with the reason.
+        One per metric. An undefined value or interval is None, with the reason.
     """
     values = [_value(metric) for metric in metrics]
-    n_patients = len(np.unique(patient_index(patients)))
+    n_patients = count_patients(patients)
     if n_patients < FEW_PATIENTS:
         return tuple(_without_interval(value, f"fewer than {FEW_PATIENTS} patients") for value in values)
     draws: list[list[Ratio]] = [[] for _ in metrics]
@@ -136,7 +132,7 @@ def estimates(
 
 
 def bootstrap(
-    metric: Callable[[NDArray[Any], NDArray[Any]], float],
+    metric: RowMetric,
     labels: ArrayLike,
     scores: ArrayLike,
     *,
@@ -174,31 +170,13 @@ def bootstrap(
     if not callable(metric):
         raise ConfigError(f"The metric {metric!r} is not a function. Pass one of labels and scores, as ls.stats.auroc.")
     truth, given = np.asarray(labels), np.asarray(scores)
-    owners = np.arange(len(truth)) if patients is None else np.asarray(patients)
     same_rows(truth, given)
-    same_rows(truth, owners)
-
-    def value(weights: Weights | None) -> Ratio:
-        if weights is None:
-            return float(metric(truth, given))
-        return np.array([drawn(np.repeat(np.arange(len(truth)), times.astype(np.intp))) for times in weights])
-
-    def drawn(rows: NDArray[np.intp]) -> float:
-        try:
-            return float(metric(truth[rows], given[rows]))
-        except (UndefinedEstimate, ValueError):
-            return float("nan")
-
-    return estimate(value, owners, resamples=resamples, seed=seed, shares=shares)
+    owners = index_of_rows(patients, truth)
+    return estimate(_by_rows(metric, truth, given), owners, resamples=resamples, seed=seed, shares=shares)
 
 
 def count_estimates(
-    positive: ArrayLike,
-    predicted: ArrayLike,
-    patients: Patients,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    positive: ArrayLike, predicted: ArrayLike, patients: Patients, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> CountEstimates:
     """Everything that follows from calls against the truth.
 
@@ -252,6 +230,20 @@ def with_counts(
         accuracy=proportion(truth == called, names, empty="no case"),
         balanced_accuracy=balanced,
     )
+
+
+def _by_rows(metric: RowMetric, labels: NDArray[Any], scores: NDArray[Any]) -> Metric:
+    def drawn(times: NDArray[Any]) -> float:
+        rows = np.repeat(np.arange(len(labels)), times.astype(np.intp))
+        try:
+            return float(metric(labels[rows], scores[rows]))
+        except (UndefinedEstimate, ValueError):
+            return float("nan")
+
+    def value(weights: Weights | None) -> Ratio:
+        return float(metric(labels, scores)) if weights is None else np.array([drawn(times) for times in weights])
+
+    return value
 
 
 def _value(metric: Metric) -> Estimate:

@@ -24,12 +24,7 @@ class Run:
 
 
 def low_runs(
-    values: NDArray[np.float64],
-    *,
-    level: float = 0.01,
-    depth: float = 0.0,
-    shortest: int = SHORTEST,
-    seed: int = 0,
+    values: NDArray[np.float64], *, level: float = 0.01, depth: float = 0.0, shortest: int = SHORTEST, seed: int = 0
 ) -> tuple[Run, ...]:
     """Find runs of low values, the lowest first; each was looked for in what the former ones left.
 

@@ -53,7 +53,7 @@ def is_dicom(head: bytes) -> bool:
 
 
 def read_dicom(data: bytes, name: str) -> GreyPicture:
-    """Decode the only frame and show it as `display.display` does.
+    """Decode the only frame and show it as `dicom_display.display` does.
 
     Args:
         data: the whole file.

@@ -15,8 +15,6 @@ if TYPE_CHECKING:  # only files that are DICOM pay for importing pydicom
     from pydicom import Dataset
 
 COLOURS = ("Red", "Green", "Blue")
-FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
-"""Values of VOI LUT Function."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +131,7 @@ def _window(header: Dataset, values: NDArray[np.float64]) -> Shown | None:
 
 
 def _first(value: Any) -> float | None:
-    if value is None:
-        return None
-    return float(np.ravel(value)[0])
+    return None if value is None else float(np.ravel(value)[0])
 
 
 def _windowed(values: NDArray[np.float64], centre: float, width: float, function: str) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""8-bit grey pictures, as every reader of `data.image` hands them on, and how wider ranges become 8 bits."""
+"""8-bit grey pictures, as both readers hand them on, and how wider ranges become 8 bits."""
 
 import logging
 import re

@@ -107,7 +107,7 @@ def _read_file(path: Path, name: str) -> bytes:
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
-            os.scandir(path).close()  # tells why, when it cannot be listed
+            os.scandir(path).close()  # raises the reason, when it cannot be listed
             raise UnreadableImage(f"{name}: this is a folder. Name an image in it.")
         if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
             raise UnreadableImage(f"{name}: not a regular file. Copy the image to one.")
@@ -222,11 +222,26 @@ def _holds(check: Callable[[], bool]) -> bool:
 
 
 def _is_image(entry: "Listed") -> bool:
-    suffix = os.path.splitext(entry.name)[1].lower()
+    def head() -> bytes:
+        if not _holds(entry.is_file):
+            return b""
+        with open(entry.path, "rb", buffering=0) as file:
+            return file.read(HEAD_BYTES)
+
+    return looks_like_image(entry.name, head)
+
+
+def looks_like_image(name: str, head: Callable[[], bytes]) -> bool:
+    """Whether a file is one to read: by its suffix, or by its first bytes where the suffix says nothing.
+
+    Args:
+        name: of the file, without its folder.
+        head: gives its first `HEAD_BYTES`; called only where they are needed.
+    """
+    suffix = os.path.splitext(name)[1].lower()
     if suffix in IMAGE_SUFFIXES:
         return True
     # Archives name DICOM files by UID, whose last number looks like a suffix.
-    if (suffix and not suffix[1:].isdigit()) or entry.name.upper() == "DICOMDIR" or not _holds(entry.is_file):
+    if (suffix and not suffix[1:].isdigit()) or name.upper() == "DICOMDIR":
         return False
-    with open(entry.path, "rb", buffering=0) as file:
-        return is_dicom(file.read(HEAD_BYTES))
+    return is_dicom(head())

@@ -25,7 +25,7 @@ TURNED = "turned by EXIF"
 SAMPLE = 4_000_000
 """Values, evenly spaced, from which the range of a 32-bit picture is found."""
 PATCHES, TINT = 64, 5.0
-"""Colour is looked at on a grid of so many points a side; the most by which it may vary there in a radiograph.
+"""Colour is sampled on a grid of so many points a side; the most by which it may vary there in a radiograph.
 
 Chroma (Cb, Cr) of 8 bits: 0 in a grey picture saved as colour and near 0 in a tinted scan, 8 to 47 in photographs.
 """
