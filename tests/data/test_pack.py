@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from lungscope.data.images.radiograph import read_radiograph
-from lungscope.data.pack import ABANDONED_S, Pack, default_cache, pack
+from lungscope.data.pack import ABANDONED_S, Pack, pack
 from lungscope.errors import OutputError
 from lungscope.system.progress import show_progress
 
@@ -253,14 +253,3 @@ def test_a_cached_pack_of_5216_opens_at_once(tmp_path: Path) -> None:
         assert len(pack(paths, 32, cache=tmp_path / "cache")) == 5216
         times.append(time.perf_counter() - start)
     assert min(times) < 0.2
-
-
-def test_the_cache_lies_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("LUNGSCOPE_CACHE", str(tmp_path / "named"))
-    assert default_cache() == tmp_path / "named"
-    monkeypatch.delenv("LUNGSCOPE_CACHE")
-    if sys.platform == "linux":
-        assert default_cache() == tmp_path / "xdg" / "lungscope"
-        monkeypatch.delenv("XDG_CACHE_HOME")
-        assert default_cache() == Path.home() / ".cache" / "lungscope"

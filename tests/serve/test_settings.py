@@ -4,7 +4,7 @@ import pytest
 
 from lungscope.errors import ConfigError, OutputError
 from lungscope.serve.keys import Key, open_key
-from lungscope.serve.settings import Address, Limits, Retention, Settings, configure, default_folder
+from lungscope.serve.settings import Address, Limits, Retention, Settings, configure
 from lungscope.serve.tokens import Tokens, read_tokens
 
 SECRET = "correct-horse-battery"
@@ -43,7 +43,7 @@ def test_settings_come_from_the_command_line_and_the_environment(
     monkeypatch.setenv("LUNGSCOPE_DATA", str(tmp_path))
     monkeypatch.setenv("LUNGSCOPE_TOKEN", SECRET)
     found = configure(None, Address("0.0.0.0"), Retention(), Limits())
-    assert found.folder == default_folder() == tmp_path
+    assert found.folder == tmp_path
     assert found.database_url == "postgresql://a@b/c"
     assert found.tokens.who(f"Bearer {SECRET}") == "token"
     with pytest.raises(ConfigError, match="--retention-days 0"):

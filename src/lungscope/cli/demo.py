@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lungscope.cli.evaluate import print_evaluation
-from lungscope.cli.options import Force, Weights
+from lungscope.cli.options import Force, LabelPattern, PatientPattern, Weights, settings
 from lungscope.cli.predict import print_results
 from lungscope.cli.tables import stdout
 from lungscope.errors import RuntimeUnavailable
@@ -22,6 +22,8 @@ SEED = 7
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for phantoms, run and heat maps.")] = Path("demo"),
     data: Annotated[Path | None, typer.Option(help="A folder of your own instead of phantoms.")] = None,
+    patient_pattern: PatientPattern = "",
+    label_pattern: LabelPattern = "",
     weights: Weights = "auto",
     force: Force = False,
 ) -> None:
@@ -37,7 +39,7 @@ def demo(
         _step(1, f"Drawing phantoms of {PATIENTS} patients ...")
         data = write_phantoms(out / "phantoms", patients=PATIENTS, seed=SEED, size=PHANTOM_SIZE)
     _step(2, "Auditing, splitting and training ...")
-    done = _train(data, weights, out / "run")
+    done = _train(data, settings((), patient_pattern, label_pattern), weights, out / "run")
     _step(3, "On patients the model has not seen:")
     print_evaluation(done)
     _step(4, "Predicting one image, with its heat map ...")
@@ -51,18 +53,18 @@ def _step(number: int, text: str) -> None:
     stdout.print(text)
 
 
-def _train(data: Path, weights: str, out: Path) -> "Evaluated":
+def _train(data: Path, patterns: list[str], weights: str, out: Path) -> "Evaluated":
     """Train with ImageNet's weights, or a small network from scratch where "auto" cannot download them."""
     from lungscope.config.recipe import load_recipe
     from lungscope.experiments.train_run import train_and_evaluate
 
     if weights != "auto":
-        return train_and_evaluate(data, load_recipe(), out, weights=weights)
+        return train_and_evaluate(data, load_recipe("default", patterns), out, weights=weights)
     try:
-        return train_and_evaluate(data, load_recipe(), out, weights="imagenet")
+        return train_and_evaluate(data, load_recipe("default", patterns), out, weights="imagenet")
     except RuntimeUnavailable:
         stdout.print("ImageNet weights cannot be downloaded here, so a small network is trained from scratch.")
-        return train_and_evaluate(data, load_recipe("scratch"), out, weights="none", force=True)
+        return train_and_evaluate(data, load_recipe("scratch", patterns), out, weights="none", force=True)
 
 
 def _predict(run: Path, folder: Path) -> None:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -19,6 +18,8 @@ from numpy.typing import NDArray
 
 from lungscope.data.decode import Record, decode, file_digests
 from lungscope.errors import OutputError
+from lungscope.system.files import write_atomically
+from lungscope.system.folders import cache_folder
 from lungscope.system.parallel import cores
 from lungscope.system.progress import Bar, note
 
@@ -60,17 +61,6 @@ class Pack:
         return tuple(tuple(rows) for rows in groups.values() if len(rows) > 1)
 
 
-def default_cache() -> Path:
-    """The user's cache folder: LUNGSCOPE_CACHE, else where the platform keeps caches."""
-    if named := os.environ.get("LUNGSCOPE_CACHE"):
-        return Path(named).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "lungscope" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/lungscope"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lungscope"
-
-
 def pack(paths: Sequence[Path], size: int, *, cache: Path | None = None, workers: int | None = None) -> Pack:
     """Decode images to one size, or take them from the cache if their content has been decoded before.
 
@@ -82,7 +72,7 @@ def pack(paths: Sequence[Path], size: int, *, cache: Path | None = None, workers
     Args:
         paths: N files.
         size: side of the square that images are squashed to, in pixels.
-        cache: folder of the cache; None: `default_cache()`.
+        cache: folder of the cache; None: that of the user.
         workers: threads; None: one per processor (the decoders release the interpreter lock).
 
     Raises:
@@ -90,7 +80,7 @@ def pack(paths: Sequence[Path], size: int, *, cache: Path | None = None, workers
     """
     if not paths:
         return Pack(np.zeros((0, size, size), dtype=np.uint8), ())
-    shelf = (cache or default_cache()) / "packs"
+    shelf = (cache or cache_folder()) / "packs"
     workers = workers or cores()
     state = _look_at(paths, size)
     if found := _find(shelf, paths, size, state, workers):
@@ -168,11 +158,8 @@ def _remembered(shelf: Path, state: _State) -> str:
 
 def _remember(shelf: Path, state: _State, name: str, digests: Sequence[str]) -> None:
     if state.digest and all(digests):
-        with suppress(OSError):
-            (shelf / "seen").mkdir(exist_ok=True)
-            part = shelf / "seen" / f".{state.digest}.{os.getpid()}"
-            part.write_text(name, encoding="utf-8")
-            os.replace(part, shelf / "seen" / state.digest)
+        with suppress(OutputError):
+            write_atomically(shelf / "seen" / state.digest, name)
 
 
 def _make_part(shelf: Path, n_bytes: int) -> Path:

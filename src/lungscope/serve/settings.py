@@ -2,12 +2,12 @@
 
 import ipaddress
 import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lungscope.errors import ConfigError
 from lungscope.serve.tokens import Tokens, read_tokens
+from lungscope.system.folders import data_folder
 
 MEBIBYTE = 2**20
 RESEARCH_USE = "Research use only. Not a medical device."
@@ -124,21 +124,10 @@ def configure(
         ConfigError: a token cannot be read, or the service would be open to others without one.
     """
     return Settings(
-        folder or default_folder(),
+        folder or data_folder(),
         address,
         database or os.environ.get("LUNGSCOPE_DATABASE", ""),
         read_tokens(os.environ, token_file),
         retention,
         limits,
     )
-
-
-def default_folder() -> Path:
-    """The user's data folder: LUNGSCOPE_DATA, else where the platform keeps data of programs."""
-    if chosen := os.environ.get("LUNGSCOPE_DATA"):
-        return Path(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "lungscope"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "lungscope"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "lungscope"
