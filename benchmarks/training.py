@@ -29,7 +29,7 @@ from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 from lungscope.training.distributed import choose_device, open_fabric
 from lungscope.training.features import embedder, view_features
-from lungscope.training.finetune import finetune
+from lungscope.training.finetune import Task, finetune
 from lungscope.training.imbalance import plan
 from lungscope.training.labelled_images import LabelledImages
 from lungscope.training.train import train
@@ -151,7 +151,7 @@ def fine(given: argparse.Namespace) -> Work:
         validation = LabelledImages(pixels, labels, np.arange(2))
         balance = plan(training.labels, 2, recipe)
         started = time.perf_counter()
-        finetune(network, training, validation, recipe=recipe, plan=balance, fabric=fabric)
+        finetune(network, Task(training, validation, recipe, balance), fabric=fabric)
         return {"images": len(rows), "seconds": time.perf_counter() - started}
 
     return work

@@ -1,4 +1,4 @@
-"""Each network of the zoo: exact on grey images, exported with parity, its heat map that of captum's Grad-CAM."""
+"""Each network: exact on grey images, exported with parity, its heat map that of captum's Grad-CAM."""
 
 import numpy as np
 import pytest

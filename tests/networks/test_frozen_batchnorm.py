@@ -1,4 +1,4 @@
-"""Kept batch statistics, against the same network run the slow way."""
+"""Frozen batch statistics, against the same network run the slow way."""
 
 import copy
 
@@ -9,7 +9,7 @@ from torch import nn
 from lungscope.config.settings import ImageSettings
 from lungscope.errors import ConfigError
 from lungscope.networks.backbones import build_backbone
-from lungscope.networks.frozen_batchnorm import Folded, FoldedConvolution, kept_statistics
+from lungscope.networks.frozen_batchnorm import Folded, FoldedConvolution, frozen_batchnorm
 
 IMAGE = ImageSettings(size=96)
 
@@ -38,7 +38,7 @@ def images(seed: int = 0, n: int = 2) -> torch.Tensor:
 def test_normalisations_fold_into_the_convolutions_before_them(name: str) -> None:
     built = network(name).eval()
     wanted, names = built(images()).detach(), list(built.state_dict())
-    with kept_statistics(built, images()):
+    with frozen_batchnorm(built, images()):
         parts = list(built.modules())
         n_folded = sum(isinstance(part, FoldedConvolution) for part in parts)
         assert n_folded == sum(isinstance(part, Folded) for part in parts) > 1
@@ -50,10 +50,10 @@ def test_normalisations_fold_into_the_convolutions_before_them(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "cnn-rgb-4-8"])
-def test_learning_is_that_of_separate_layers_with_kept_statistics(name: str) -> None:
+def test_learning_is_that_of_separate_layers_with_frozen_statistics(name: str) -> None:
     built = network(name)
     reference = copy.deepcopy(built).eval()
-    with kept_statistics(built, images()):
+    with frozen_batchnorm(built, images()):
         built.train()
         for each in (built, reference):
             optimizer = torch.optim.SGD(each.parameters(), lr=1e-3)
@@ -67,7 +67,7 @@ def test_learning_is_that_of_separate_layers_with_kept_statistics(name: str) -> 
 
 def test_a_copy_within_the_block_has_parameters_of_its_own() -> None:
     built = network("cnn-4-8")
-    with kept_statistics(built, images()):
+    with frozen_batchnorm(built, images()):
         twin = copy.deepcopy(built)
         for parameter in twin.parameters():
             nn.init.zeros_(parameter)
@@ -92,7 +92,7 @@ def test_a_network_whose_layers_run_in_another_order_is_refused_and_left_whole()
     built.norm.running_mean.fill_(3.0)
     with (
         pytest.raises(ConfigError, match=r"finetune.frozen_batchnorm = false"),
-        kept_statistics(built, images()),
+        frozen_batchnorm(built, images()),
     ):
         pass
     assert [type(part) for part in built.children()] == [nn.Conv2d, nn.BatchNorm2d, nn.Conv2d]

@@ -53,7 +53,7 @@ def history(run: Path) -> list[dict[str, float]]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("workers") / "phantoms"
+    folder: Path = tmp_path_factory.mktemp("distributed") / "phantoms"
     write_phantoms(folder, patients=40, seed=1, size=64)
     return folder
 

@@ -7,8 +7,7 @@ from lungscope.config.settings import FinetuneSettings, ImageSettings, MixSettin
 from lungscope.errors import OutputError, TrainingDiverged
 from lungscope.networks.backbones import last_layers
 from lungscope.networks.network import build_network
-from lungscope.training import finetune as module
-from lungscope.training.finetune import finetune
+from lungscope.training.finetune import FinetunePhase, Task, finetune
 from lungscope.training.imbalance import plan
 from lungscope.training.labelled_images import LabelledImages
 
@@ -34,8 +33,24 @@ def run(images, checkpoint=None, recipe: Recipe = RECIPE):
     torch.manual_seed(0)
     network = build_network(recipe.network, recipe.image, 2)
     balance = plan(images[0].labels, 2, recipe)
-    rows = finetune(network, *images, recipe=recipe, plan=balance, checkpoint=checkpoint)
+    rows = finetune(network, Task(*images, recipe, balance), checkpoint=checkpoint)
     return rows, network.state_dict()
+
+
+def run_killed(images, checkpoint, recipe: Recipe, epoch: int):
+    """As `run`, once killed in an epoch and started again."""
+    fit_epoch = FinetunePhase.fit_epoch
+
+    def killed(phase: FinetunePhase, now: int) -> tuple[float, float]:
+        if now == epoch:
+            raise KeyboardInterrupt
+        return fit_epoch(phase, now)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FinetunePhase, "fit_epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(images, checkpoint, recipe)
+    return run(images, checkpoint, recipe)
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -56,22 +71,17 @@ def test_the_same_seed_gives_the_same_weights(images) -> None:
 
 
 @pytest.mark.parametrize("killed_in", [1, 2, 3])
-def test_a_killed_run_continues_to_the_same_weights(images, tmp_path, monkeypatch, killed_in: int) -> None:
+def test_a_killed_run_continues_to_the_same_weights(images, tmp_path, killed_in: int) -> None:
     rows, wanted = run(images)
-    one_epoch = module._one_epoch
-
-    def killed(*args: object) -> float:
-        if args[-1] == killed_in:
-            raise KeyboardInterrupt
-        return one_epoch(*args)
-
-    monkeypatch.setattr(module, "_one_epoch", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run(images, tmp_path / "state.pt")
-    monkeypatch.undo()
-    continued, weights = run(images, tmp_path / "state.pt")
+    continued, weights = run_killed(images, tmp_path / "state.pt", RECIPE, killed_in)
     assert same(weights, wanted)
     assert [row.train_loss for row in continued] == [row.train_loss for row in rows]
+
+
+def test_it_stops_when_nothing_improves(images) -> None:
+    settings = {"epochs": 12, "patience": 2, "frozen_batchnorm": True}
+    assert len(run(images, recipe=changed(**settings, learning_rate=1e-30))[0]) == 1 + 2  # no weight changes
+    assert len(run(images, recipe=changed(**settings))[0]) > 1 + 2
 
 
 def test_a_damaged_checkpoint_names_the_remedy(images, tmp_path) -> None:
@@ -129,20 +139,10 @@ def test_only_the_last_layers_learn(images, layers: int) -> None:
         {"monitor": "both"},
     ],
 )
-def test_every_way_to_train_continues_to_the_same_weights(images, tmp_path, monkeypatch, settings) -> None:
-    recipe, one_epoch = changed(**settings), module._one_epoch
+def test_every_way_to_train_continues_to_the_same_weights(images, tmp_path, settings) -> None:
+    recipe = changed(**settings)
     _, wanted = run(images, recipe=recipe)
-
-    def killed(trainer: object, epoch: int) -> tuple[float, float]:
-        if epoch == 3:
-            raise KeyboardInterrupt
-        return one_epoch(trainer, epoch)
-
-    monkeypatch.setattr(module, "_one_epoch", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run(images, tmp_path / "state.pt", recipe)
-    monkeypatch.undo()
-    assert same(run(images, tmp_path / "state.pt", recipe)[1], wanted)
+    assert same(run_killed(images, tmp_path / "state.pt", recipe, 3)[1], wanted)
 
 
 def test_a_layer_of_a_published_network_is_one_of_its_blocks() -> None:
@@ -170,20 +170,9 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize("recipe", VARIANTS, ids=["mix", "ema", "swa"])
-def test_mixing_and_averages_survive_a_kill(images, tmp_path, monkeypatch, recipe: Recipe) -> None:
+def test_mixup_and_averages_survive_a_kill(images, tmp_path, recipe: Recipe) -> None:
     _, wanted = run(images, recipe=recipe)
-    one_epoch = module._one_epoch
-
-    def killed(*args: object) -> float:
-        if args[-1] == 3:
-            raise KeyboardInterrupt
-        return one_epoch(*args)
-
-    monkeypatch.setattr(module, "_one_epoch", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run(images, tmp_path / "state.pt", recipe)
-    monkeypatch.undo()
-    _, weights = run(images, tmp_path / "state.pt", recipe)
+    _, weights = run_killed(images, tmp_path / "state.pt", recipe, 3)
     assert same(weights, wanted)
     assert not same(run(images)[1], wanted)
 
@@ -194,7 +183,7 @@ def test_a_checkpoint_without_the_average_is_refused(images, tmp_path) -> None:
         run(images, tmp_path / "state.pt", changed(average="ema"))
 
 
-def test_kept_statistics_stay_while_the_layers_learn(images) -> None:
+def test_frozen_statistics_stay_while_the_layers_learn(images) -> None:
     settings = RECIPE.finetune.model_copy(update={"frozen_batchnorm": True, "average": "ema"})
     recipe = RECIPE.model_copy(update={"finetune": settings})
     torch.manual_seed(0)

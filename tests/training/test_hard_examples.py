@@ -1,4 +1,4 @@
-"""Which images mislead is asked of heads that have not seen their patients, and those are shown more often."""
+"""Hard examples are found by heads that have not seen their patients, and are shown more often."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from lungscope.config.recipe import load_recipe
 from lungscope.errors import ConfigError, DataError
+from lungscope.system.progress import show_progress
 from lungscope.training.hard_examples import copies, cross_fitted, hard_example_copies
 from lungscope.training.labelled_images import LabelledImages
 from lungscope.training.train import train
@@ -29,13 +30,13 @@ def shortcut() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return features.astype(np.float32), labels, np.array([f"p{i // 2}" for i in range(400)], dtype=object)
 
 
-def test_those_that_break_the_rule_are_misjudged(shortcut) -> None:
+def test_those_that_break_the_rule_are_hard(shortcut) -> None:
     own = cross_fitted(*shortcut, seed=0)
     assert set(np.flatnonzero(own < 0.5)) == {*range(10), *range(200, 210)}
 
 
 def test_no_head_has_seen_the_patient(shortcut) -> None:
-    """Labels of chance are judged no better than by chance, though each patient has two equal images."""
+    """Labels of chance are predicted no better than by chance, though each patient has two equal images."""
     rng = np.random.default_rng(1)
     labels, patients = np.repeat(rng.integers(0, 2, 200), 2), np.repeat(np.arange(200), 2).astype(object)
     features = np.repeat(rng.normal(size=(200, 300)), 2, axis=0).astype(np.float32)
@@ -93,11 +94,20 @@ def images() -> tuple[LabelledImages, LabelledImages]:
 
 
 @pytest.mark.parametrize("phase", ["finetune.epochs=0", "finetune.epochs=1"])
-def test_both_phases_see_the_copies(images, phase, capsys) -> None:
+def test_both_phases_see_the_copies(images, phase) -> None:
     recipes = [load_recipe("scratch", [*SMALL, phase, f"hard_examples={times}"]) for times in (0.0, 8.0)]
     plain, more = (train(*images, 2, recipe, device="cpu") for recipe in recipes)
-    assert "training images are misjudged when their patients are held out" in capsys.readouterr().err
     assert more.history[-1].train_loss != plain.history[-1].train_loss
     again = train(*images, 2, recipes[1], device="cpu")
     states = [trained.network.state_dict().values() for trained in (more, again)]
     assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_how_many_are_hard_is_told_where_progress_is_shown(shortcut, shown: bool, capsys) -> None:
+    with show_progress(shown):
+        more = hard_example_copies(*shortcut, load_recipe("scratch", [*SMALL, "hard_examples=8.0"]))
+    told = f"20 of 400 training images are hard: heads that had not seen their patients got them wrong. {len(more)} "
+    captured = capsys.readouterr()
+    assert (told in captured.err) == shown
+    assert captured.out == ""

@@ -11,7 +11,7 @@ from lungscope.config.recipe import Recipe
 from lungscope.config.settings import HeadSettings, NetworkSettings
 from lungscope.errors import DataError
 from lungscope.networks.network import Head, Network
-from lungscope.training.head import train_head
+from lungscope.training.head import HeadData, train_head
 from lungscope.training.imbalance import batches, plan, smote, undo_balance
 from lungscope.training.loss import Loss
 
@@ -108,14 +108,14 @@ def test_probabilities_refer_to_the_classes_as_they_occur(kind: str, output: str
     rng = np.random.default_rng(0)
     y = (rng.random(3000) < 0.2).astype(np.int64)
     x = (rng.normal(size=(3000, 2)) + 0.8 * y[:, None]).astype(np.float32)
-    settings = recipe(kind, network=NetworkSettings(output=output, pooled_dropout=0.0))
+    settings = recipe(
+        kind, network=NetworkSettings(output=output, pooled_dropout=0.0),
+        head=HeadSettings(epochs=60, learning_rate=2e-2, weight_decay=0.0, keep="loss", patience=60),
+    )  # fmt: skip
     balance = plan(y, 2, settings)
     torch.manual_seed(0)
     head = Head(2, 2, settings.network)
-    train_head(
-        head, x[balance.rows][None], y[balance.rows], x, y, plan=balance, seed=0,
-        settings=HeadSettings(epochs=60, learning_rate=2e-2, weight_decay=0.0, keep="loss", patience=60),
-    )  # fmt: skip
+    train_head(head, HeadData(x[balance.rows][None], y[balance.rows], x, y), settings, balance)
     network = Network(torch.nn.Identity(), head, settings.image)
     undo_balance(network, balance.factor)
     head.eval()

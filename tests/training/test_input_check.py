@@ -12,10 +12,11 @@ from lungscope.bundle.card import Calibration
 from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS, UPRIGHT
 from lungscope.config.settings import ImageSettings, InputCheckSettings, NetworkSettings
 from lungscope.errors import BundleError
+from lungscope.networks.input_check import InputCheckTail, InputCheckWeights
 from lungscope.networks.network import build_network
 from lungscope.networks.onnx_ensemble import merge_graphs
 from lungscope.networks.onnx_graph import OUTPUTS, build_graph, check_parity, export_backbone
-from lungscope.training.input_check import CHECKS, InputCheckTail, InputCheckWeights, fit_input_check, spread
+from lungscope.training.input_check import CHECKS, fit_input_check, spread
 from lungscope.training.labelled_images import LabelledImages
 
 

@@ -5,7 +5,7 @@ import torch
 
 from lungscope.config.settings import FinetuneSettings, ImageSettings, NetworkSettings
 from lungscope.networks.network import Network, build_network
-from lungscope.training.weight_averaging import start_average
+from lungscope.training.weight_averaging import Average
 
 
 @pytest.fixture
@@ -18,13 +18,8 @@ def weight(network: Network) -> torch.Tensor:
     return network.head.output.weight.detach()
 
 
-def test_no_average_unless_asked(network) -> None:
-    assert start_average(network, FinetuneSettings()) is None
-
-
 def test_the_exponential_mean_has_its_closed_form(network) -> None:
-    average = start_average(network, FinetuneSettings(epochs=1, average="ema", ema_decay=0.9))
-    assert average is not None
+    average = Average(network, FinetuneSettings(epochs=1, average="ema", ema_decay=0.9))
     wanted, learned = weight(network).clone(), copy.deepcopy(network)
     for step in range(1, 120):
         with torch.no_grad():
@@ -36,8 +31,7 @@ def test_the_exponential_mean_has_its_closed_form(network) -> None:
 
 
 def test_the_stochastic_average_is_the_mean_of_the_second_half(network) -> None:
-    average = start_average(network, FinetuneSettings(epochs=6, average="swa"))
-    assert average is not None
+    average = Average(network, FinetuneSettings(epochs=6, average="swa"))
     seen, learned = [], copy.deepcopy(network)
     for epoch in range(1, 7):
         with torch.no_grad():
@@ -51,8 +45,7 @@ def test_the_stochastic_average_is_the_mean_of_the_second_half(network) -> None:
 
 
 def test_statistics_are_averaged_and_counters_copied(network) -> None:
-    average = start_average(network, FinetuneSettings(epochs=1, average="ema", ema_decay=0.5))
-    assert average is not None
+    average = Average(network, FinetuneSettings(epochs=1, average="ema", ema_decay=0.5))
     learned = copy.deepcopy(network).train()
     learned(torch.randint(0, 255, (4, 32, 32), dtype=torch.uint8))
     average.after_step(learned)

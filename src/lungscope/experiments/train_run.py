@@ -27,7 +27,7 @@ from lungscope.system.files import claim_folder, write_atomically
 from lungscope.system.progress import note
 
 if TYPE_CHECKING:
-    from lungscope.training.input_check import InputCheckWeights
+    from lungscope.networks.input_check import InputCheckWeights
     from lungscope.training.train import Trained
 from lungscope.stats.reference_class import p_abnormal, ranking_score
 
@@ -84,8 +84,7 @@ def train_run(
         recipe,
         weights=weights,
         device=device,
-        checkpoint=out / "checkpoint" / "finetune.pt",
-        log=out,
+        folder=out,
     )
     if not is_first():
         raise SystemExit(0)  # of the processes of torchrun, the first one exports, evaluates and writes

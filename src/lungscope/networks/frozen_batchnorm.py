@@ -1,4 +1,4 @@
-"""Batch normalisation that keeps the statistics it came with, folded into the convolution before it."""
+"""Batch normalisation whose statistics stay as they came, folded into the convolution before it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ class FoldedConvolution(nn.Module):
         self.norm = (norm,)  # within a tuple, for the parameters have their place in the network already
 
     def forward(self, x: Tensor) -> Tensor:
-        """As convolution and normalisation with kept statistics."""
+        """As convolution and normalisation with frozen statistics."""
         norm = self.norm[0]
         gain = norm.weight * torch.rsqrt(cast(Tensor, norm.running_var) + norm.eps)
         offset = norm.bias - cast(Tensor, norm.running_mean) * gain
@@ -72,11 +72,11 @@ class Folded(nn.Module):
 
 
 @contextmanager
-def kept_statistics(network: nn.Module, probe: Tensor) -> Iterator[None]:
-    """Within the block, normalisations of `network` keep their statistics and convolutions do their work.
+def frozen_batchnorm(network: nn.Module, probe: Tensor) -> Iterator[None]:
+    """Within the block, statistics of normalisations in `network` are frozen and convolutions do their work.
 
     Parameters and the names of the state stay the same; where a normalisation does not directly follow a
-    convolution, it only keeps its statistics. After the block the network is as it was, with the weights
+    convolution, only its statistics are frozen. After the block the network is as it was, with the weights
     it has learned.
 
     Args:

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from lungscope.bundle.card import Calibration, Parity
 from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS
 from lungscope.errors import BundleError
+from lungscope.networks.input_check import InputCheckTail, InputCheckWeights
 from lungscope.networks.network import Head, Network, grad_cam, pool
 from lungscope.runtime.engine import choose_engine
 from lungscope.runtime.session import open_session
-from lungscope.training.input_check import InputCheckTail, InputCheckWeights
 
 OPSET = 20
 TOLERANCE = 1e-4

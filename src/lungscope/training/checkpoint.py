@@ -1,43 +1,48 @@
 """The state of a training between two epochs, in one file that appears whole or not at all."""
 
-import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from lungscope.config.settings import PhaseSettings
 from lungscope.errors import OutputError
-from lungscope.networks.network import Network
+from lungscope.system.files import open_atomically
 from lungscope.training.history import Epoch, Progress
+from lungscope.training.optimizer import build_schedule
 from lungscope.training.weight_averaging import Average
-
-Schedule = torch.optim.lr_scheduler.LRScheduler
 
 
 @dataclass
 class State:
-    """All that an epoch changes."""
+    """All that the epochs of a phase change."""
 
-    network: Network
-    optimizer: torch.optim.Optimizer
-    schedule: Schedule
-    progress: Progress
-    best: dict[str, Tensor]
-    """Weights of the best epoch so far."""
+    network: nn.Module
+    optimizer: Optimizer
+    settings: PhaseSettings
     average: Average | None = None
-    """Of the weights; where there is one, it is what is kept."""
+    """Of the weights; where there is one, it is validated and kept."""
+    schedule: LRScheduler = field(init=False)
+    progress: Progress = field(init=False)
+    best: dict[str, Tensor] = field(init=False)
+    """Weights of the best epoch so far."""
+
+    def __post_init__(self) -> None:
+        self.schedule, self.progress = build_schedule(self.optimizer, self.settings), Progress(self.settings)
+        self.take_best()
+
+    @property
+    def validated(self) -> nn.Module:
+        """The network whose weights would be kept."""
+        return self.average.network if self.average else self.network
 
     def take_best(self) -> None:
-        """Keep the weights as they are now."""
-        self.best = copy_weights(self.average.network if self.average else self.network)
-
-
-def copy_weights(network: Network) -> dict[str, Tensor]:
-    """The weights as they are now, apart from later changes."""
-    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        """Keep the weights as they are now, apart from later changes."""
+        self.best = {name: tensor.detach().clone() for name, tensor in self.validated.state_dict().items()}
 
 
 def save(path: Path, state: State) -> None:
@@ -52,22 +57,19 @@ def save(path: Path, state: State) -> None:
         "optimizer": state.optimizer.state_dict(),
         "schedule": state.schedule.state_dict(),
         "rows": [asdict(row) for row in state.progress.rows],
-        "average": state.average.state() if state.average else {},
+        "average": state.average.state_dict() if state.average else {},
     }
-    part = path.with_suffix(".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, part)
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        part.unlink(missing_ok=True)
+        with open_atomically(path) as file:
+            torch.save(content, file)
+    except (OutputError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         raise OutputError(
             f"{path}: the checkpoint could not be written ({error}). Make room; --resume goes on from the last one."
         ) from error
 
 
-def restore(path: Path, state: State, settings: PhaseSettings) -> None:
-    """Put back what `save` wrote.
+def restore(path: Path, state: State) -> None:
+    """Put back what `save` wrote into a state before its first epoch.
 
     Raises:
         OutputError: the file is damaged or belongs to another network.
@@ -80,9 +82,8 @@ def restore(path: Path, state: State, settings: PhaseSettings) -> None:
         rows = [Epoch(**row) for row in content["rows"]]
         state.best = content["best"]
         if state.average:
-            state.average.load(content["average"])
+            state.average.load_state_dict(content["average"])
     except Exception as error:  # torch raises many kinds for a damaged file
         raise OutputError(f"{path}: the checkpoint is damaged. Start again with --force.") from error
-    state.progress = Progress(settings)
     for row in rows:
         state.progress.add(row)

@@ -5,12 +5,12 @@ variables. All of them read the same data and take their part of every batch; th
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal, cast
+from contextlib import AbstractContextManager
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision, Precision
 from torch import Tensor, nn
 
 from lungscope.errors import ConfigError, RuntimeUnavailable
@@ -42,18 +42,9 @@ def choose_device(device: str) -> str:
     return "cuda" if available and device != "cpu" else "cpu"
 
 
-@contextmanager
-def first_goes_first(device: str) -> Iterator[None]:
+def first_goes_first(device: str) -> AbstractContextManager[None]:
     """Let the first process do a piece of work, such as filling a cache, before the others do it."""
-    if n_workers() == 1:
-        yield
-        return
-    fabric = open_fabric(choose_device(device))
-    if not is_first():
-        fabric.barrier()
-    yield
-    if is_first():
-        fabric.barrier()
+    return open_fabric(choose_device(device)).rank_zero_first()
 
 
 def part_ways(fabric: Fabric) -> None:
@@ -66,18 +57,14 @@ def part_ways(fabric: Fabric) -> None:
 def open_fabric(device: str) -> Fabric:
     """The devices and precision of this machine: bf16 autocast where it is computed in hardware."""
     fast = torch.cuda.is_bf16_supported() if device == "cuda" else processor_has_bf16()
-    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if fast else "32-true"
-    if n_workers() == 1:
-        return Fabric(accelerator=device, devices=1, precision=precision)
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", n_workers()))
-    fabric = Fabric(
-        accelerator=device,
-        devices=here,
-        num_nodes=n_workers() // here,
-        precision=precision,
-        strategy="ddp",
-    )
-    fabric.launch()
+    # As objects, for names of precisions are announced on standard error.
+    precision = MixedPrecision("bf16-mixed", device) if fast else Precision()
+    n = n_workers()
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", n))
+    strategy = "ddp" if n > 1 else "auto"
+    fabric = Fabric(accelerator=device, strategy=strategy, devices=here, num_nodes=n // here, plugins=precision)
+    if n > 1:
+        fabric.launch()
     return fabric
 
 
@@ -92,16 +79,13 @@ def gather(part: Tensor, n: int, fabric: Fabric) -> Tensor:
         return part
     longest = -(-n // fabric.world_size)
     padded = torch.cat((part, part.new_zeros(longest - len(part), *part.shape[1:])))
-    parts = [torch.empty_like(padded) for _ in range(fabric.world_size)]
-    torch.distributed.all_gather(parts, padded)
-    return torch.stack(parts, dim=1).reshape(-1, *part.shape[1:])[:n]
+    parts = cast(Tensor, fabric.all_gather(padded))
+    return parts.transpose(0, 1).reshape(-1, *part.shape[1:])[:n]
 
 
-def total(figures: Tensor, fabric: Fabric) -> Tensor:
-    """Sum of figures over all processes."""
-    if fabric.world_size == 1:
-        return figures
-    return cast(Tensor, fabric.all_reduce(figures.to(fabric.device), reduce_op="sum"))
+def total(values: Tensor, fabric: Fabric) -> Tensor:
+    """Sum over all processes."""
+    return cast(Tensor, fabric.all_reduce(values, reduce_op="sum"))
 
 
 def average_statistics(network: nn.Module, fabric: Fabric) -> None:
@@ -109,8 +93,6 @@ def average_statistics(network: nn.Module, fabric: Fabric) -> None:
 
     While an epoch lasts, each process normalises by its own part of a batch.
     """
-    if fabric.world_size == 1:
-        return
     for buffer in network.buffers():
-        if buffer.is_floating_point():
+        if fabric.world_size > 1 and buffer.is_floating_point():
             buffer.copy_(cast(Tensor, fabric.all_reduce(buffer, reduce_op="mean")))

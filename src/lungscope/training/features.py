@@ -4,8 +4,7 @@ The backbone runs in the fastest runtime at hand, several times faster than PyTo
 a GPU PyTorch itself is the fastest.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,8 +12,9 @@ from numpy.typing import NDArray
 
 from lungscope.config.settings import AugmentSettings
 from lungscope.networks.network import Network, pool
-from lungscope.runtime.engine import choose_engine, usable_cores
+from lungscope.runtime.engine import choose_engine
 from lungscope.runtime.session import open_session
+from lungscope.system.parallel import cores, in_order
 from lungscope.system.progress import Bar
 from lungscope.training.augment.augment import augment
 from lungscope.training.augment.style_transfer import draw_styles, in_styles
@@ -84,7 +84,7 @@ def view_features(
 
     with Bar("Features", views * len(images)) as bar:
         parts = []
-        for part in _in_order(work, jobs):
+        for part in in_order(work, jobs, cores()):
             parts.append(part)
             bar.advance(len(part))
     features = np.concatenate(parts)
@@ -103,10 +103,3 @@ def _view(
 
 def _stream(seed: int, view: int, start: int) -> int:
     return int(np.random.SeedSequence((seed, view, start)).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _in_order(
-    work: Callable[[tuple[int, int]], NDArray[np.float32]], jobs: list[tuple[int, int]]
-) -> Iterator[NDArray[np.float32]]:
-    with ThreadPoolExecutor(usable_cores()) as workers:
-        yield from workers.map(work, jobs)

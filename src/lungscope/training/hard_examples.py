@@ -1,9 +1,9 @@
-"""Images that a simple head misjudges when it has not seen their patients, so that training can show them more often.
+"""Hard examples: images that a head gets wrong unless it was trained on their patients; training shows them more often.
 
 Among the normals those are often the few that were photographed as the pneumonias were, and the other way
 round: what breaks the rule that a device or ward tells the class. Showing them more often is "Just train
-twice" (Liu et al. 2021); the first training is a linear head on frozen features here, cross-fitted by patient,
-so that no image is judged by a head that learned it by heart.
+twice" (Liu et al. 2021); the first training is a linear head on the features of a frozen backbone here, cross-fitted
+by patient, so that no image is predicted by a head that learned it by heart.
 """
 
 import numpy as np
@@ -40,8 +40,8 @@ def cross_fitted(
     for label in np.unique(labels):
         if (n := len(set(patients[labels == label]))) < FOLDS:
             raise DataError(
-                f"A class has {n} patients, and to judge images by heads that have not seen them {FOLDS} are needed. "
-                "Add patients; a recipe trains without such heads with --set hard_examples=0."
+                f"A class has {n} patients, and {FOLDS} are needed to find hard examples. "
+                "Add patients, or train without with --set hard_examples=0."
             )
     own = np.zeros(len(labels))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
@@ -54,7 +54,7 @@ def cross_fitted(
 
 
 def copies(own: NDArray[np.float64], times: float, seed: int) -> NDArray[np.int64]:
-    """Positions to show once more: `times` copies of an image that is surely misjudged, fewer in proportion.
+    """Positions to show once more: `times` copies of an image that is surely wrong, fewer in proportion.
 
     Args:
         own: (N,), probability of each image's own class.
@@ -69,13 +69,13 @@ def copies(own: NDArray[np.float64], times: float, seed: int) -> NDArray[np.int6
 def hard_example_copies(
     features: NDArray[np.float32], labels: NDArray[np.int64], patients: NDArray[np.object_], recipe: Recipe
 ) -> NDArray[np.int64]:
-    """Positions of the images that a recipe shows once more, as often as they stand there; says how many.
+    """Positions of the images that a recipe shows once more, repeated as often as they are; notes how many.
 
     Args:
         features: (N, C), of the images as they are.
         labels: (N,).
         patients: (N,).
-        recipe: its `misjudged` and `seed` count here.
+        recipe: its `hard_examples` and `seed` count here.
 
     Raises:
         DataError: as `cross_fitted`.
@@ -85,7 +85,7 @@ def hard_example_copies(
     own = cross_fitted(features, labels, patients, recipe.seed)
     more = copies(own, recipe.hard_examples, recipe.seed)
     note(
-        f"{(own < 0.5).sum()} of {len(own)} training images are misjudged when their patients are held out; "
-        f"{len(more)} copies of these and of doubtful ones are shown besides."
+        f"{(own < 0.5).sum()} of {len(own)} training images are hard: heads that had not seen their patients got them "
+        f"wrong. {len(more)} copies of these and of uncertain ones are shown besides."
     )
     return more

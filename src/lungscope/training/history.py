@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 
 import numpy as np
 import torch
@@ -118,9 +118,7 @@ def _log_odds(logits: Tensor, k: int) -> NDArray[np.float64]:
 def history_csv(rows: Sequence[Epoch]) -> str:
     """The epochs as CSV text with a header."""
     text = io.StringIO()
-    names = [column.name for column in fields(Epoch)]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    for row in rows:
-        writer.writerow([getattr(row, name) for name in names])
+    writer = csv.DictWriter(text, [column.name for column in fields(Epoch)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(asdict, rows))
     return text.getvalue()

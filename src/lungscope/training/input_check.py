@@ -1,4 +1,4 @@
-"""The input check's part of the graph: distance from the training images, and how an image lies.
+"""Fitting the input check: distance from the training images, and how an image lies.
 
 The distance is Mahalanobis' in a space where pooled features, which are skewed, spread about evenly (their square
 root), with a covariance shrunk after Ledoit & Wolf (2004) of which the leading directions are kept and the rest is
@@ -6,19 +6,16 @@ taken as round (Tipping & Bishop 1999). The checks are a linear classifier on th
 from the training images themselves, turned and inverted.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from lungscope.bundle.input_check import UPRIGHT
 from lungscope.config.settings import AugmentSettings, InputCheckSettings
+from lungscope.networks.input_check import Array, InputCheckWeights
 from lungscope.training.features import Embed, view_features
 from lungscope.training.labelled_images import LabelledImages
-
-Array = NDArray[np.float64]
 
 CHECKS = (UPRIGHT, "upside-down", "sideways", "inverted")
 MOST_IMAGES = 2048
@@ -29,52 +26,6 @@ ROUNDING = 0.02
 """Of the mean feature: where the square root becomes a straight line, so that 0 is no singular point."""
 RIDGE = 0.01
 """scikit-learn's C of the classifier, on whitened directions."""
-
-
-@dataclass(frozen=True, eq=False)
-class InputCheckWeights:
-    """What the graph computes the input check's outputs from."""
-
-    rounding: float
-    centre: Array
-    """(D,), mean of the spread embeddings."""
-    directions: Array
-    """(D, R), orthonormal, of largest variance first."""
-    variances: Array
-    """(R,), shrunk."""
-    rest: float
-    """Variance in every other direction."""
-    slopes: Array
-    """(C, R), of the checks on whitened directions."""
-    offsets: Array
-    """(C,)."""
-
-
-class InputCheckTail(nn.Module):
-    """Embedding → squared distance per dimension and probabilities of the checks."""
-
-    def __init__(self, weights: InputCheckWeights) -> None:
-        super().__init__()
-        self.rounding, self.rest = weights.rounding, weights.rest
-        arrays = {
-            "centre": weights.centre,
-            "whiten": weights.directions / np.sqrt(weights.variances),
-            "excess": 1 - weights.variances / weights.rest,
-            "slopes": weights.slopes.T,
-            "offsets": weights.offsets,
-        }
-        for name, values in arrays.items():
-            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(values, np.float32)))
-
-    def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, D) → distance (N,), about 1 on training images, and checks (N, C)."""
-        root = torch.sqrt(embedding.abs() + self.rounding) - self.rounding**0.5
-        apart = torch.sign(embedding) * root - self.get_buffer("centre")
-        scores = apart @ self.get_buffer("whiten")
-        inside = (scores.square() * self.get_buffer("excess")).sum(1)
-        distance = (inside + apart.square().sum(1) / self.rest) / embedding.shape[1]
-        checks = torch.softmax(scores @ self.get_buffer("slopes") + self.get_buffer("offsets"), dim=1)
-        return distance, checks
 
 
 def fit_input_check(
@@ -105,7 +56,7 @@ def fit_input_check(
 
 
 def spread(embeddings: Array, rounding: float) -> Array:
-    """Signed square root, (N, D), straight around 0."""
+    """Signed square root (N, D), straight around 0, as in `InputCheckTail`; PyTorch roots differ in the last bit."""
     root = np.sqrt(np.abs(embeddings) + rounding) - np.sqrt(rounding)
     spread: Array = np.sign(embeddings) * root
     return spread
@@ -140,10 +91,7 @@ def _fit_checks(weights: InputCheckWeights, embeddings: Array, kinds: NDArray[np
 
     scores = (spread(embeddings, weights.rounding) - weights.centre) @ weights.directions
     fitted = LogisticRegression(C=RIDGE, max_iter=1000).fit(scores / np.sqrt(weights.variances), kinds)
-    return InputCheckWeights(
-        weights.rounding, weights.centre, weights.directions, weights.variances, weights.rest,
-        slopes=fitted.coef_, offsets=fitted.intercept_,
-    )  # fmt: skip
+    return replace(weights, slopes=fitted.coef_, offsets=fitted.intercept_)
 
 
 def _shown(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,6 +1,6 @@
 """Labelled images without copies: rows of a packed memory map."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,10 @@ class LabelledImages:
     def of(cls, data: Dataset, rows: NDArray[np.int64]) -> "LabelledImages":
         """Rows of a data set."""
         return cls(data.pixels, data.manifest.labels, rows, np.array(data.manifest.patients, dtype=object))
+
+    def select(self, positions: NDArray[np.int64]) -> "LabelledImages":
+        """Those at some positions in 0..N-1, repeated where a position is."""
+        return replace(self, rows=self.rows[positions])
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -13,7 +13,7 @@ from lungscope.networks.onnx_graph import export_backbone
 from lungscope.training.distributed import choose_device
 from lungscope.training.features import Embed, embedder, view_features
 from lungscope.training.hard_examples import hard_example_copies
-from lungscope.training.head import train_head
+from lungscope.training.head import HeadData, train_head
 from lungscope.training.imbalance import plan, undo_balance
 from lungscope.training.labelled_images import LabelledImages
 
@@ -94,15 +94,12 @@ def train_without(
         validation: rows that choose its epoch.
     """
     recipe, labels = features.recipe, features.labels
-    network = _network(recipe, features.n_classes, "none" if features.weights == "none" else features.weights)
+    network = _network(recipe, features.n_classes, features.weights)
     balance = plan(labels[training], features.n_classes, recipe)
     own = features.views[0, training], labels[training], features.patients[training]
     shown = np.concatenate((training, training[hard_example_copies(*own, recipe)]))
-    train_head(
-        network.head, features.views[:, shown], labels[shown],
-        features.views[0, validation], labels[validation],
-        settings=recipe.head, plan=balance, seed=recipe.seed, mixing=recipe.mix,
-    )  # fmt: skip
+    held_out = features.views[0, validation], labels[validation]
+    train_head(network.head, HeadData(features.views[:, shown], labels[shown], *held_out), recipe, balance)
     undo_balance(network, balance.factor)
     with torch.inference_mode():
         logits: NDArray[np.float32] = network.head.eval()(torch.from_numpy(features.views[0])).numpy()

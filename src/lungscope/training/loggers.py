@@ -13,7 +13,7 @@ from lungscope.errors import RuntimeUnavailable
 from lungscope.training.history import Epoch
 
 
-class Journal:
+class Logger:
     """Writes every epoch's figures as scalars named `phase/figure`.
 
     TensorBoard gets them in `FOLDER/tensorboard` when the package is installed. MLflow gets them, and the
@@ -22,7 +22,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path | None = None, recipe: Recipe | None = None) -> None:
-        """Open the journal of a run folder; without one nothing is written.
+        """Log into a run folder; without one nothing is written.
 
         Raises:
             RuntimeUnavailable: MLFLOW_TRACKING_URI is set and mlflow is missing or its server cannot be reached.
@@ -30,7 +30,7 @@ class Journal:
         self._tensorboard = _open_tensorboard(folder / "tensorboard") if folder else None
         self._mlflow = _open_mlflow(recipe) if folder and recipe else None
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> "Logger":
         return self
 
     def __exit__(

@@ -1,4 +1,4 @@
-"""Training: a frozen phase on precomputed features, then, when the recipe asks, all layers."""
+"""Training: a head on features of the frozen backbone, then, when the recipe asks, all layers."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,26 +13,26 @@ from lungscope.errors import ConfigError
 from lungscope.networks.network import Network, build_network
 from lungscope.networks.onnx_graph import export_backbone
 from lungscope.training.distributed import choose_device, is_first, n_workers, open_fabric, part_ways
-from lungscope.training.features import embedder, view_features
-from lungscope.training.finetune import finetune
+from lungscope.training.features import Embed, embedder, view_features
+from lungscope.training.finetune import Task, finetune
 from lungscope.training.hard_examples import hard_example_copies
-from lungscope.training.head import train_head
+from lungscope.training.head import HeadData, train_head
 from lungscope.training.history import Epoch
-from lungscope.training.imbalance import Plan, plan, undo_balance
+from lungscope.training.imbalance import plan, undo_balance
 from lungscope.training.labelled_images import LabelledImages
-from lungscope.training.loggers import Journal
+from lungscope.training.loggers import Logger
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trained:
     """A trained network, its exported backbone, and what happened on the way."""
 
     network: Network
     backbone: bytes
-    """ONNX, image → feature map and embedding; see `model/export.py`."""
+    """ONNX, image → feature map and embedding; see `networks/onnx_graph.py`."""
     history: tuple[Epoch, ...]
     embeddings: NDArray[np.float32] | None = None
-    """(N, C), of the training images as they are, where the frozen phase left them as the backbone gives them."""
+    """(N, C), of the training images as they are, where the backbone that was trained still gives these."""
 
 
 def train(
@@ -43,8 +43,7 @@ def train(
     *,
     weights: str | Path = "none",
     device: str = "auto",
-    checkpoint: Path | None = None,
-    log: Path | None = None,
+    folder: Path | None = None,
 ) -> Trained:
     """Run the phases of a recipe; the same seed gives the same weights on one machine.
 
@@ -55,8 +54,8 @@ def train(
         recipe: what to do.
         weights: "imagenet", "none", or a safetensors file; see `build_network`.
         device: "auto", "cpu" or "cuda".
-        checkpoint: where the state after each fine-tuning epoch is kept and continued from.
-        log: folder that gets the curves for TensorBoard; none without it.
+        folder: of the run; gets curves for TensorBoard, and the state after each epoch of the second phase, from
+            which a training that was stopped goes on. Nothing is written without it.
 
     Raises:
         ConfigError: the recipe does not fit the data.
@@ -68,27 +67,23 @@ def train(
     fabric = open_fabric(place)
     torch.manual_seed(recipe.seed)
     network = build_network(recipe.network, recipe.image, n_classes, weights)
-    balance = plan(training.labels, n_classes, recipe)
+    task = Task(training, validation, recipe, plan(training.labels, n_classes, recipe))
     history: tuple[Epoch, ...] = ()
-    backbone: bytes | None = None
-    plain: NDArray[np.float32] | None = None
-    with Journal(log if is_first() else None, recipe) as journal:
+    backbone, embeddings = b"", None
+    with Logger(folder if is_first() else None, recipe) as logger:
         if recipe.head.epochs:
             backbone = export_backbone(network, recipe.image.size)
-            epochs, plain, balance = _train_frozen(
-                network, backbone, training, validation, recipe, balance, place, journal
-            )
-            history += epochs
+            embed = embedder(network.eval(), backbone, torch.device(place))
+            data, embeddings, task = _head_data(task, embed)
+            history += train_head(network.head, data, recipe, task.plan, logger)
         if recipe.finetune.epochs:
-            history += finetune(
-                network, training, validation,
-                recipe=recipe, plan=balance, fabric=fabric, checkpoint=checkpoint, journal=journal,
-            )  # fmt: skip
-            backbone = plain = None
+            checkpoint = folder / "checkpoint" / "finetune.pt" if folder else None
+            history += finetune(network, task, fabric=fabric, checkpoint=checkpoint, logger=logger)
+            backbone, embeddings = b"", None
     part_ways(fabric)
     network.cpu().to(memory_format=torch.contiguous_format).eval()
-    undo_balance(network, balance.factor)
-    return Trained(network, backbone or export_backbone(network, recipe.image.size), history, plain)
+    undo_balance(network, task.plan.factor)
+    return Trained(network, backbone or export_backbone(network, recipe.image.size), history, embeddings)
 
 
 def _check(recipe: Recipe, n: int) -> None:
@@ -110,38 +105,22 @@ def _check(recipe: Recipe, n: int) -> None:
         )
 
 
-def _train_frozen(
-    network: Network,
-    backbone: bytes,
-    training: LabelledImages,
-    validation: LabelledImages,
-    recipe: Recipe,
-    balance: Plan,
-    device: str,
-    journal: Journal,
-) -> tuple[tuple[Epoch, ...], NDArray[np.float32] | None, Plan]:
-    embed = embedder(network.eval(), backbone, torch.device(device))
-    shown = LabelledImages(training.pixels, training.classes, training.rows[balance.rows])
+def _head_data(task: Task, embed: Embed) -> tuple[HeadData, NDArray[np.float32] | None, Task]:
+    """What the head learns from, the training images' embeddings, and the task with copies of its hard examples."""
+    recipe, balance, shown = task.recipe, task.plan, task.shown
+    cached = recipe.head.augmented_views
 
     def views(first: int, n: int) -> NDArray[np.float32]:
         return view_features(shown, embed, n, recipe.augment, recipe.seed, first=first, originals=balance.originals)
 
-    # Without cached views, every epoch has an augmented one of its own.
-    seen = views(0, recipe.head.augmented_views) if recipe.head.augmented_views else views(1, 1)
-    plain = seen[0][: balance.originals].copy() if recipe.head.augmented_views else None
-    labels = shown.labels
-    if plain is not None:
-        more = hard_example_copies(plain, training.labels, training.patients, recipe)
-        if len(more):
-            seen, labels = (
-                np.concatenate((seen, seen[:, more]), axis=1),
-                np.concatenate((labels, labels[more])),
-            )
-            balance = replace(balance, rows=np.concatenate((balance.rows, more)))
-    held_out = view_features(validation, embed, 1, recipe.augment, recipe.seed)[0]
-    epochs = train_head(
-        network.head, seen, labels, held_out, validation.labels,
-        settings=recipe.head, plan=balance, seed=recipe.seed, mixing=recipe.mix, journal=journal,
-        fresh=None if recipe.head.augmented_views else lambda epoch: views(epoch, 1)[0],
-    )  # fmt: skip
-    return epochs, plain, balance
+    held_out = view_features(task.validation, embed, 1, recipe.augment, recipe.seed)[0], task.validation.labels
+    if not cached:  # every epoch has an augmented view of its own
+        return HeadData(views(1, 1), shown.labels, *held_out, lambda epoch: views(epoch, 1)[0]), None, task
+    features, labels = views(0, cached), shown.labels
+    embeddings = features[0][: balance.originals].copy()
+    more = hard_example_copies(embeddings, task.training.labels, task.training.patients, recipe)
+    if len(more):
+        features = np.concatenate((features, features[:, more]), axis=1)
+        labels = np.concatenate((labels, labels[more]))
+        task = replace(task, plan=replace(balance, rows=np.concatenate((balance.rows, more))))
+    return HeadData(features, labels, *held_out), embeddings, task

@@ -2,54 +2,43 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from lungscope.config.settings import FinetuneSettings
 from lungscope.errors import BundleError
 from lungscope.networks.network import Network
 
 
-@dataclass
-class Average:
+class Average(nn.Module):
     """A network whose weights are a mean of those that another had so far.
 
     Running statistics of batch normalisation are averaged like weights. At the low rates of the second
     phase the averaged networks differ little, which is what makes that admissible.
     """
 
-    settings: FinetuneSettings
-    network: Network
-    steps: int = 0
-    epochs: int = 0
+    def __init__(self, learned: Network, settings: FinetuneSettings) -> None:
+        """Begin at the present weights of `learned`."""
+        super().__init__()
+        self.settings, self.network = settings, copy.deepcopy(learned)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))  # on the processor, to be read at each step
 
     def after_step(self, learned: Network) -> None:
         """Take in the weights after a step of the optimiser."""
         if self.settings.average == "ema":
-            self.steps += 1
+            steps = int(self.get_buffer("steps").add_(1))
             # Early steps forget faster, so that the mean is not held by the start (as in TensorFlow's).
-            self._move(learned, 1 - min(self.settings.ema_decay, (1 + self.steps) / (10 + self.steps)))
+            self._move(learned, 1 - min(self.settings.ema_decay, (1 + steps) / (10 + steps)))
 
     def after_epoch(self, learned: Network, epoch: int) -> None:
-        """Take in the weights at the end of an epoch, counted from 1."""
+        """Take in the weights at the end of an epoch, counted from 1; those of the first half are not averaged."""
         if self.settings.average == "swa":
-            self.epochs = self.epochs + 1 if epoch > self.settings.epochs // 2 else 0
-            self._move(learned, 1 / max(1, self.epochs))
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
-        return {"network": self.network.state_dict(), "steps": self.steps, "epochs": self.epochs}
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Put back what `state` gave."""
-        self.network.load_state_dict(state["network"])
-        self.steps, self.epochs = int(state["steps"]), int(state["epochs"])
+            self._move(learned, 1 / max(1, epoch - self.settings.epochs // 2))
 
     @torch.no_grad()
     def _move(self, learned: Network, part: float) -> None:
@@ -57,11 +46,6 @@ class Average:
         torch._foreach_lerp_(mine[0], theirs[0], part)
         for here, there in zip(mine[1], theirs[1], strict=True):
             here.copy_(there)
-
-
-def start_average(learned: Network, settings: FinetuneSettings) -> Average | None:
-    """An average that begins at the present weights; none when the recipe wants none."""
-    return None if settings.average == "none" else Average(settings, copy.deepcopy(learned))
 
 
 def mean_weights(paths: Sequence[Path]) -> dict[str, Tensor]:

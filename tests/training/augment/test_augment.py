@@ -83,11 +83,11 @@ def test_gamma_keeps_black_and_white() -> None:
 def test_a_part_of_the_images_is_shown_as_it_is() -> None:
     images = torch.randint(0, 256, (400, 16, 16), dtype=torch.uint8, generator=generator(3))
     settings = AugmentSettings(
-        rotation_deg=20.0, unchanged=0.25, equalise=0.5, blur=1.0, noise=0.1, jpeg=0.9, cutout=0.5
+        rotation_deg=20.0, p_identity=0.25, equalise=0.5, blur=1.0, noise=0.1, jpeg=0.9, cutout=0.5
     )
     same = (augment(images, settings, generator(0)) == images).flatten(1).all(1)
     assert 70 < int(same.sum()) < 130
 
 
 def test_leaving_images_alone_is_no_change() -> None:
-    assert with_only(unchanged=0.5).off
+    assert with_only(p_identity=0.5).off

@@ -31,6 +31,13 @@ def draw_mixture(n: int, settings: MixSettings, generator: torch.Generator | Non
     return Mixture(partner, share) if kind == "mixup" else _with_box(partner, share, generator)
 
 
+def label_parts(mine: Tensor, mixture: Mixture | None) -> tuple[tuple[Tensor, float], ...]:
+    """Positions in a batch whose labels the images at `mine` (n,) have, each with its proportion."""
+    if mixture is None:
+        return ((mine, 1.0),)
+    return (mine, mixture.share), (mixture.partner[mine], 1 - mixture.share)
+
+
 def mix(values: Tensor, mine: Tensor, other: Tensor, mixture: Mixture) -> Tensor:
     """Mix images uint8 (M, H, W), or feature vectors (M, C).
 
