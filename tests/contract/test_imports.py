@@ -36,6 +36,11 @@ MAY_IMPORT = {
     "__init__": {"errors", "stats", "api"},
     "__main__": {"cli"},
 }
+HEAVY = (
+    "torch", "scipy", "sklearn", "matplotlib", "pydantic", "pydicom", "openvino", "pandas", "jinja2", "pyarrow",
+    "tomllib", "multiprocessing",
+)  # fmt: skip
+"""What no prediction of a JPEG or PNG file needs, and would make it slow to start."""
 TORCH_PACKAGES = {"torch", "torchvision", "timm", "lightning_fabric"}
 
 
@@ -120,7 +125,23 @@ def test_modules_stay_short() -> None:
     ],
 )
 def test_the_way_to_a_prediction_loads_nothing_heavy(module: str) -> None:
-    heavy = ("torch", "scipy", "sklearn", "matplotlib", "pydantic", "pydicom", "openvino", "pandas", "jinja2")
-    code = f"import sys, {module}; print(*[name for name in {heavy!r} if name in sys.modules])"
+    code = f"import sys, {module}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == []
+
+
+@pytest.mark.parametrize("options", [[], ["--out", "rows.csv", "--heatmaps", "heat"], ["--out", "rows.jsonl"]])
+def test_a_prediction_loads_nothing_heavy(
+    checked_model: Path, pictures: list[Path], tmp_path: Path, options: list[str]
+) -> None:
+    """To its end, since much is imported where it is first used; only Typer itself loads pydantic."""
+    heavy = [name for name in HEAVY if name != "pydantic"]
+    code = f"""
+import atexit, sys
+from lungscope.cli.app import main
+atexit.register(lambda: print("loaded:", *[name for name in {heavy!r} if name in sys.modules], file=sys.stderr))
+sys.argv = ["lungscope", "predict", {str(pictures[0])!r}, "--model", {str(checked_model)!r}, *{options!r}]
+main()
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert found.stderr.splitlines()[-1] == "loaded:"

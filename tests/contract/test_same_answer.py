@@ -188,7 +188,7 @@ def test_python_says_of_all_at_once_what_it_says_of_each(model: Model) -> None:
         [each for each in predictor.assess_files(sorted(model.folder.iterdir()), heatmaps=True) if not each.error],
     ):
         for each, wanted in zip(found, model.read.values(), strict=True):
-            assert (each.finding, each.not_assessed) == (wanted.finding, wanted.not_assessed)
+            assert (each.decision, each.not_assessed) == (wanted.decision, wanted.not_assessed)
             assert bits(each.probabilities) == bits(wanted.probabilities)
             assert (each.p_abnormal, each.distance) == (wanted.p_abnormal, wanted.distance)
             assert bits(each.abnormality_heatmap) == bits(wanted.abnormality_heatmap)
@@ -208,6 +208,11 @@ def test_predict_writes_it(model: Model, tmp_path: Path, monkeypatch: pytest.Mon
         assert (document["finding"], document["not_assessed"]) == (wanted.finding, wanted.not_assessed)
         assert document["p_abnormal"] == (None if wanted.p_abnormal is None else round(wanted.p_abnormal, 6))
         assert row["p_abnormal"] == ("" if wanted.p_abnormal is None else str(round(wanted.p_abnormal, 6)))
+        decision = wanted.decision
+        assert document["threshold"] == (decision.threshold if decision else None)
+        assert document["operating_point"] == (decision.operating_point if decision else None)
+        assert document["notes"] == row["notes"] == "; ".join(wanted.notes)
+        assert document["error"] == row["error"] == wanted.error
         for k, p in enumerate(wanted.probabilities):
             assert document[f"p_{model.card.classes[k]}"] == float(row[f"p_{model.card.classes[k]}"]) == round(p, 6)
         assert (heat / f"{name}.png").exists() == (wanted.finding is not None)
@@ -227,6 +232,8 @@ def test_score_writes_it(model: Model, tmp_path: Path, monkeypatch: pytest.Monke
         assert row["p_abnormal"] == wanted.p_abnormal
         if not wanted.error:
             assert bits([row[f"p_{each}"] for each in model.card.classes]) == bits(wanted.probabilities)
+            assert bits(row["distance"]) == bits(wanted.distance)
+            assert (row["notes"] or "") == "; ".join(wanted.notes)
 
 
 @pytest.fixture
@@ -248,6 +255,7 @@ def test_the_service_sends_it(model: Model, client: TestClient) -> None:
             continue
         assert bits(list(sent["probabilities"].values())) == bits(wanted.probabilities)
         assert sent["p_abnormal"] == wanted.p_abnormal
+        assert sent["notes"] == list(wanted.notes)
         image = read_radiograph(model.folder / name)
         # The service keeps heat maps in half precision.
         layer = heat_layer(wanted.abnormality_heatmap.astype(np.float16), image.width, image.height)

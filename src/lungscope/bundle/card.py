@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
@@ -54,8 +54,8 @@ class Parity:
 class Card:
     """What must be known of a model to use it, and where it comes from."""
 
-    classes: tuple[str, ...]
-    size: int
+    classes: Annotated[tuple[str, ...], msgspec.Meta(min_length=2)]
+    size: Annotated[int, msgspec.Meta(ge=1)]
     """Side of the input in pixels."""
     operating_points: tuple[OperatingPoint, ...]
     """Empty when no class is a reference; the first is the default."""
@@ -181,14 +181,32 @@ def parse_card(text: str | bytes, path: Path) -> Card:
         BundleError: another format, or what is there is no card.
     """
     try:
-        found = msgspec.json.decode(text, type=_Format).format
+        given = msgspec.json.decode(text)
+        found = msgspec.convert(given, _Format).format
         if found != FORMAT:
             raise BundleError(
                 f"{path}: bundle format {found}, and this version reads {FORMAT}. Export the model again."
             )
-        return msgspec.json.decode(text, type=Card)
+        card = msgspec.convert(given, Card)
+        # A misspelt field would otherwise be taken for one that the model lacks, such as its input check.
+        if unknown := _unknown_field(given, msgspec.to_builtins(card)):
+            raise msgspec.ValidationError(f"unknown field - at `{unknown}`")
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise BundleError(f"{path}: the model's card cannot be read ({error}). Export the model again.") from None
+    return card
+
+
+def _unknown_field(given: Any, known: Any, place: str = "$") -> str:
+    """Where JSON holds the first field that was not decoded; empty when all were."""
+    if isinstance(given, list):
+        parts = [(f"{place}[{i}]", value, known[i]) for i, value in enumerate(given)]
+    elif isinstance(given, dict):
+        if unknown := given.keys() - known.keys():
+            return f"{place}.{min(unknown)}"
+        parts = [(f"{place}.{name}", value, known[name]) for name, value in given.items()]
+    else:
+        return ""
+    return next(filter(None, (_unknown_field(value, kept, at) for at, value, kept in parts)), "")
 
 
 @dataclass(frozen=True)
