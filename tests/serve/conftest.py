@@ -64,10 +64,7 @@ def start_server(model: Path) -> Iterator[Callable[..., RunningServer]]:
     def start(folder: Path, *options: str, **environment: str) -> RunningServer:
         command = [sys.executable, "-m", "lungscope", "serve", "--model", str(model), "--data", str(folder)]
         process = subprocess.Popen(
-            [*command, "--port", "0", *options],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **environment},
+            [*command, "--port", "0", *options], stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
         )
         started.append(process)
         assert process.stderr

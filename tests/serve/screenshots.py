@@ -39,7 +39,7 @@ def main(model: Path) -> None:
                 {"dark": show_dark, "light": show_light}[theme](page)
             phone = browser.new_page(viewport=PHONE, color_scheme="dark", is_mobile=True, has_touch=True)
             phone.goto(server.url)
-            phone.locator(".row[data-state=suspicious]").first.tap()
+            phone.locator(".row[data-state=positive]").first.tap()
             drawn(phone)
             keep(phone, "page-phone")
         browser.close()
@@ -59,7 +59,7 @@ def draw_files(folder: Path) -> list[Path]:
 
 
 def show_dark(page: Any) -> None:
-    page.locator(".row[data-state=suspicious]").first.click()
+    page.locator(".row[data-state=positive]").first.click()
     drawn(page)
     keep(page, "page-dark")
     page.locator(".row[data-state=not_assessed]").click()
@@ -67,7 +67,7 @@ def show_dark(page: Any) -> None:
 
 
 def show_light(page: Any) -> None:
-    page.locator(".row[data-state=suspicious]").nth(2).click()
+    page.locator(".row[data-state=positive]").nth(2).click()
     drawn(page)
     page.get_by_label("Local prevalence", exact=True).fill("10")
     page.locator("#threshold").fill("0.3")

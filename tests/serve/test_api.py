@@ -44,10 +44,7 @@ def dicom(path: Path, patient: str) -> Path:
     meta.MediaStorageSOPInstanceUID = generate_uid()
     dataset = Dataset()
     dataset.file_meta = meta
-    dataset.SOPClassUID, dataset.SOPInstanceUID = (
-        meta.MediaStorageSOPClassUID,
-        meta.MediaStorageSOPInstanceUID,
-    )
+    dataset.SOPClassUID, dataset.SOPInstanceUID = (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID)
     dataset.PatientID, dataset.PatientName, dataset.Modality = patient, "Geheim^Name", "DX"
     dataset.Rows = dataset.Columns = 64
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
@@ -60,11 +57,11 @@ def dicom(path: Path, patient: str) -> Path:
 
 def test_an_answer_is_what_the_predictor_says(client: TestClient, predictor: Predictor, pictures: list[Path]) -> None:
     found = post(client, *pictures[:5])["predictions"]
-    readings = list(predictor.assess_files(pictures[:5]))
-    for one, reading in zip(found, readings, strict=True):
-        assert reading.decision is not None
-        assert one["p_abnormal"] == pytest.approx(reading.decision.p_abnormal, abs=1e-5)
-        assert (one["finding"], one["operating_point"]) == (reading.decision.finding, "half")
+    results = list(predictor.assess_files(pictures[:5]))
+    for one, result in zip(found, results, strict=True):
+        assert result.decision is not None
+        assert one["p_abnormal"] == pytest.approx(result.decision.p_abnormal, abs=1e-5)
+        assert (one["finding"], one["operating_point"]) == (result.decision.finding, "half")
     assert [one["file"] for one in found] == [path.name for path in pictures[:5]]
 
 
@@ -93,10 +90,7 @@ def test_another_operating_point_decides_otherwise(client: TestClient, pictures:
     (one,) = post(client, pictures[0], params={"operating_point": "strict"})["predictions"]
     assert (one["operating_point"], one["threshold"]) == ("strict", 0.999)
     answer = client.post("/v1/predictions?operating_point=nope", content=b"x", headers=JPEG)
-    assert (answer.status_code, answer.json()["type"]) == (
-        422,
-        "urn:lungscope:problem:unknown-operating-point",
-    )
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:lungscope:problem:unknown-operating-point")
     assert "half, strict" in answer.json()["detail"]
 
 
@@ -207,7 +201,7 @@ def test_drift_and_metrics_tell_of_today(client: TestClient, pictures: list[Path
     post(client, *pictures[:7])
     client.post("/v1/predictions", content=b"nothing", headers=JPEG)
     (day,) = client.get("/v1/drift").json()["days"]
-    assert (day["n"], day["assessed"], day["not_assessed"], day["not_assessed_share"]) == (8, 7, 1, 0.125)
+    assert (day["images"], day["assessed"], day["not_assessed"], day["not_assessed_share"]) == (8, 7, 1, 0.125)
     assert sum(day["shares"]) == pytest.approx(1)
     assert day["score_shift"] > 0
     text = client.get("/metrics").text
@@ -247,7 +241,7 @@ def test_kept_images_outlive_a_restart_without_metadata_and_expire(
         assert (np.asarray(image) == read_radiograph(file).pixels).all()
         assert client.get(one["links"]["self"]).json()["file"] == "a.dcm"
         for id_ in service.store.expire(2**60):
-            service.originals.forget(id_)
+            service.upload_cache.forget(id_)
         assert not picture.exists()
 
 
@@ -261,15 +255,7 @@ def guarded(settings: Settings, predictor: Predictor) -> Iterator[TestClient]:
 def test_without_a_token_every_route_but_health_is_401(guarded: TestClient) -> None:
     routes = guarded.app.app.routes  # type: ignore[attr-defined]
     paths = {path for route in routes for path in paths_of(route)}
-    assert {
-        "/",
-        "/v1/predictions",
-        "/v1/predictions/{id}",
-        "/v1/model",
-        "/metrics",
-        "/web",
-        "/openapi.json",
-    } <= paths
+    assert {"/", "/v1/predictions", "/v1/predictions/{id}", "/v1/model", "/metrics", "/web", "/openapi.json"} <= paths
     for path in paths:
         for method in ("GET", "POST", "PUT", "DELETE"):
             answer = guarded.request(method, path.replace("{id}", "0" * 32))
@@ -302,12 +288,7 @@ def test_a_token_is_taken_as_bearer_and_as_password(guarded: TestClient, picture
 
 @pytest.mark.parametrize(
     "headers",
-    [
-        {"Origin": "http://evil.example"},
-        {"Origin": "null"},
-        {"Sec-Fetch-Site": "cross-site"},
-        {"Origin": "http://["},
-    ],
+    [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://["}],
 )
 def test_other_sites_may_not_post(client: TestClient, headers: dict[str, str]) -> None:
     answer = client.post("/v1/predictions", content=b"x", headers={**JPEG, **headers})
@@ -428,10 +409,7 @@ def test_a_store_that_fails_is_503_and_nothing_is_answered(
 
 
 def test_a_fault_is_a_problem_without_its_message(
-    settings: Settings,
-    predictor: Predictor,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    settings: Settings, predictor: Predictor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with running(settings, predictor) as (client, service):
 

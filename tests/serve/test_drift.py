@@ -56,11 +56,6 @@ def test_the_stability_index_is_its_formula() -> None:
 
 def test_a_day_without_an_assessed_image_or_without_reference_says_nothing(reference: Reference) -> None:
     empty = summarise_day(day_of(np.zeros(0), np.zeros((0, 64), np.float32), failed=2), reference, binary=True)
-    assert (empty.not_assessed_share, empty.positive_share, empty.score_shift, empty.shares) == (
-        1,
-        None,
-        None,
-        None,
-    )
+    assert (empty.not_assessed_share, empty.positive_share, empty.score_shift, empty.shares) == (1, None, None, None)
     plain = summarise_day(day_of(np.full(3, 0.7), np.ones((3, 64), np.float32)), None, binary=False)
     assert (plain.mean_p_abnormal, plain.score_shift, plain.positive_share) == (None, None, None)

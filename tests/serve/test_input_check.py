@@ -1,4 +1,4 @@
-"""The service does not assess what the model's input check declines, says why, and still shows the picture."""
+"""The service does not assess what the input check of the model rejects, says why, and still shows the picture."""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -28,7 +28,7 @@ def png(pixels: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def test_what_the_gate_declines_is_not_assessed_and_can_be_seen(client: TestClient, pictures) -> None:
+def test_what_the_input_check_rejects_is_not_assessed_and_can_be_seen(client: TestClient, pictures) -> None:
     colours = np.indices((96, 96, 3)).sum(0).astype(np.uint8) * np.array([1, 2, 3], np.uint8)
     uploads = [
         ("files", ("chest.jpeg", pictures[0].read_bytes())),
@@ -52,7 +52,7 @@ def test_what_the_gate_declines_is_not_assessed_and_can_be_seen(client: TestClie
     assert client.get(f"/v1/predictions/{blank['id']}/report.pdf").status_code == 200
 
 
-def test_the_worklist_puts_what_was_declined_first(client: TestClient, pictures) -> None:
+def test_the_worklist_puts_what_was_rejected_first(client: TestClient, pictures) -> None:
     uploads = [("files", (path.name, path.read_bytes())) for path in pictures[:2]]
     client.post("/v1/predictions", files=[*uploads, ("files", ("b.png", png(np.zeros((90, 90), np.uint8))))])
     rows = client.get("/v1/predictions?order=-p_abnormal").json()["predictions"]

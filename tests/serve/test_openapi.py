@@ -67,13 +67,7 @@ def test_no_request_makes_the_service_fail(described: Any, mode: GenerationMode)
 
 def test_every_operation_is_described_with_a_summary_and_an_example(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
-    assert set(document["paths"]) >= {
-        "/v1/predictions",
-        "/v1/predictions/{id}",
-        "/v1/model",
-        "/metrics",
-        "/healthz",
-    }
+    assert set(document["paths"]) >= {"/v1/predictions", "/v1/predictions/{id}", "/v1/model", "/metrics", "/healthz"}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             assert operation["summary"], (method, path)

@@ -5,7 +5,7 @@ import pytest
 from lungscope import errors
 from lungscope.errors import LungscopeError, OutputError, UnreadableImage
 from lungscope.serve import problems
-from lungscope.serve.problems import KINDS, Kind, Problem, as_problem
+from lungscope.serve.problems import KINDS, Kind, Problem, as_problem, respond
 
 
 def every_error(base: type[LungscopeError] = LungscopeError) -> set[type[LungscopeError]]:
@@ -34,13 +34,16 @@ def test_kinds_are_told_apart_by_name_and_are_errors() -> None:
 
 
 def test_a_body_has_the_members_of_rfc_9457() -> None:
-    found = json.loads(problems.body(problems.NOT_FOUND, "None here.", [{"where": "a", "message": "b"}]))
+    found = json.loads(respond(Problem(problems.NOT_FOUND, "None here."), errors=[{"where": "a", "message": "b"}]).body)
     assert found["type"] == "urn:lungscope:problem:not-found"
     assert (found["status"], found["detail"]) == (404, "None here.")
     assert found["errors"] == [{"where": "a", "message": "b"}]
 
 
 def test_who_is_sent_away_is_told_when_to_come_back() -> None:
-    assert problems.headers(Problem(problems.QUEUE_FULL, "x", retry_after_s=1.2)) == {"Retry-After": "2"}
-    assert problems.headers(as_problem(OutputError("x"))) == {"Retry-After": "5"}
-    assert problems.headers(Problem(problems.NOT_FOUND, "x")) == {}
+    for problem, seconds in (
+        (Problem(problems.QUEUE_FULL, "x", retry_after_s=1.2), "2"),
+        (as_problem(OutputError("x")), "5"),
+        (Problem(problems.NOT_FOUND, "x"), None),
+    ):
+        assert respond(problem).headers.get("Retry-After") == seconds

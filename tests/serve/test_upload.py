@@ -182,9 +182,7 @@ def test_a_bomb_is_refused_by_its_header(served: tuple[TestClient, Path], side: 
     assert peak < 50 * 2**20
 
 
-def test_ten_thousand_files_in_one_request_are_refused_in_bounded_memory(
-    served: tuple[TestClient, Path],
-) -> None:
+def test_ten_thousand_files_in_one_request_are_refused_in_bounded_memory(served: tuple[TestClient, Path]) -> None:
     client, _ = served
     body = form(*[(f"{i}.png", b"x") for i in range(10_000)])
     tracemalloc.start()

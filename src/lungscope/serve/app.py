@@ -1,4 +1,4 @@
-"""The application: all routes, errors as problem JSON, the page, and the guard before them."""
+"""The application: all routes, errors as problem JSON, the page, and the access control before them."""
 
 import asyncio
 import contextlib
@@ -16,11 +16,12 @@ from starlette.responses import Response
 from lungscope import __version__
 from lungscope.errors import LungscopeError, OutputError
 from lungscope.serve import problems
-from lungscope.serve.middleware import Guard
-from lungscope.serve.problems import Kind
-from lungscope.serve.routes.predict import AskRoutes, problem_responses
-from lungscope.serve.routes.results import LookRoutes
-from lungscope.serve.routes.system import AboutRoutes
+from lungscope.serve.middleware import AccessControl
+from lungscope.serve.problems import Kind, Problem, as_problem, respond
+from lungscope.serve.routes.predict import PredictRoutes
+from lungscope.serve.routes.results import ResultRoutes
+from lungscope.serve.routes.system import SystemRoutes
+from lungscope.serve.schemas import problem_responses
 from lungscope.serve.service import Service
 from lungscope.serve.settings import RESEARCH_USE
 
@@ -36,7 +37,7 @@ TELEMETRY: TelemetryConfig = {
 }
 
 
-def create_app(service: Service) -> Guard:
+def create_app(service: Service) -> AccessControl:
     """The ASGI application of a service; it closes the service when it stops."""
     app = FastAPI(
         title="Lungscope",
@@ -48,7 +49,7 @@ def create_app(service: Service) -> Guard:
         responses=problem_responses(422),
         lifespan=lambda _: _running(service),
     )
-    for routes in (AskRoutes(service), LookRoutes(service), AboutRoutes(service)):
+    for routes in (PredictRoutes(service), ResultRoutes(service), SystemRoutes(service)):
         app.include_router(routes.router())
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/web", StaticFiles(directory=PAGE, check_dir=False))
@@ -56,7 +57,7 @@ def create_app(service: Service) -> Guard:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _fault)
-    return Guard(app, service.settings, service.metrics)
+    return AccessControl(app, service.settings, service.metrics)
 
 
 @contextlib.asynccontextmanager
@@ -82,29 +83,21 @@ async def _page() -> Response:
 
 async def _lungscope_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, LungscopeError)
-    problem = problems.as_problem(error)
-    return _respond(problem.kind, str(problem), problems.headers(problem))
+    return respond(as_problem(error))
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    found = [
-        {"where": ".".join(str(part) for part in one["loc"]), "message": str(one["msg"])} for one in error.errors()
-    ]
+    found = [{"where": ".".join(map(str, one["loc"])), "message": str(one["msg"])} for one in error.errors()]
     detail = "; ".join(f"{one['where']}: {one['message']}" for one in found[:3])
-    content = problems.body(problems.INVALID, detail, found)
-    return Response(content, 422, media_type=problems.MEDIA_TYPE)
+    return respond(Problem(problems.INVALID, detail), errors=found)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = problems.BY_STATUS.get(error.status_code, Kind("http", error.status_code, "The request cannot be served"))
-    return _respond(kind, f"{error.detail}.", dict(error.headers or {}))
+    return respond(Problem(kind, f"{error.detail}."), headers=error.headers)
 
 
 async def _fault(_: Request, error: Exception) -> Response:
-    return _respond(problems.INTERNAL, "This is a fault of the service.", {})
-
-
-def _respond(kind: Kind, detail: str, headers: dict[str, str]) -> Response:
-    return Response(problems.body(kind, detail), kind.status, headers, media_type=problems.MEDIA_TYPE)
+    return respond(Problem(problems.INTERNAL, "This is a fault of the service."))

@@ -7,17 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.bundle.validation_summary import Reference
-from lungscope.serve.store.daily_counts import Day
+from lungscope.serve.store.daily_counts import DAY_US, Day
+from lungscope.serve.store.records import from_us
 
 
 @dataclass(frozen=True)
 class DaySummary:
     """One UTC day of one model; None where there is nothing to tell it from."""
 
-    day: int
-    """Since 1970."""
+    day: str
+    """ISO 8601."""
     images: int
     assessed: int
+    not_assessed: int
     not_assessed_share: float
     positive_share: float | None
     mean_p_abnormal: float | None
@@ -33,6 +35,25 @@ class DaySummary:
     disagreements: int
 
 
+@dataclass(frozen=True)
+class DriftReference:
+    """The validation images of a model, as drift is measured from them."""
+
+    n: int
+    bin_edges: tuple[float, ...]
+    shares: tuple[float, ...]
+    """Of p_abnormal by bin."""
+    mean_p_abnormal: float | None
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Days beside validation, newest first; no reference where the model keeps none."""
+
+    reference: DriftReference | None
+    days: tuple[DaySummary, ...]
+
+
 def summarise_day(day: Day, reference: Reference | None, *, binary: bool) -> DaySummary:
     """Compare a day with validation.
 
@@ -42,18 +63,19 @@ def summarise_day(day: Day, reference: Reference | None, *, binary: bool) -> Day
         binary: whether a class of the model is a reference, so that it calls images positive at all.
     """
     n = day.assessed
-    compared = n > 0 and reference is not None
+    compared = reference if n else None
     return DaySummary(
-        day=day.day,
+        day=f"{from_us(day.day * DAY_US):%Y-%m-%d}",
         images=day.images,
         assessed=n,
+        not_assessed=day.images - n,
         not_assessed_share=1 - n / day.images,
         positive_share=day.positive / n if n and binary else None,
         mean_p_abnormal=day.p_abnormal_sum / n if n and binary else None,
         shares=tuple(float(share) for share in day.bins / n) if n else None,
-        score_shift=stability_index(day.bins, reference) if compared and reference else None,
-        embedding_shift=_embedding_shift(day.sketch_sum / n, reference) if compared and reference else None,
-        embedding_shift_by_chance=math.sqrt(1 / n + 1 / reference.n) if compared and reference else None,
+        score_shift=stability_index(day.bins, compared) if compared else None,
+        embedding_shift=_embedding_shift(day.sketch_sum / n, compared) if compared else None,
+        embedding_shift_by_chance=math.sqrt(1 / n + 1 / compared.n) if compared else None,
         agreements=day.agreements,
         disagreements=day.disagreements,
     )

@@ -19,18 +19,11 @@ class Metrics:
         of = self.registry
         self.requests = Counter("lungscope_requests", "Requests answered.", ["method", "route", "status"], registry=of)
         self.latency = Histogram(
-            "lungscope_request_seconds",
-            "Time from request to answer.",
-            ["route"],
-            buckets=LATENCIES,
-            registry=of,
+            "lungscope_request_seconds", "Time from request to answer.", ["route"], buckets=LATENCIES, registry=of
         )
         self.images = Counter("lungscope_images", "Images answered.", ["outcome"], registry=of)
         self.p_abnormal = Histogram(
-            "lungscope_p_abnormal",
-            "p_abnormal of images.",
-            buckets=[n / 10 for n in range(1, 11)],
-            registry=of,
+            "lungscope_p_abnormal", "p_abnormal of images.", buckets=[n / 10 for n in range(1, 11)], registry=of
         )
         self.batch = Histogram(
             "lungscope_batch_images", "Images run at once.", buckets=(1, 2, 4, 8, 16, 32), registry=of

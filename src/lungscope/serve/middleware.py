@@ -3,7 +3,7 @@
 import logging
 import time
 import traceback
-from collections.abc import MutableMapping, Sequence
+from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,15 +31,15 @@ HEADERS = (
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
     (b"cache-control", b"no-store"),
 )
-BEARER = ("WWW-Authenticate", "Bearer")
+BEARER = "Bearer"
 # A line of its own, because Chromium takes a whole line as one challenge.
-BASIC = ("WWW-Authenticate", 'Basic realm="lungscope", charset="UTF-8"')
+BASIC = 'Basic realm="lungscope", charset="UTF-8"'
 
 log = logging.getLogger(__name__)
 
 
-class Guard:
-    """An ASGI application around another."""
+class AccessControl:
+    """An ASGI application around another: refuses strangers, adds security headers, counts answers."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         """Stand before `app`."""
@@ -64,8 +64,10 @@ class Guard:
             self._check(scope)
             await self.app(scope, receive, answer)
         except Problem as problem:
-            extra = _challenges(scope) if problem.kind is problems.UNAUTHORISED else ()
-            await respond(answer, problem, extra)
+            response = problems.respond(problem)
+            for challenge in _challenges(scope) if problem.kind is problems.UNAUTHORISED else ():
+                response.headers.append("WWW-Authenticate", challenge)
+            await response(scope, receive, answer)
         except ClientDisconnect:
             status = 499  # nobody is there to be answered; the number is nginx's
         except Exception as error:
@@ -73,7 +75,8 @@ class Guard:
             frames = "".join(traceback.format_tb(error.__traceback__))
             log.error("%s while answering %s\n%s", type(error).__name__, scope["method"], frames)
             if not status:
-                await respond(answer, Problem(problems.INTERNAL, "This is a fault of the service."))
+                response = problems.respond(Problem(problems.INTERNAL, "This is a fault of the service."))
+                await response(scope, receive, answer)
         route = getattr(scope.get("route"), "path", "none")
         self._metrics.answered(scope["method"], route, status, time.monotonic() - started)
 
@@ -82,8 +85,7 @@ class Guard:
         host = headers.get("host", "")
         if self._hosts and _without_port(host) not in self._hosts:
             raise Problem(
-                problems.FOREIGN_HOST,
-                "The service does not go by this host name. Start it with --allow-host.",
+                problems.FOREIGN_HOST, "The service does not go by this host name. Start it with --allow-host."
             )
         who = self._tokens.who(headers.get("authorization", ""))
         if who is None and scope["path"] not in OPEN_PATHS:
@@ -94,17 +96,7 @@ class Guard:
         state["who"] = who
 
 
-async def respond(send: Send, problem: Problem, extra: Sequence[tuple[str, str]] = ()) -> None:
-    """Answer with a problem."""
-    content = problems.body(problem.kind, str(problem))
-    headers = {"Content-Type": problems.MEDIA_TYPE, "Content-Length": str(len(content))}
-    headers |= problems.headers(problem)
-    raw = [(name.lower().encode(), value.encode()) for name, value in (*headers.items(), *extra)]
-    await send({"type": "http.response.start", "status": problem.kind.status, "headers": raw})
-    await send({"type": "http.response.body", "body": content})
-
-
-def _challenges(scope: Scope) -> tuple[tuple[str, str], ...]:
+def _challenges(scope: Scope) -> tuple[str, ...]:
     # A browser opens its sign-in box for Basic. The page asks by itself, so its own requests get none.
     mode = dict(scope["headers"]).get(b"sec-fetch-mode", b"navigate")
     return (BEARER, BASIC) if mode == b"navigate" else (BEARER,)

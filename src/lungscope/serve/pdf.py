@@ -65,10 +65,7 @@ def _overlaid(record: Record, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _facts(record: Record, card: Card, name: str | None) -> list[tuple[str, str]]:
     image = record.image
-    facts = [
-        ("File", name or "name not kept"),
-        ("Assessed", f"{from_us(record.created_us):%Y-%m-%d %H:%M:%S} UTC"),
-    ]
+    facts = [("File", name or "name not kept"), ("Assessed", f"{from_us(record.created_us):%Y-%m-%d %H:%M:%S} UTC")]
     facts += _answer(record, card)
     if image.width:
         facts.append(("Image", f"{image.width} × {image.height} pixels, {image.bits} bits, {image.format}"))

@@ -40,8 +40,17 @@ def heat_layer(heatmap: NDArray[np.floating], width: int, height: int) -> bytes:
     level = (heat * (LEVELS - 1) + 0.5).astype(np.uint8)
     cover = np.minimum(np.linspace(0, 1, LEVELS) / FULL_COVER, 1.0) * 255
     table = np.concatenate([colour_ramp(), cover[:, None]], axis=1).astype(np.uint8)
+    return _png(Image.fromarray(table[level], "RGBA"))
+
+
+def grey_png(pixels: NDArray[np.uint8]) -> bytes:
+    """Pixels (H, W) as a PNG without any metadata."""
+    return _png(Image.fromarray(pixels))
+
+
+def _png(image: Image.Image) -> bytes:
     png = BytesIO()
-    Image.fromarray(table[level], "RGBA").save(png, "PNG", compress_level=3)
+    image.save(png, "PNG", compress_level=3)
     return png.getvalue()
 
 

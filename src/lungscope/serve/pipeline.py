@@ -8,11 +8,8 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from io import BytesIO
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from lungscope.bundle.card import Card
 from lungscope.bundle.validation_summary import sketch
@@ -21,12 +18,13 @@ from lungscope.errors import DataError
 from lungscope.inference.predictor import BATCH, Predictor
 from lungscope.inference.result import ImageResult
 from lungscope.serve.metrics import Metrics
+from lungscope.serve.pictures import grey_png
 from lungscope.serve.problems import NOT_READY, QUEUE_FULL, Problem
 from lungscope.serve.settings import Settings
 from lungscope.serve.store.records import Assessment, ImageFacts, Record
 from lungscope.serve.store.store import Store, now_us
 from lungscope.serve.upload import Upload
-from lungscope.serve.upload_cache import Originals
+from lungscope.serve.upload_cache import UploadCache
 
 LONGEST_WAIT_S = 60.0
 
@@ -49,10 +47,10 @@ class Pipeline:
     """
 
     def __init__(
-        self, predictor: Predictor, store: Store, originals: Originals, settings: Settings, metrics: Metrics
+        self, predictor: Predictor, store: Store, upload_cache: UploadCache, settings: Settings, metrics: Metrics
     ) -> None:
         """Start the workers."""
-        self.predictor, self.store, self.originals = predictor, store, originals
+        self.predictor, self.store, self.upload_cache = predictor, store, upload_cache
         self._settings, self._metrics = settings, metrics
         self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()
@@ -138,39 +136,13 @@ class Pipeline:
     def _answer(self, jobs: Sequence[Job]) -> Sequence[Record]:
         images = [self._decode(job) for job in jobs]
         # Every core for a lone request; one each beside others, so that none waits for another.
-        cores = None if self._open == len(jobs) else 1
-        results = self._assess(jobs, images, cores)
-        records = [
-            self._assessed(job, image, results[job.id])
-            if isinstance(image, Radiograph)
-            else self._not_read(job, str(image))
-            for job, image in zip(jobs, images, strict=True)
-        ]
+        results = self._assess(jobs, images, cores=None if self._open == len(jobs) else 1)
+        records = [self._record(*one) for one in zip(jobs, images, results, strict=True)]
         for job, record in zip(jobs, records, strict=True):
             self._remember(job, record)
         self.store.add(records)
         self._metrics.read(records)
         return records
-
-    def _assess(
-        self, jobs: Sequence[Job], images: Sequence[Radiograph | DataError], cores: int | None
-    ) -> dict[str, ImageResult]:
-        """Results by the id of their job; jobs that ask for one operating point are assessed together."""
-        groups: dict[str | None, list[tuple[Job, Radiograph]]] = {}
-        for job, image in zip(jobs, images, strict=True):
-            if isinstance(image, Radiograph):
-                groups.setdefault(job.operating_point, []).append((job, image))
-        found: dict[str, ImageResult] = {}
-        for point, group in groups.items():
-            results = self.predictor.assess(
-                [image for _, image in group],
-                operating_point=point, heatmaps=True, embeddings=True, cores=cores,
-            )  # fmt: skip
-            found |= {job.id: result for (job, _), result in zip(group, results, strict=True)}
-        return found
-
-    def _hash(self, image: Radiograph) -> str | None:
-        return self.store.key.pseudonym(image.patient)
 
     def _decode(self, job: Job) -> Radiograph | DataError:
         try:
@@ -178,63 +150,53 @@ class Pipeline:
         except DataError as error:
             return error
 
-    def _assessed(self, job: Job, image: Radiograph, result: ImageResult) -> Record:
-        patient, facts, heat = self._hash(image), _facts(image), result.abnormality_heatmap
-        if result.not_assessed:
-            return self._record(job, facts, reason=result.not_assessed, notes=result.notes, patient_hash=patient)
-        return self._record(
-            job,
-            facts,
-            assessment=_assessment(result, self.predictor.card),
-            notes=result.notes,
-            patient_hash=patient,
-            heatmap=None if heat is None else heat.astype(np.float16),
-            sketch=None if result.embedding is None else sketch(result.embedding[None])[0],
-        )
+    def _assess(
+        self, jobs: Sequence[Job], images: Sequence[Radiograph | DataError], cores: int | None
+    ) -> list[ImageResult]:
+        """Results in order; jobs that ask for the same operating point are assessed together."""
+        found = [ImageResult(error=str(image)) for image in images]
+        for point in {job.operating_point for job in jobs}:
+            group = {
+                i: image
+                for i, (job, image) in enumerate(zip(jobs, images, strict=True))
+                if isinstance(image, Radiograph) and job.operating_point == point
+            }
+            results = self.predictor.assess(
+                list(group.values()), operating_point=point, heatmaps=True, embeddings=True, cores=cores
+            )
+            for i, result in zip(group, results, strict=True):
+                found[i] = result
+        return found
 
-    def _not_read(self, job: Job, reason: str) -> Record:
-        content = job.upload.content
-        facts = ImageFacts(hashlib.sha256(content).hexdigest(), len(content))
-        return self._record(job, facts, reason=reason)
-
-    def _record(
-        self,
-        job: Job,
-        image: ImageFacts,
-        *,
-        reason: str = "",
-        assessment: Assessment | None = None,
-        notes: tuple[str, ...] = (),
-        patient_hash: str | None = None,
-        heatmap: NDArray[np.float16] | None = None,
-        sketch: NDArray[np.float32] | None = None,
-    ) -> Record:
+    def _record(self, job: Job, image: Radiograph | DataError, result: ImageResult) -> Record:
+        assessment = _assessment(result, self.predictor.card)
+        heatmap, embedding = (result.abnormality_heatmap, result.embedding) if assessment else (None, None)
         return Record(
             id=job.id,
             created_us=now_us(),
             asked_by=job.asked_by,
             model_sha256=self.predictor.bundle.sha256,
             engine=str(self.predictor.engine),
-            image=image,
+            image=_facts(job, image),
             file=job.upload.name if self._settings.retention.names else None,
-            reason=reason,
+            reason=result.error or result.not_assessed,
             assessment=assessment,
-            notes=notes,
-            patient_hash=patient_hash,
-            heatmap=heatmap,
-            sketch=sketch,
+            notes=result.notes,
+            patient_hash=self.store.key.pseudonym(image.patient) if isinstance(image, Radiograph) else None,
+            heatmap=None if heatmap is None else heatmap.astype(np.float16),
+            sketch=None if embedding is None else sketch(embedding[None])[0],
         )
 
     def _remember(self, job: Job, record: Record) -> None:
         content = job.upload.content if record.readable else None
-        self.originals.remember(job.id, job.upload.name, content)
+        self.upload_cache.remember(job.id, job.upload.name, content)
         if content and self._settings.retention.images:
-            self.originals.keep(job.id, grey_png(read_radiograph(content).pixels))
+            self.upload_cache.keep(job.id, grey_png(read_radiograph(content).pixels))
 
 
 def _assessment(result: ImageResult, card: Card) -> Assessment | None:
     decision = result.decision
-    if decision is None:
+    if decision is None or result.not_assessed:
         return None
     return Assessment(
         finding=decision.finding,
@@ -246,12 +208,7 @@ def _assessment(result: ImageResult, card: Card) -> Assessment | None:
     )
 
 
-def _facts(image: Radiograph) -> ImageFacts:
-    return ImageFacts(image.sha256, image.file_bytes, image.width, image.height, image.bits, image.format)
-
-
-def grey_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Pixels (H, W) as a PNG without any metadata."""
-    png = BytesIO()
-    Image.fromarray(pixels).save(png, "PNG", compress_level=3)
-    return png.getvalue()
+def _facts(job: Job, image: Radiograph | DataError) -> ImageFacts:
+    if isinstance(image, Radiograph):
+        return ImageFacts(image.sha256, image.file_bytes, image.width, image.height, image.bits, image.format)
+    return ImageFacts(hashlib.sha256(job.upload.content).hexdigest(), len(job.upload.content))

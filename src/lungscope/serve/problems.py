@@ -1,10 +1,11 @@
 """Errors as problem details (RFC 9457): every entry point that speaks HTTP translates here, once."""
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from fastapi.responses import JSONResponse
 
 from lungscope.errors import (
     BundleError,
@@ -35,6 +36,7 @@ class Kind:
     retry_after_s: int | None = None
 
 
+INTERNAL = Kind("internal", 500, "Something went wrong here")
 KINDS: dict[type[LungscopeError], Kind] = {
     ConfigError: Kind("configuration", 422, "A parameter is wrong"),
     DataError: Kind("data", 422, "The data are wrong"),
@@ -42,14 +44,13 @@ KINDS: dict[type[LungscopeError], Kind] = {
     UnsupportedImage: Kind("unsupported-image", 422, "This kind of image is not read"),
     ManifestError: Kind("manifest", 422, "The data do not form a data set"),
     LeakageError: Kind("leakage", 422, "A patient stands in two splits"),
-    UndefinedEstimate: Kind("undefined-figure", 422, "These data cannot give the figure"),
+    UndefinedEstimate: Kind("undefined-estimate", 422, "These data cannot give the figure"),
     OutputError: Kind("store-unavailable", 503, "The store cannot be used", 5),
     BundleError: Kind("model", 500, "The model cannot be used"),
     RuntimeUnavailable: Kind("runtime-unavailable", 503, "Something is not installed"),
     TrainingDiverged: Kind("training-diverged", 500, "A training failed"),
-    LungscopeError: Kind("internal", 500, "Something went wrong here"),
+    LungscopeError: INTERNAL,
 }
-INTERNAL = Kind("internal", 500, "Something went wrong here")
 INVALID = Kind("invalid-request", 422, "The request is not valid")
 MALFORMED = Kind("malformed-upload", 400, "The upload is not complete or not well formed")
 UNAUTHORISED = Kind("unauthorised", 401, "A token is needed")
@@ -88,19 +89,15 @@ def as_problem(error: LungscopeError) -> Problem:
     return Problem(kind, str(error))
 
 
-def body(kind: Kind, detail: str, errors: Sequence[dict[str, str]] = ()) -> bytes:
-    """A problem as JSON."""
-    found: dict[str, Any] = {
-        "type": TYPE + kind.name,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": detail,
-    }
-    if errors:
-        found["errors"] = list(errors)
-    return json.dumps(found).encode()
-
-
-def headers(problem: Problem) -> dict[str, str]:
-    """What else is said with a problem."""
-    return {} if problem.retry_after_s is None else {"Retry-After": str(problem.retry_after_s)}
+def respond(
+    problem: Problem, *, errors: Sequence[Mapping[str, str]] = (), headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The answer to a request that met a problem; `errors` are those of single fields."""
+    kind = problem.kind
+    content: dict[str, Any] = {
+        "type": TYPE + kind.name, "title": kind.title, "status": kind.status, "detail": str(problem),
+    }  # fmt: skip
+    retry = {} if problem.retry_after_s is None else {"Retry-After": str(problem.retry_after_s)}
+    return JSONResponse(
+        content | ({"errors": list(errors)} if errors else {}), kind.status, {**(headers or {}), **retry}, MEDIA_TYPE
+    )

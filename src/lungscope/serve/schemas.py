@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from lungscope.serve.problems import MEDIA_TYPE
 from lungscope.serve.store.filters import Share
-from lungscope.serve.store.records import Record, Verdict, from_us
+from lungscope.serve.store.records import ImageFacts, Record, Verdict, from_us
 
 ID = "3f0c8a52b1de4c0f9a6f0d7a1c5e2b44"
 EXAMPLE: dict[str, Any] = {
@@ -43,17 +44,6 @@ class Wire(BaseModel):
     """Frozen; nothing unknown passes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ImageOut(Wire):
-    """The uploaded file; only its hash and length are known when it could not be read."""
-
-    sha256: str
-    width: int | None
-    height: int | None
-    bits: int | None
-    format: str | None
-    bytes: int
 
 
 class FeedbackIn(Wire):
@@ -97,7 +87,7 @@ class Prediction(Wire):
     threshold: float | None
     model_sha256: str
     engine: str
-    image: ImageOut
+    image: ImageFacts
     notes: tuple[str, ...]
     patient_hash: str | None
     asked_by: str
@@ -138,6 +128,26 @@ class ProblemOut(BaseModel):
     errors: tuple[FieldError, ...] = ()
 
 
+STATUSES = {
+    400: "The body is not complete or not well formed.",
+    404: "There is none.",
+    408: "The upload took too long.",
+    410: "Its pixels are gone.",
+    413: "Beyond a limit; see `limits` of the model.",
+    415: "The body is of a kind not read here.",
+    422: "A parameter is wrong.",
+    429: "The queue is full; come back after Retry-After.",
+    503: "The store cannot be used, or the service is stopping.",
+    504: "The answer took too long.",
+}
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What may go wrong, for the OpenAPI document."""
+    content = {MEDIA_TYPE: {"schema": ProblemOut.model_json_schema()}}
+    return {status: {"description": STATUSES[status], "content": content} for status in statuses}
+
+
 def prediction(record: Record, *, name: str | None, pixels: bool) -> Prediction:
     """A record as it is sent.
 
@@ -146,36 +156,21 @@ def prediction(record: Record, *, name: str | None, pixels: bool) -> Prediction:
         name: of its file, when it is only remembered.
         pixels: whether its picture can be shown.
     """
-    found, image, said = record.assessment, record.image, record.feedback
-    here = f"/v1/predictions/{record.id}"
+    said, here = record.feedback, f"/v1/predictions/{record.id}"
     return Prediction(
         id=record.id,
         created=from_us(record.created_us),
-        status="assessed" if found else "not_assessed",
+        status="assessed" if record.assessment else "not_assessed",
         reason=record.reason,
         file=record.file or name,
-        finding=found.finding if found else None,
-        positive=found.positive if found else None,
-        p_abnormal=found.p_abnormal if found else None,
-        probabilities=found.probabilities if found else None,
-        operating_point=found.operating_point if found else None,
-        threshold=found.threshold if found else None,
+        **record.assessment_fields,
         model_sha256=record.model_sha256,
         engine=record.engine,
-        image=ImageOut(
-            sha256=image.sha256,
-            width=image.width,
-            height=image.height,
-            bits=image.bits,
-            format=image.format,
-            bytes=image.file_bytes,
-        ),
+        image=record.image,
         notes=record.notes,
         patient_hash=record.patient_hash,
         asked_by=record.asked_by,
-        feedback=FeedbackOut(verdict=said.verdict, given=from_us(said.given_us), given_by=said.given_by)
-        if said
-        else None,
+        feedback=said and FeedbackOut(verdict=said.verdict, given=from_us(said.given_us), given_by=said.given_by),
         links=Links(
             self=here,
             image=f"{here}/image.png" if pixels else None,

@@ -17,7 +17,7 @@ from lungscope.serve.settings import Settings
 from lungscope.serve.store.daily_counts import DAY_US, read_days
 from lungscope.serve.store.records import Record
 from lungscope.serve.store.store import Store, now_us
-from lungscope.serve.upload_cache import Originals
+from lungscope.serve.upload_cache import UploadCache
 
 SWEEP_BLOCK = 500
 
@@ -29,14 +29,14 @@ class Service:
     settings: Settings
     predictor: Predictor
     store: Store
-    originals: Originals
+    upload_cache: UploadCache
     metrics: Metrics
     pipeline: Pipeline
 
     def show(self, record: Record) -> Prediction:
         """A record as it is sent."""
-        pixels = record.readable and self.originals.holds(record.id)
-        return prediction(record, name=self.originals.name(record.id), pixels=pixels)
+        pixels = record.readable and self.upload_cache.holds(record.id)
+        return prediction(record, name=self.upload_cache.name(record.id), pixels=pixels)
 
     def days(self, last: int) -> list[DaySummary]:
         """The last days of the present model, newest first, beside its validation.
@@ -58,8 +58,8 @@ class Service:
         """
         if self.settings.retention.days is not None:
             for id_ in self.store.expire(now_us() - self.settings.retention.days * DAY_US):
-                self.originals.forget(id_)
-        pictures = self.originals.on_disk()
+                self.upload_cache.forget(id_)
+        pictures = self.upload_cache.on_disk()
         while ids := list(islice(pictures, SWEEP_BLOCK)):
             self._forget(set(ids) - self.store.kept(ids))
 
@@ -71,7 +71,7 @@ class Service:
 
     def _forget(self, ids: Sequence[str] | set[str]) -> None:
         for id_ in ids:
-            self.originals.forget(id_)
+            self.upload_cache.forget(id_)
 
 
 def open_service(settings: Settings, predictor: Predictor) -> Service:
@@ -82,7 +82,7 @@ def open_service(settings: Settings, predictor: Predictor) -> Service:
     """
     key = open_key(settings.folder)
     store = Store(settings.database_url, key)
-    originals = Originals(
+    upload_cache = UploadCache(
         settings.limits.cache_bytes, settings.folder / "images" if settings.retention.images else None
     )
     size, sha256 = predictor.card.size, predictor.bundle.sha256
@@ -90,8 +90,8 @@ def open_service(settings: Settings, predictor: Predictor) -> Service:
         predictor.predict(np.zeros((images, size, size), np.uint8))
     store.note("service", "started", f"model {sha256} on {predictor.engine}")
     metrics = Metrics(sha256, str(predictor.engine))
-    pipeline = Pipeline(predictor, store, originals, settings, metrics)
-    return Service(settings, predictor, store, originals, metrics, pipeline)
+    pipeline = Pipeline(predictor, store, upload_cache, settings, metrics)
+    return Service(settings, predictor, store, upload_cache, metrics, pipeline)
 
 
 def today() -> int:

@@ -13,7 +13,7 @@ MOST_NAMES = 100_000
 ORPHAN_S = 3600
 
 
-class Originals:
+class UploadCache:
     """Names and contents of uploads by id; the least recently used are forgotten first.
 
     Contents are held as they came and only in memory, because they may name the patient. On disk, in

@@ -143,7 +143,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture
 def read(page: Any, phantoms: list[Path]) -> Any:
-    """The page with all phantoms read, the most suspicious one open."""
+    """The page with all phantoms read, the one of the highest probability open."""
     page.set_input_files("#files", phantoms)
     sync_api.expect(page.locator(".row[data-key]:not([data-key^=upload])")).to_have_count(len(phantoms))
     page.locator(".row").first.click()

@@ -52,10 +52,10 @@ def test_the_price_is_told_in_whole_patients(page: Any) -> None:
     expect(cohort).to_contain_text("810 cleared, 90 false alarms")
 
 
-def test_nobody_called_suspicious_leaves_no_predictive_value(page: Any) -> None:
+def test_nobody_called_positive_leaves_no_predictive_value(page: Any) -> None:
     page.locator("#threshold").fill("1")
     expect(page.locator("#ppv")).to_have_text("–")
-    expect(page.locator("#ppv-range")).to_have_text("nobody is called suspicious")
+    expect(page.locator("#ppv-range")).to_have_text("nobody is called positive")
 
 
 def test_the_prevalence_is_remembered(page: Any) -> None:
@@ -69,13 +69,13 @@ def test_the_threshold_moves_the_decision_of_every_radiograph(read: Any, server:
     between = (p_abnormals[1] + p_abnormals[2]) / 2
     read.locator("#threshold").fill(f"{between:.3f}")
     expected = sum(p_abnormal >= float(f"{between:.3f}") for p_abnormal in p_abnormals)
-    expect(read.locator(".row[data-state=suspicious]")).to_have_count(expected)
+    expect(read.locator(".row[data-state=positive]")).to_have_count(expected)
     read.locator("#threshold").fill("0")
-    expect(read.locator("#verdict")).to_have_text("Suspicious for pneumonia")
+    expect(read.locator("#verdict")).to_have_text("Positive for pneumonia")
     read.locator("#threshold").fill("1")
-    expect(read.locator("#verdict")).to_have_text("Not suspicious for pneumonia")
-    expect(read.locator("#live")).to_contain_text("Not suspicious for pneumonia")
-    expect(read.locator(".row[data-state=suspicious]")).to_have_count(0)
+    expect(read.locator("#verdict")).to_have_text("Negative for pneumonia")
+    expect(read.locator("#live")).to_contain_text("Negative for pneumonia")
+    expect(read.locator(".row[data-state=positive]")).to_have_count(0)
 
 
 def test_the_threshold_is_moved_by_keys_alone(page: Any) -> None:

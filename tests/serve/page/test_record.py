@@ -46,7 +46,7 @@ def test_the_table_is_exported_as_csv_as_it_is_filtered(read: Any, tmp_path: Pat
     assert sorted(row["id"] for row in rows) == sorted(found["id"] for found in server.predictions())
     p_abnormals = [found["p_abnormal"] for found in server.predictions()]
     read.locator("#threshold").fill(f"{(p_abnormals[0] + p_abnormals[1]) / 2:.3f}")
-    read.get_by_role("radio", name="Suspicious").check()
+    read.get_by_role("radio", name="Positive").check()
     assert len(export()) == read.locator(".row").count() < len(rows)
 
 
@@ -111,13 +111,13 @@ def test_drift_lists_the_days_of_the_server(read: Any, server: Any) -> None:
     read.get_by_role("button", name="Drift").click()
     expect(read.locator("dialog tbody tr")).to_have_count(len(days))
     expect(read.locator("dialog tbody tr").first).to_contain_text(days[0]["day"])
-    expect(read.locator("dialog tbody td").first).to_have_text(str(days[0]["n"]))
+    expect(read.locator("dialog tbody td").first).to_have_text(str(days[0]["images"]))
     expect(read.get_by_role("dialog").get_by_role("img")).to_be_visible()
 
 
 def drift(**changes: Any) -> dict[str, Any]:
     day = {
-        "day": "2026-01-21", "n": 120, "assessed": 118, "not_assessed": 2, "not_assessed_share": 0.0167,
+        "day": "2026-01-21", "images": 120, "assessed": 118, "not_assessed": 2, "not_assessed_share": 0.0167,
         "positive_share": 0.4, "mean_p_abnormal": 0.41, "shares": [0.1] * 10, "score_shift": 0.12,
         "embedding_shift": 0.1, "embedding_shift_by_chance": 0.09, "disagreements": 1, "agreements": 7,
     }  # fmt: skip
@@ -138,7 +138,7 @@ def answering(document: dict[str, Any]) -> Callable[[Any], None]:
     return lambda route: route.fulfill(json=document)
 
 
-def test_drift_is_judged_in_words(page: Any) -> None:
+def test_drift_is_put_in_words(page: Any) -> None:
     for changes, words in JUDGEMENTS:
         page.unroute_all()
         page.route("**/v1/drift*", answering(drift(**changes)))

@@ -17,7 +17,7 @@ def selected(page: Any) -> str:
     return str(page.locator(".row[aria-selected=true] .row-name").text_content())
 
 
-def test_the_most_suspicious_comes_first_and_what_nobody_assessed_before_it(
+def test_the_highest_probability_comes_first_and_what_nobody_assessed_before_it(
     read: Any, tmp_path: Path, server: Any
 ) -> None:
     (tmp_path / "letter.png").write_text("Dear colleague")
@@ -35,13 +35,13 @@ def test_the_newest_come_first_when_asked_for(read: Any, phantoms: list[Path]) -
     expect(read.locator(".row-name").first).to_have_text("phantom2.png")
 
 
-def test_filters_show_the_suspicious_the_unassessed_and_the_failed(read: Any, tmp_path: Path) -> None:
+def test_filters_show_the_positive_the_unassessed_and_the_failed(read: Any, tmp_path: Path) -> None:
     (tmp_path / "letter.png").write_text("Dear colleague")
     (tmp_path / "empty.png").touch()
     read.set_input_files("#files", [tmp_path / "letter.png", tmp_path / "empty.png"])
     expect(read.locator(".row")).to_have_count(6)
-    suspicious = read.locator(".row[data-state=suspicious]").count()
-    for name, rows in (("Suspicious", suspicious), ("Not assessed", 1), ("Failed", 1), ("All", 6)):
+    positive = read.locator(".row[data-state=positive]").count()
+    for name, rows in (("Positive", positive), ("Not assessed", 1), ("Failed", 1), ("All", 6)):
         option = read.get_by_role("radio", name=name)
         option.check()
         expect(read.locator(".row")).to_have_count(rows)

@@ -44,7 +44,7 @@ def test_a_record_is_kept_once_or_the_whole_batch_is_refused(store: Store) -> No
     assert store.verify().faults == ()
 
 
-def test_a_worklist_is_sorted_by_suspicion_with_unassessed_files_first(store: Store) -> None:
+def test_a_worklist_is_sorted_by_probability_with_unassessed_files_first(store: Store) -> None:
     rows = [record(s) for s in (0.2, 0.9, None, 0.5)]
     store.add(rows)
     assert ids(store, order="-p_abnormal") == [rows[i].id for i in (2, 1, 3, 0)]

@@ -5,19 +5,12 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Request
 
 from lungscope.errors import LungscopeError
 from lungscope.serve.pipeline import Job
-from lungscope.serve.problems import (
-    QUEUE_FULL,
-    SLOW_UPLOAD,
-    TIMEOUT,
-    TOO_LARGE,
-    UNKNOWN_POINT,
-    Problem,
-)  # fmt: skip
-from lungscope.serve.schemas import Answer, ProblemOut
+from lungscope.serve.problems import QUEUE_FULL, SLOW_UPLOAD, TIMEOUT, TOO_LARGE, UNKNOWN_POINT, Problem
+from lungscope.serve.schemas import Answer, problem_responses
 from lungscope.serve.service import Service
 from lungscope.serve.store.records import Record
 from lungscope.serve.upload import RAW_TYPES, Upload, read_uploads
@@ -37,32 +30,12 @@ BODY: dict[str, Any] = {
         "content": {"multipart/form-data": FORM, **{kind: BINARY for kind in sorted(RAW_TYPES)}},
     }
 }
-STATUSES = {
-    400: "The upload is not complete or not well formed.",
-    408: "The upload took too long.",
-    413: "Beyond a limit; see `limits` of the model.",
-    415: "The body is of a kind not read here.",
-    422: "A parameter is wrong.",
-    429: "The queue is full; come back after Retry-After.",
-    503: "The store cannot be used, or the service is stopping.",
-    504: "The answer took too long.",
-}
 
 
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What may go wrong, for the OpenAPI document."""
-    schema = {"schema": ProblemOut.model_json_schema()}
-    return {
-        status: {"description": STATUSES[status], "content": {"application/problem+json": schema}}
-        for status in statuses
-    }
-
-
-class AskRoutes:
+class PredictRoutes:
     """POST /v1/predictions."""
 
     def __init__(self, service: Service) -> None:
-        """Ask the model of `service`."""
         self._service = service
         self._open_bytes = 0  # changed by the event loop's thread only
 
@@ -70,18 +43,13 @@ class AskRoutes:
         """The route, documented."""
         router = APIRouter(tags=["predictions"])
         router.add_api_route(
-            "/v1/predictions",
-            self.ask,
-            methods=["POST"],
-            status_code=201,
-            response_model=Answer,
-            responses=problem_responses(*STATUSES),
-            openapi_extra=BODY,
+            "/v1/predictions", self.predict, methods=["POST"], status_code=201, openapi_extra=BODY,
+            responses=problem_responses(400, 408, 413, 415, 422, 429, 503, 504),
             summary="Assess one or many radiographs",
-        )
+        )  # fmt: skip
         return router
 
-    async def ask(
+    async def predict(
         self,
         request: Request,
         operating_point: Annotated[
@@ -92,13 +60,12 @@ class AskRoutes:
                 "The model's first by default.",
             ),
         ] = None,
-    ) -> Response:
+    ) -> Answer:
         """Every file gets an answer of its own; one that cannot be read is `not_assessed`, with the reason.
 
         An answer is in the store before it is sent.
         """
-        seconds, loop = self._service.settings.limits.seconds, asyncio.get_running_loop()
-        deadline = loop.time() + seconds
+        deadline = asyncio.get_running_loop().time() + self._service.settings.limits.seconds
         self._check_point(operating_point)
         self._service.pipeline.check_room()
         with self._reserve(self._declared_bytes(request)):
@@ -108,8 +75,7 @@ class AskRoutes:
             records = await self._answers(jobs, deadline)
         shown = tuple(self._service.show(record) for record in records)
         assessed = sum(one.status == "assessed" for one in shown)
-        answer = Answer(predictions=shown, assessed=assessed, not_assessed=len(shown) - assessed)
-        return Response(answer.model_dump_json(), 201, media_type="application/json")
+        return Answer(predictions=shown, assessed=assessed, not_assessed=len(shown) - assessed)
 
     def _check_point(self, asked: str | None) -> None:
         if asked is not None:
@@ -119,10 +85,7 @@ class AskRoutes:
                 raise Problem(UNKNOWN_POINT, str(error)) from None
 
     def _declared_bytes(self, request: Request) -> int:
-        most, declared = (
-            self._service.settings.limits.request_bytes,
-            request.headers.get("content-length", ""),
-        )
+        most, declared = (self._service.settings.limits.request_bytes, request.headers.get("content-length", ""))
         if not declared.isdigit():
             return most
         if int(declared) > most:

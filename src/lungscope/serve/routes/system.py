@@ -11,33 +11,24 @@ from lungscope import __version__
 from lungscope.bundle.validation_summary import BINS
 from lungscope.data.images.grey import MAX_PIXELS
 from lungscope.errors import OutputError
-from lungscope.serve.drift import DaySummary
+from lungscope.serve.drift import Drift, DriftReference
 from lungscope.serve.metrics import MEDIA_TYPE
 from lungscope.serve.problems import NOT_READY, Problem
 from lungscope.serve.service import Service
 from lungscope.serve.settings import RESEARCH_USE
-from lungscope.serve.store.daily_counts import DAY_US
 from lungscope.serve.store.database import reading
-from lungscope.serve.store.records import from_us
 
-MODEL_EXAMPLE = {
-    "sha256": "0f…",
-    "classes": ["NORMAL", "PNEUMONIA"],
-    "reference": "NORMAL",
-    "input_size": 160,
-}
-DRIFT_EXAMPLE = {"reference": None, "days": [{"day": "2026-01-21", "n": 120, "assessed": 118}]}
+MODEL_EXAMPLE = {"sha256": "0f…", "classes": ["NORMAL", "PNEUMONIA"], "reference": "NORMAL", "input_size": 160}
 
 
 def _example(description: str, example: Any) -> dict[int | str, dict[str, Any]]:
     return {200: {"description": description, "content": {"application/json": {"example": example}}}}
 
 
-class AboutRoutes:
+class SystemRoutes:
     """Model card, drift, health and figures."""
 
     def __init__(self, service: Service) -> None:
-        """Tell of `service`."""
         self._service = service
         self._model = json.dumps(model_document(service)).encode()
 
@@ -47,8 +38,7 @@ class AboutRoutes:
         add = router.add_api_route
         add("/v1/model", self.model, summary="What the model is", response_class=Response,
             responses=_example("Its card, operating points and curve.", MODEL_EXAMPLE))  # fmt: skip
-        add("/v1/drift", self.drift, summary="Days beside validation", response_class=Response,
-            responses=_example("Newest first.", DRIFT_EXAMPLE))  # fmt: skip
+        add("/v1/drift", self.drift, summary="Days beside validation")
         add("/metrics", self.metrics, summary="Figures for Prometheus", response_class=Response,
             responses={200: {"description": "Text.", "content": {"text/plain": {}}}})  # fmt: skip
         add("/healthz", self.health, summary="Whether the process lives",
@@ -61,18 +51,16 @@ class AboutRoutes:
         """Everything a reader of its answers must know, and the limits of this service."""
         return Response(self._model, media_type="application/json")
 
-    def drift(self, days: Annotated[int, Query(ge=1, le=366)] = 30) -> Response:
+    def drift(self, days: Annotated[int, Query(ge=1, le=366)] = 30) -> Drift:
         """p_abnormal, files not assessed and embeddings by UTC day. Sums stay when predictions are removed."""
         card = self._service.predictor.card
-        validation = card.validation
-        reference = validation and {
-            "n": validation.reference.n,
-            "bin_edges": [edge / BINS for edge in range(BINS + 1)],
-            "shares": validation.reference.shares,
-            "mean_p_abnormal": validation.reference.mean_score if card.has_reference else None,
-        }
-        found = [_day(day) for day in self._service.days(days)]
-        return Response(json.dumps({"reference": reference, "days": found}), media_type="application/json")
+        reference = None
+        if card.validation:
+            kept = card.validation.reference
+            edges = tuple(edge / BINS for edge in range(BINS + 1))
+            mean = kept.mean_score if card.has_reference else None
+            reference = DriftReference(kept.n, edges, kept.shares, mean)
+        return Drift(reference, tuple(self._service.days(days)))
 
     def metrics(self) -> Response:
         """Counts since the start, and today's drift."""
@@ -115,27 +103,7 @@ def model_document(service: Service) -> dict[str, Any]:
         "parity": [asdict(record) for record in card.parity],
         "statement": asdict(card.statement) if card.statement else None,
         "drift_reference": validation is not None,
-        "limits": {
-            "request_bytes": settings.limits.request_bytes,
-            "files": settings.limits.files,
-            "pixels": MAX_PIXELS,
-            "queue": settings.limits.queue,
-            "seconds": settings.limits.seconds,
-        },
-        "keeps": {
-            "images": settings.retention.images,
-            "names": settings.retention.names,
-            "retention_days": settings.retention.days,
-        },
+        "limits": {**asdict(settings.limits), "pixels": MAX_PIXELS},
+        "keeps": asdict(settings.retention),
         "research_use": RESEARCH_USE,
-    }
-
-
-def _day(day: DaySummary) -> dict[str, Any]:
-    fields = asdict(day)
-    fields["n"] = fields.pop("images")
-    return {
-        **fields,
-        "day": f"{from_us(day.day * DAY_US):%Y-%m-%d}",
-        "not_assessed": day.images - day.assessed,
     }

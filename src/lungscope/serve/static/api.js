@@ -31,7 +31,7 @@ export class Api {
     return this.json(`/v1/drift?days=${days}`);
   }
 
-  /** One page of the worklist, most suspicious first. */
+  /** One page of the worklist, highest probability first. */
   predictions(cursor) {
     const query = new URLSearchParams({ order: "-p_abnormal", limit: "200" });
     if (cursor) query.set("cursor", cursor);
@@ -63,7 +63,7 @@ export class Api {
   }
 
   /**
-   * Send files to be read.
+   * Send files to be assessed.
    * @param {File[]} files
    * @param {string} point name of the operating point; empty for the model's own.
    * @param {(share: number) => void} onProgress called with the share that was sent, 0..1.

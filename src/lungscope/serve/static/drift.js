@@ -27,7 +27,7 @@ function content({ reference, days }) {
     h("p", { class: "drift-verdict", id: "drift-verdict", "data-state": verdict(latest, reference)[0] }, verdict(latest, reference)[1]),
     reference && latest.shares ? figure(reference, latest) : "",
     h("h3", {}, `Last ${DAYS} days`),
-    table("Drift by day", ["Day", "Images", "Not assessed", "Suspicious", "Mean score", "Score shift", "Image shift (by chance)", "Disagreed"], days.map(row)),
+    table("Drift by day", ["Day", "Images", "Not assessed", "Positive", "Mean score", "Score shift", "Image shift (by chance)", "Disagreed"], days.map(row)),
     h("p", { class: "note" }, "Score shift is the population stability index against validation: above 0.25 is usually called a shift. Image shift compares what the network sees with validation; the figure in brackets is what this many images show by chance."),
   ];
 }
@@ -54,7 +54,7 @@ function row(day) {
   const chance = day.embedding_shift_by_chance == null ? "" : ` (${number(day.embedding_shift_by_chance)})`;
   return [
     day.day,
-    day.n,
+    day.images,
     `${day.not_assessed} (${percent(day.not_assessed_share)})`,
     percent(day.positive_share),
     percent(day.mean_p_abnormal),

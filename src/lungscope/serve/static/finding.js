@@ -4,16 +4,16 @@ import { announce, byId, h } from "./dom.js";
 import { atPrevalence, disease, ofHundred, percent, pointTitle, rankingScore, spoken, validationPrevalence } from "./figures.js";
 
 export class Finding {
-  /** @param {import("./reading.js").Reading} reading */
-  constructor(reading) {
-    this.reading = reading;
+  /** @param {import("./session.js").Session} session */
+  constructor(session) {
+    this.session = session;
     this.said = "";
-    reading.on("selection entries decision model", () => this.draw());
-    reading.on("selection", () => (byId("case").scrollTop = 0));
+    session.on("selection entries decision model", () => this.draw());
+    session.on("selection", () => (byId("case").scrollTop = 0));
   }
 
   draw() {
-    const entry = this.reading.current;
+    const entry = this.session.current;
     const parts = { assessed: () => this.assessed(entry), not_assessed: () => this.notAssessed(entry), failed: () => this.failed(entry) };
     const content = entry ? (parts[entry.state]?.() ?? onItsWay()) : this.empty();
     byId("finding").replaceChildren(...content);
@@ -22,7 +22,7 @@ export class Finding {
 
   /** Tell a screen reader what is new about the open radiograph. */
   read(entry) {
-    const settled = entry && this.reading.model && entry.state !== "sending" && entry.state !== "waiting";
+    const settled = entry && this.session.model && entry.state !== "sending" && entry.state !== "waiting";
     const text = settled ? `${entry.name}: ${this.sentence(entry)}` : "";
     if (text && text !== this.said) announce(text);
     this.said = text;
@@ -34,19 +34,19 @@ export class Finding {
   }
 
   verdict(entry) {
-    const suspicious = this.reading.isSuspicious(entry);
-    if (suspicious == null) return `Most likely ${spoken(entry.prediction.finding ?? "")}`;
-    const what = disease(this.reading.model);
-    return suspicious ? `Suspicious for ${what}` : `Not suspicious for ${what}`;
+    const positive = this.session.isPositive(entry);
+    if (positive == null) return `Most likely ${spoken(entry.prediction.finding ?? "")}`;
+    const what = disease(this.session.model);
+    return positive ? `Positive for ${what}` : `Negative for ${what}`;
   }
 
   assessed(entry) {
-    const suspicious = this.reading.isSuspicious(entry);
-    const state = suspicious ? "suspicious" : "clear";
+    const positive = this.session.isPositive(entry);
+    const state = positive ? "positive" : "negative";
     const { p_abnormal, probabilities } = entry.prediction;
     const shown = rankingScore(entry.prediction);
     return [
-      h("h2", { class: "verdict", "data-state": state, id: "verdict" }, this.reading.model ? this.verdict(entry) : ""),
+      h("h2", { class: "verdict", "data-state": state, id: "verdict" }, this.session.model ? this.verdict(entry) : ""),
       h("p", { class: "probability" }, h("span", { id: "probability" }, percent(shown)), h("small", {}, "calibrated probability")),
       ...this.meaning(p_abnormal).map((text) => h("p", { class: "meaning" }, text)),
       this.classes(probabilities),
@@ -54,7 +54,7 @@ export class Finding {
   }
 
   meaning(p_abnormal) {
-    const { model, prevalence } = this.reading;
+    const { model, prevalence } = this.session;
     if (!model?.reference) return [];
     const what = disease(model);
     const base = validationPrevalence(model.curve);
@@ -95,7 +95,7 @@ export class Finding {
   }
 
   empty() {
-    const { model } = this.reading;
+    const { model } = this.session;
     const point = model?.operating_points[0];
     const what = model ? disease(model) : "disease";
     return [
@@ -107,5 +107,5 @@ export class Finding {
 }
 
 function onItsWay() {
-  return [h("h2", { class: "verdict" }, "Reading"), h("p", { class: "meaning" }, "The file is on its way.")];
+  return [h("h2", { class: "verdict" }, "On its way"), h("p", { class: "meaning" }, "The file waits for its assessment.")];
 }

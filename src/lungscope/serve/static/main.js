@@ -9,7 +9,7 @@ import { validationPrevalence } from "./figures.js";
 import { Finding } from "./finding.js";
 import { Keyboard } from "./keyboard.js";
 import { openModelCard } from "./model_card.js";
-import { Reading } from "./reading.js";
+import { Session } from "./session.js";
 import { Record } from "./record.js";
 import { setUpTheme, toggleTheme } from "./theme.js";
 import { acceptFiles, Uploads } from "./upload.js";
@@ -17,17 +17,17 @@ import { Viewer } from "./viewer.js";
 import { Worklist } from "./worklist.js";
 
 const api = new Api(askToken);
-const reading = new Reading();
-const uploads = new Uploads(api, reading);
-const worklist = new Worklist(reading, api, openCase);
-const viewer = new Viewer(reading, api);
-const record = new Record(reading, api, uploads);
-new Finding(reading);
-new Decision(reading);
+const session = new Session();
+const uploads = new Uploads(api, session);
+const worklist = new Worklist(session, api, openCase);
+const viewer = new Viewer(session, api);
+const record = new Record(session, api, uploads);
+new Finding(session);
+new Decision(session);
 const keyboard = new Keyboard([
-  { keys: ["j", "ArrowDown"], does: "Next radiograph", act: () => reading.step(1) },
-  { keys: ["k", "ArrowUp"], does: "Previous radiograph", act: () => reading.step(-1) },
-  { keys: ["Enter"], does: "Open the radiograph", act: () => reading.current && openCase() },
+  { keys: ["j", "ArrowDown"], does: "Next radiograph", act: () => session.step(1) },
+  { keys: ["k", "ArrowUp"], does: "Previous radiograph", act: () => session.step(-1) },
+  { keys: ["Enter"], does: "Open the radiograph", act: () => session.current && openCase() },
   { keys: ["l"], does: "Back to the worklist", act: closeCase },
   { keys: ["u"], does: "Add radiographs", act: () => byId("files").click() },
   { keys: ["/"], does: "Find in the worklist", act: () => byId("search").focus() },
@@ -38,7 +38,7 @@ const keyboard = new Keyboard([
   { keys: ["r"], does: "Reset the view", act: () => viewer.reset() },
   { keys: ["a"], does: "Agree", act: () => attempt(() => record.give("agree")) },
   { keys: ["d"], does: "Disagree", act: () => attempt(() => record.give("disagree")) },
-  { keys: ["m"], does: "Model card", act: () => openModelCard(reading) },
+  { keys: ["m"], does: "Model card", act: () => openModelCard(session) },
   { keys: ["t"], does: "Dark or light", act: toggleTheme },
   { keys: ["?"], does: "This list", act: () => keyboard.open() },
 ]);
@@ -46,7 +46,7 @@ const keyboard = new Keyboard([
 setUpTheme();
 setUpDialog();
 acceptFiles(uploads);
-byId("open-model").addEventListener("click", () => openModelCard(reading));
+byId("open-model").addEventListener("click", () => openModelCard(session));
 byId("open-drift").addEventListener("click", () => openDrift(api));
 byId("open-shortcuts").addEventListener("click", () => keyboard.open());
 byId("csv").addEventListener("click", () => api.download(csvUrl(), "lungscope.csv"));
@@ -60,26 +60,26 @@ await attempt(start);
 
 async function start() {
   const model = await api.model();
-  reading.start(model, validationPrevalence(model.curve) ?? 0.5);
+  session.start(model, validationPrevalence(model.curve) ?? 0.5);
   await worklist.load();
 }
 
 /** On a phone the case takes the place of the list. */
 function openCase() {
-  document.body.classList.add("reading");
+  document.body.classList.add("case-open");
   byId("canvas").focus();
 }
 
 function closeCase() {
-  document.body.classList.remove("reading");
+  document.body.classList.remove("case-open");
   byId("worklist").focus();
 }
 
 /** The list as it is filtered, in the server's words. */
 function csvUrl() {
-  const query = new URLSearchParams({ order: reading.order === "newest" ? "-created" : "-p_abnormal" });
-  if (reading.filter === "not_assessed") query.set("status", "not_assessed");
-  if (reading.filter === "suspicious") query.set("min_p_abnormal", reading.threshold);
+  const query = new URLSearchParams({ order: session.order === "newest" ? "-created" : "-p_abnormal" });
+  if (session.filter === "not_assessed") query.set("status", "not_assessed");
+  if (session.filter === "positive") query.set("min_p_abnormal", session.threshold);
   return `/v1/predictions.csv?${query}`;
 }
 

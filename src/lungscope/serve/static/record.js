@@ -5,17 +5,17 @@ import { bytes, percent, pointTitle, when } from "./figures.js";
 
 export class Record {
   /**
-   * @param {import("./reading.js").Reading} reading
+   * @param {import("./session.js").Session} session
    * @param {import("./api.js").Api} api
    * @param {import("./upload.js").Uploads} uploads
    */
-  constructor(reading, api, uploads) {
-    Object.assign(this, { reading, api, uploads });
-    reading.on("selection entries decision", () => this.draw());
+  constructor(session, api, uploads) {
+    Object.assign(this, { session, api, uploads });
+    session.on("selection entries decision", () => this.draw());
   }
 
   draw() {
-    const entry = this.reading.current;
+    const entry = this.session.current;
     const focused = document.activeElement?.id;
     byId("record").replaceChildren(...this.content(entry));
     if (focused && byId("record").contains(byId(focused))) byId(focused).focus();
@@ -24,8 +24,8 @@ export class Record {
   content(entry) {
     if (entry?.state === "failed") return [this.failedActions(entry)];
     if (!entry?.prediction) return [];
-    const read = entry.state === "assessed" ? [this.feedback(entry)] : [];
-    return [...read, this.facts(entry), this.actions(entry), h("p", { class: "caution" }, this.reading.model?.research_use ?? "")];
+    const feedback = entry.state === "assessed" ? [this.feedback(entry)] : [];
+    return [...feedback, this.facts(entry), this.actions(entry), h("p", { class: "caution" }, this.session.model?.research_use ?? "")];
   }
 
   feedback(entry) {
@@ -35,7 +35,7 @@ export class Record {
     return h(
       "section",
       { class: "feedback", "aria-labelledby": "feedback-title" },
-      h("h3", { id: "feedback-title" }, "Your reading"),
+      h("h3", { id: "feedback-title" }, "Your session"),
       h("div", { class: "pair" }, button("agree", "Agree"), button("disagree", "Disagree")),
       h("p", { class: "note" }, given ? `Stored ${when(given.given)} for ${given.given_by}. Press again to withdraw.` : "Stored with the result; the model does not learn from it."),
     );
@@ -43,19 +43,19 @@ export class Record {
 
   /** Give a verdict on the open radiograph, or withdraw it when it is the same. */
   async give(verdict) {
-    const entry = this.reading.current;
+    const entry = this.session.current;
     if (entry?.state !== "assessed") return;
     const withdrawn = entry.prediction.feedback?.verdict === verdict;
     const prediction = await this.api.giveFeedback(entry.prediction.id, withdrawn ? null : verdict);
-    this.reading.addPrediction(prediction);
-    this.reading.changed("entries");
+    this.session.addPrediction(prediction);
+    this.session.changed("entries");
     announce(withdrawn ? "Feedback withdrawn" : `Stored: you ${verdict}`);
   }
 
   facts(entry) {
     const { image, notes, engine, created, asked_by: by, id } = entry.prediction;
     const size = image?.width ? `${image.width} × ${image.height}, ${image.bits} bit ${image.format}, ${bytes(image.bytes)}` : null;
-    const rows = { Reported: this.reported(entry.prediction), Image: size, Prepared: notes?.join(", "), Read: `${when(created)} by ${engine}, for ${by}`, Result: id };
+    const rows = { Reported: this.reported(entry.prediction), Image: size, Prepared: notes?.join(", "), Assessed: `${when(created)} by ${engine}, for ${by}`, Result: id };
     const shown = Object.entries(rows).filter(([, text]) => text);
     return h("dl", { class: "facts" }, ...shown.map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text))));
   }
@@ -63,9 +63,9 @@ export class Record {
   /** What the stored result and the PDF say, when that is not what the page shows. */
   reported({ operating_point: name, threshold, positive }) {
     if (positive == null || threshold == null) return null;
-    const point = this.reading.model?.operating_points.find((one) => one.name === name);
+    const point = this.session.model?.operating_points.find((one) => one.name === name);
     const title = point ? pointTitle(point) : name;
-    return `${positive ? "suspicious" : "not suspicious"} at ${title} (${percent(threshold, 1)}); stored and in the PDF`;
+    return `${positive ? "positive" : "negative"} at ${title} (${percent(threshold, 1)}); stored and in the PDF`;
   }
 
   actions(entry) {
@@ -84,7 +84,7 @@ export class Record {
       "div",
       { class: "actions" },
       h("button", { type: "button", id: "retry", onclick: () => this.uploads.retry(entry) }, "Try again"),
-      h("button", { type: "button", class: "plain", id: "dismiss", onclick: () => this.reading.remove(entry.key) }, "Dismiss"),
+      h("button", { type: "button", class: "plain", id: "dismiss", onclick: () => this.session.remove(entry.key) }, "Dismiss"),
     );
   }
 
@@ -96,7 +96,7 @@ export class Record {
       return;
     }
     await this.api.remove(entry.prediction.id);
-    this.reading.remove(entry.key);
+    this.session.remove(entry.key);
     announce(`${entry.name} deleted`);
     byId("worklist").focus();
   }

@@ -9,11 +9,11 @@ const REQUESTS = 2;
 export class Uploads {
   /**
    * @param {import("./api.js").Api} api
-   * @param {import("./reading.js").Reading} reading
+   * @param {import("./session.js").Session} session
    */
-  constructor(api, reading) {
+  constructor(api, session) {
     this.api = api;
-    this.reading = reading;
+    this.session = session;
     this.running = 0;
     this.round = [];
     this.note = "";
@@ -23,9 +23,9 @@ export class Uploads {
   add(files) {
     if (!files.length) return;
     if (!this.active) this.round = [];
-    const limit = this.reading.model?.limits?.request_bytes ?? Infinity;
+    const limit = this.session.model?.limits?.request_bytes ?? Infinity;
     for (const file of files) {
-      const entry = this.reading.addFile(file);
+      const entry = this.session.addFile(file);
       if (file.size > limit) fail(entry, `The file has ${bytes(file.size)}; the server takes ${bytes(limit)}.`);
       else if (!file.size) fail(entry, "The file is empty. Export it again.");
       this.round.push(entry);
@@ -62,7 +62,7 @@ export class Uploads {
   }
 
   nextGroup() {
-    const { files = FILES_PER_REQUEST, request_bytes: limit = Infinity } = this.reading.model?.limits ?? {};
+    const { files = FILES_PER_REQUEST, request_bytes: limit = Infinity } = this.session.model?.limits ?? {};
     const group = [];
     let size = 0;
     for (const entry of this.round) {
@@ -84,7 +84,7 @@ export class Uploads {
       for (const entry of alone) await this.send([entry]);
       if (!alone.length) for (const entry of group) fail(entry, problem.message);
     }
-    this.reading.changed("entries");
+    this.session.changed("entries");
   }
 
   /** Until the server takes them. */
@@ -93,7 +93,7 @@ export class Uploads {
       try {
         return await this.api.predict(
           group.map((entry) => entry.file),
-          this.reading.point?.name ?? "",
+          this.session.point?.name ?? "",
           (share) => this.progress(group, share),
         );
       } catch (problem) {
@@ -118,14 +118,14 @@ export class Uploads {
   }
 
   settle(entry, prediction) {
-    const first = !this.reading.current;
+    const first = !this.session.current;
     this.round = this.round.map((one) => (one === entry ? { ...entry, state: prediction.status } : one));
-    this.reading.replaceFile(entry, prediction);
-    if (first) this.reading.select(prediction.id);
+    this.session.replaceFile(entry, prediction);
+    if (first) this.session.select(prediction.id);
   }
 
   refresh() {
-    this.reading.changed("entries");
+    this.session.changed("entries");
     this.showProgress();
     if (this.round.length && !this.active && !this.running) this.finish();
   }
@@ -144,7 +144,7 @@ export class Uploads {
     const sent = this.round.reduce((sum, entry) => sum + (entry.state === "sending" ? 0.8 * entry.progress : 0), 0);
     byId("sending").hidden = !this.active;
     byId("sending-bar").value = this.round.length ? (through.length + sent) / this.round.length : 0;
-    byId("sending-text").textContent = this.note || `Reading ${through.length} of ${this.round.length}`;
+    byId("sending-text").textContent = this.note || `Assessed ${through.length} of ${this.round.length}`;
   }
 }
 

@@ -9,11 +9,11 @@ const WINDOW = { level: 127.5, width: 255, inverted: false };
 
 export class Viewer {
   /**
-   * @param {import("./reading.js").Reading} reading
+   * @param {import("./session.js").Session} session
    * @param {import("./api.js").Api} api
    */
-  constructor(reading, api) {
-    Object.assign(this, { reading, api, picture: null, heatmap: null, shownKey: null, opacity: OPACITY, tool: "window" });
+  constructor(session, api) {
+    Object.assign(this, { session, api, picture: null, heatmap: null, shownKey: null, opacity: OPACITY, tool: "window" });
     this.canvas = byId("canvas");
     this.context = this.canvas.getContext("2d");
     this.reset();
@@ -21,7 +21,7 @@ export class Viewer {
     this.listen();
     this.say("", null);
     new ResizeObserver(() => this.resize()).observe(byId("stage"));
-    reading.on("selection entries", () => this.open(reading.current));
+    session.on("selection entries", () => this.open(session.current));
   }
 
   listen() {

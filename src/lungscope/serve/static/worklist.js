@@ -3,25 +3,25 @@
 import { announce, byId, h } from "./dom.js";
 import { counted, percent, rankingScore, when } from "./figures.js";
 
-const FILTERS = { all: "All", suspicious: "Suspicious", not_assessed: "Not assessed", failed: "Failed" };
+const FILTERS = { all: "All", positive: "Positive", not_assessed: "Not assessed", failed: "Failed" };
 const LABELS = { not_assessed: "Not assessed", failed: "Failed", waiting: "Waiting", sending: "Sending" };
 const THUMBNAIL = 96;
 const PHONE = "(max-width: 640px)"; // as in layout.css
 
 export class Worklist {
   /**
-   * @param {import("./reading.js").Reading} reading
+   * @param {import("./session.js").Session} session
    * @param {import("./api.js").Api} api
-   * @param {(entry: import("./reading.js").Entry) => void} onOpen
+   * @param {(entry: import("./session.js").Entry) => void} onOpen
    */
-  constructor(reading, api, onOpen) {
-    Object.assign(this, { reading, api, onOpen, cursor: null, thumbnails: new Map(), drawn: new Map() });
+  constructor(session, api, onOpen) {
+    Object.assign(this, { session, api, onOpen, cursor: null, thumbnails: new Map(), drawn: new Map() });
     this.list = byId("worklist");
     this.seen = new IntersectionObserver((rows) => this.showThumbnails(rows), { root: this.list, rootMargin: "300px" });
     this.drawFilters();
     this.listen();
-    reading.on("entries filter decision model", () => this.draw());
-    reading.on("selection", () => this.mark());
+    session.on("entries filter decision model", () => this.draw());
+    session.on("selection", () => this.mark());
   }
 
   listen() {
@@ -31,8 +31,8 @@ export class Worklist {
     this.list.addEventListener("keydown", (event) => {
       const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
       if (event.altKey || event.ctrlKey || event.metaKey) return;
-      if (event.key in steps) this.reading.step(steps[event.key]);
-      else if (event.key === "Enter" && this.reading.current) this.onOpen(this.reading.current);
+      if (event.key in steps) this.session.step(steps[event.key]);
+      else if (event.key === "Enter" && this.session.current) this.onOpen(this.session.current);
       else return;
       event.preventDefault();
     });
@@ -41,17 +41,17 @@ export class Worklist {
   /** Fetch results the server already has, a page at a time. */
   async load() {
     const { predictions, next } = await this.api.predictions(this.cursor);
-    for (const prediction of predictions) this.reading.addPrediction(prediction);
+    for (const prediction of predictions) this.session.addPrediction(prediction);
     this.cursor = next;
     byId("more").hidden = !next;
-    this.reading.changed("entries");
-    if (!this.reading.current) this.reading.step(0);
+    this.session.changed("entries");
+    if (!this.session.current) this.session.step(0);
   }
 
   filter(change) {
-    Object.assign(this.reading, change);
-    this.reading.changed("filter");
-    announce(`${counted(this.reading.visible().length, "radiograph")} shown`);
+    Object.assign(this.session, change);
+    this.session.changed("filter");
+    announce(`${counted(this.session.visible().length, "radiograph")} shown`);
   }
 
   drawFilters() {
@@ -69,7 +69,7 @@ export class Worklist {
   }
 
   draw() {
-    const entries = this.reading.visible();
+    const entries = this.session.visible();
     const drawn = new Map();
     for (const entry of entries) drawn.set(entry.key, this.row(entry));
     this.drawn = drawn;
@@ -81,22 +81,22 @@ export class Worklist {
   }
 
   drawCounts() {
-    const all = [...this.reading.entries.values()];
+    const all = [...this.session.entries.values()];
     for (const mark of document.querySelectorAll("[data-count]")) {
-      mark.textContent = all.filter((entry) => this.reading.passes(entry, mark.dataset.count)).length;
+      mark.textContent = all.filter((entry) => this.session.passes(entry, mark.dataset.count)).length;
     }
   }
 
   drawNote(visible) {
     const note = byId("list-note");
-    const none = this.reading.entries.size ? "Nothing passes these filters." : "Nothing here yet. Add radiographs above.";
+    const none = this.session.entries.size ? "Nothing passes these filters." : "Nothing here yet. Add radiographs above.";
     note.textContent = visible ? "" : none;
     note.hidden = visible > 0;
   }
 
   row(entry) {
-    const suspicious = this.reading.isSuspicious(entry);
-    const state = entry.state === "assessed" ? (suspicious ? "suspicious" : "clear") : entry.state;
+    const positive = this.session.isPositive(entry);
+    const state = entry.state === "assessed" ? (positive ? "positive" : "negative") : entry.state;
     const { feedback, created } = entry.prediction ?? {};
     const score = rankingScore(entry.prediction);
     const line = entry.message || (created ? when(created) : LABELS[entry.state]);
@@ -107,19 +107,19 @@ export class Worklist {
       h("span", { class: "row-name" }, entry.name),
       h("span", { class: "row-line" }, line, feedback && h("em", {}, feedback.verdict === "agree" ? " · agreed" : " · disagreed")),
       h("span", { class: "row-score" }, score == null ? "" : percent(score)),
-      h("span", { class: "chip", "data-state": state }, this.label(entry, suspicious)),
+      h("span", { class: "chip", "data-state": state }, this.label(entry, positive)),
     );
   }
 
   choose(entry) {
-    this.reading.select(entry.key);
+    this.session.select(entry.key);
     if (matchMedia(PHONE).matches) this.onOpen(entry);
   }
 
-  label(entry, suspicious) {
+  label(entry, positive) {
     if (entry.state !== "assessed") return LABELS[entry.state];
-    if (suspicious == null) return entry.prediction.finding ?? "Assessed";
-    return suspicious ? "Suspicious" : "Not suspicious";
+    if (positive == null) return entry.prediction.finding ?? "Assessed";
+    return positive ? "Positive" : "Negative";
   }
 
   thumbnail(entry) {
@@ -131,7 +131,7 @@ export class Worklist {
 
   showThumbnails(rows) {
     for (const { isIntersecting, target } of rows) {
-      const link = this.reading.entries.get(target.dataset.key)?.prediction?.links.image;
+      const link = this.session.entries.get(target.dataset.key)?.prediction?.links.image;
       if (!isIntersecting || !link || this.thumbnails.has(target.dataset.key)) continue;
       this.seen.unobserve(target);
       this.fetchThumbnail(target.dataset.key, link);
@@ -150,8 +150,8 @@ export class Worklist {
   }
 
   mark() {
-    for (const [key, row] of this.drawn) row.setAttribute("aria-selected", String(key === this.reading.selected));
-    const row = this.drawn.get(this.reading.selected);
+    for (const [key, row] of this.drawn) row.setAttribute("aria-selected", String(key === this.session.selected));
+    const row = this.drawn.get(this.session.selected);
     if (row) this.list.setAttribute("aria-activedescendant", row.id);
     else this.list.removeAttribute("aria-activedescendant");
     row?.scrollIntoView({ block: "nearest" });

@@ -1,9 +1,9 @@
 """Daily sums of what was predicted, which outlive retention and make drift cheap to tell."""
 
-import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -90,26 +90,13 @@ def _add(day: Day, records: Sequence[Record]) -> Day:
 
 
 def _columns(day: Day) -> dict[str, Any]:
-    return {
-        "images": day.images,
-        "assessed": day.assessed,
-        "positive": day.positive,
-        "p_abnormal_sum": day.p_abnormal_sum,
-        "bins": json.dumps(day.bins.tolist()),
-        "sketch_sum": json.dumps([round(float(value), 4) for value in day.sketch_sum]),
-    }
+    counts = {name: getattr(day, name) for name in ("images", "assessed", "positive", "p_abnormal_sum")}
+    return {**counts, "bins": day.bins.tolist(), "sketch_sum": day.sketch_sum.round(4).tolist()}
 
 
-def _day(row: Any, votes: dict[tuple[int, str], int] | None = None) -> Day:
-    votes = votes or {}
+def _day(row: Any, votes: Mapping[tuple[int, str], int] = MappingProxyType({})) -> Day:
     return Day(
-        row.day,
-        row.images,
-        row.assessed,
-        row.positive,
-        row.p_abnormal_sum,
-        np.array(json.loads(row.bins), np.int64),
-        np.array(json.loads(row.sketch_sum)),
-        votes.get((row.day, "agree"), 0),
-        votes.get((row.day, "disagree"), 0),
-    )
+        row.day, row.images, row.assessed, row.positive, row.p_abnormal_sum,
+        np.array(row.bins, np.int64), np.array(row.sketch_sum),
+        votes.get((row.day, "agree"), 0), votes.get((row.day, "disagree"), 0),
+    )  # fmt: skip

@@ -1,10 +1,10 @@
-"""What is kept of a prediction, and what can be asked for."""
+"""What is kept of a prediction."""
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 Verdict = Literal["agree", "disagree"]
 NOT_ASSESSED_URGENCY = 2.0
 """Stands before every p_abnormal, so that a picture nobody assessed is never the last of a worklist."""
+PLAIN_FIELDS = ("id", "created_us", "asked_by", "model_sha256", "engine", "file", "reason", "patient_hash")
+"""Of a record; the store has a column for each."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -29,7 +31,7 @@ class ImageFacts:
     """What is known about an uploaded file; only hash and length when it could not be read."""
 
     sha256: str
-    file_bytes: int
+    bytes: int
     width: int | None = None
     height: int | None = None
     bits: int | None = None
@@ -83,22 +85,26 @@ class Record:
         return self.image.width is not None
 
     @property
+    def assessment_fields(self) -> dict[str, Any]:
+        """Fields of the assessment by name; all None for what was not assessed."""
+        return {one.name: getattr(self.assessment, one.name, None) for one in fields(Assessment)}
+
+    @property
     def urgency(self) -> float:
         """By which a worklist is sorted."""
         return self.assessment.ranking_score if self.assessment else NOT_ASSESSED_URGENCY
 
     def digest(self) -> str:
         """SHA-256 over all that never changes, so that the audit log can vouch for it."""
-        fields = {
-            **{name: getattr(self, name) for name in ("id", "created_us", "asked_by", "model_sha256")},
-            **{name: getattr(self, name) for name in ("engine", "file", "reason", "patient_hash")},
+        content = {
+            **{name: getattr(self, name) for name in PLAIN_FIELDS},
             "image": asdict(self.image),
-            "assessment": asdict(self.assessment) if self.assessment else None,
+            "assessment": self.assessment_fields,
             "notes": list(self.notes),
             "heatmap": _hexadecimal(self.heatmap),
             "sketch": _hexadecimal(self.sketch),
         }
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

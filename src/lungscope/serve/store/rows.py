@@ -1,83 +1,45 @@
 """Records to rows of the store and back."""
 
-import json
-from collections.abc import Mapping
-from typing import Any
+import dataclasses
+from typing import Any, TypeVar
 
 import numpy as np
 from sqlalchemy import Row
 
-from lungscope.serve.store.records import Assessment, Feedback, ImageFacts, Record
+from lungscope.serve.store.records import PLAIN_FIELDS, Assessment, Feedback, ImageFacts, Record
+
+T = TypeVar("T", Assessment, Feedback, ImageFacts)
 
 
 def to_row(record: Record) -> dict[str, Any]:
     """The columns of `predictions` for a record."""
-    found, heatmap = record.assessment, record.heatmap
+    heatmap, sketch = record.heatmap, record.sketch
     return {
-        "id": record.id,
-        "created_us": record.created_us,
-        "asked_by": record.asked_by,
-        "model_sha256": record.model_sha256,
-        "engine": record.engine,
-        "file": record.file,
-        "reason": record.reason,
+        **{name: getattr(record, name) for name in PLAIN_FIELDS},
+        **{f"image_{name}": value for name, value in vars(record.image).items()},
+        **record.assessment_fields,
         "urgency": record.urgency,
-        "finding": found.finding if found else None,
-        "positive": found.positive if found else None,
-        "p_abnormal": found.p_abnormal if found else None,
-        "probabilities": json.dumps(found.probabilities) if found else None,
-        "operating_point": found.operating_point if found else None,
-        "threshold": found.threshold if found else None,
-        "image_sha256": record.image.sha256,
-        "file_bytes": record.image.file_bytes,
-        "width": record.image.width,
-        "height": record.image.height,
-        "bits": record.image.bits,
-        "format": record.image.format,
-        "notes": json.dumps(record.notes),
-        "patient_hash": record.patient_hash,
+        "notes": list(record.notes),
         "heatmap": None if heatmap is None else heatmap.tobytes(),
         "heatmap_height": None if heatmap is None else heatmap.shape[0],
-        "sketch": None if record.sketch is None else record.sketch.tobytes(),
+        "sketch": None if sketch is None else sketch.tobytes(),
     }
 
 
 def to_record(row: Row[Any]) -> Record:
     """A record from a row of `predictions` joined with `feedback`."""
-    fields = row._mapping
-    image = ImageFacts(
-        fields["image_sha256"],
-        fields["file_bytes"],
-        fields["width"],
-        fields["height"],
-        fields["bits"],
-        fields["format"],
-    )
-    heatmap, sketch = fields["heatmap"], fields["sketch"]
+    columns = row._asdict()
+    heatmap, sketch = columns["heatmap"], columns["sketch"]
     return Record(
-        id=fields["id"],
-        created_us=fields["created_us"],
-        asked_by=fields["asked_by"],
-        model_sha256=fields["model_sha256"],
-        engine=fields["engine"],
-        image=image,
-        file=fields["file"],
-        reason=fields["reason"],
-        assessment=_assessment(fields) if fields["finding"] is not None else None,
-        notes=tuple(json.loads(fields["notes"])),
-        patient_hash=fields["patient_hash"],
-        heatmap=None if heatmap is None else np.frombuffer(heatmap, np.float16).reshape(fields["heatmap_height"], -1),
+        **{name: columns[name] for name in PLAIN_FIELDS},
+        image=_part(ImageFacts, columns, "image_"),
+        assessment=None if columns["finding"] is None else _part(Assessment, columns),
+        notes=tuple(columns["notes"]),
+        heatmap=None if heatmap is None else np.frombuffer(heatmap, np.float16).reshape(columns["heatmap_height"], -1),
         sketch=None if sketch is None else np.frombuffer(sketch, np.float32),
-        feedback=Feedback(fields["verdict"], fields["given_us"], fields["given_by"]) if fields["verdict"] else None,
+        feedback=None if columns["verdict"] is None else _part(Feedback, columns),
     )
 
 
-def _assessment(fields: Mapping[Any, Any]) -> Assessment:
-    return Assessment(
-        fields["finding"],
-        fields["positive"],
-        fields["p_abnormal"],
-        json.loads(fields["probabilities"]),
-        fields["operating_point"],
-        fields["threshold"],
-    )
+def _part(kind: type[T], columns: dict[str, Any], prefix: str = "") -> T:
+    return kind(**{field.name: columns[prefix + field.name] for field in dataclasses.fields(kind)})

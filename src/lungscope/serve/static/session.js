@@ -9,7 +9,7 @@ import { rankingScore, sentence } from "./figures.js";
  * @property {"assessed" | "not_assessed" | "waiting" | "sending" | "failed"} state
  * @property {string} name
  * @property {object | null} prediction as the server has it.
- * @property {File | null} file kept until it is read, and shown from here.
+ * @property {File | null} file kept until it is assessed, and shown from here.
  * @property {string} message why it failed, or what it waits for.
  * @property {number} progress 0..1
  */
@@ -17,7 +17,7 @@ import { rankingScore, sentence } from "./figures.js";
 const SETTINGS = "lungscope.settings";
 const URGENCY = { failed: 0, not_assessed: 1, assessed: 2, sending: 3, waiting: 4 };
 
-export class Reading extends EventTarget {
+export class Session extends EventTarget {
   constructor() {
     super();
     this.model = null;
@@ -76,7 +76,7 @@ export class Reading extends EventTarget {
   }
 
   /** true, false, or null when there is nothing to decide. */
-  isSuspicious(entry) {
+  isPositive(entry) {
     if (entry?.state !== "assessed" || this.threshold == null) return null;
     // The server decided on the unrounded probability.
     if (entry.prediction.threshold === this.threshold) return entry.prediction.positive;
@@ -102,11 +102,11 @@ export class Reading extends EventTarget {
     return this.entries.get(prediction.id);
   }
 
-  /** A file was read: its prediction takes its place. */
+  /** A file was assessed: its prediction takes its place. */
   replaceFile(entry, prediction) {
     this.entries.delete(entry.key);
-    const read = this.addPrediction(prediction, entry.file);
-    if (this.selected === entry.key) this.select(read.key);
+    const assessed = this.addPrediction(prediction, entry.file);
+    if (this.selected === entry.key) this.select(assessed.key);
   }
 
   remove(key) {
@@ -136,18 +136,18 @@ export class Reading extends EventTarget {
   }
 
   passes(entry, filter) {
-    if (filter === "suspicious") return this.isSuspicious(entry) === true;
+    if (filter === "positive") return this.isPositive(entry) === true;
     if (filter === "not_assessed" || filter === "failed") return entry.state === filter;
     return true;
   }
 
-  /** Entries that pass the filters, most suspicious first; what nobody assessed is never hidden at the end. */
+  /** Entries that pass the filters, highest probability first; what nobody assessed is never hidden at the end. */
   visible() {
     const words = this.text.toLowerCase().split(/\s+/).filter(Boolean);
     const kept = [...this.entries.values()].filter(
       (entry) => this.passes(entry, this.filter) && words.every((word) => describe(entry).includes(word)),
     );
-    return kept.sort(this.order === "newest" ? byTime : bySuspicion);
+    return kept.sort(this.order === "newest" ? byTime : byProbability);
   }
 }
 
@@ -157,7 +157,7 @@ function describe(entry) {
   return [entry.name, id, shown, entry.message, entry.state.replace("_", " ")].join(" ").toLowerCase();
 }
 
-function bySuspicion(one, other) {
+function byProbability(one, other) {
   return (
     URGENCY[one.state] - URGENCY[other.state] ||
     (rankingScore(other.prediction) ?? 0) - (rankingScore(one.prediction) ?? 0) ||
