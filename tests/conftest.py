@@ -14,22 +14,30 @@ from numpy.typing import NDArray
 from lungscope.evaluation.cases import Cases, check_cases
 from lungscope.evaluation.evaluate import Evaluation, evaluate
 from lungscope.stats.operating_points import OperatingPoint, choose, parse_goal
+from lungscope.system.parallel import cores
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Give each of several workers cores of its own: threads of one would wait for those of the others."""
+    if workers := getattr(config.option, "numprocesses", None):  # they inherit it, before they import anything
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // workers)))
     if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
-        cores, count = sorted(os.sched_getaffinity(0)), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        ours, count = sorted(os.sched_getaffinity(0)), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
         number = int(worker.removeprefix("gw"))
-        os.sched_setaffinity(0, cores[number::count] or [cores[number % len(cores)]])
+        os.sched_setaffinity(0, ours[number::count] or [ours[number % len(ours)]])
 
 
 @pytest.fixture(autouse=True)
 def operators_parsed_once() -> None:
-    """The exporter parses the source of 500 operators at every export, which takes longer than a small network."""
-    exporter = sys.modules.get("onnxscript._framework_apis.torch_2_5")
-    if exporter and not hasattr(exporter.get_torchlib_ops, "cache_info"):
-        exporter.get_torchlib_ops = functools.cache(exporter.get_torchlib_ops)
+    """Every export reads the source of 500 operators anew, which takes longer than a small network."""
+    if operators := sys.modules.get("torch.onnx._internal.exporter._registration"):
+        registry = operators.ONNXRegistry
+        if isinstance(registry.__dict__["from_torchlib"], classmethod):
+            registry.from_torchlib = staticmethod(functools.cache(registry.from_torchlib))
+    if (tracing := sys.modules.get("torch._export.utils")) and not hasattr(
+        tracing._materialize_cpp_cia_ops, "cache_info"
+    ):
+        tracing._materialize_cpp_cia_ops = functools.cache(tracing._materialize_cpp_cia_ops)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -42,15 +42,6 @@ def test_a_bundle_runs_as_in_onnxruntime(model) -> None:
     assert_runs_as_onnxruntime(load_bundle(model).graph, noise(64))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("backbone", "size"),
-    [("densenet121", 32), ("inception_v3", 96), ("mobilenetv3_small_050", 32), ("resnet18", 32)],
-)
-def test_other_networks_run_as_in_onnxruntime(backbone: str, size: int) -> None:
-    assert_runs_as_onnxruntime(graph_of(backbone, size), noise(size))
-
-
 def test_a_gate_runs_as_in_onnxruntime(checked_model) -> None:
     assert_runs_as_onnxruntime(load_bundle(checked_model).graph, noise(64))
 

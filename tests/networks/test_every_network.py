@@ -12,6 +12,7 @@ from lungscope.config.settings import ImageSettings, NetworkSettings
 from lungscope.networks.backbones import GreyStem, TimmBackbone
 from lungscope.networks.network import Network, build_network, grad_cam, pool
 from lungscope.networks.onnx_graph import build_graph, check_parity, export_backbone
+from tests.export.test_onnx_to_torch import assert_runs_as_onnxruntime
 
 TIMM = {
     "resnet50": 64,
@@ -29,6 +30,8 @@ OWN = {
     "cnn-rgb-32-64-128-256": 64,
     "cnn-nobn-32-64-128": 64,
 }
+CONVERTED = {"densenet121", "inception_v3", "mobilenetv3_large_100", "resnet50"}
+"""Which of them are held against PyTorch made of their graph again, too."""
 QUICK = {"vgg16", *OWN}
 NETWORKS = [
     pytest.param(name, size, marks=[] if name in QUICK else pytest.mark.slow) for name, size in {**TIMM, **OWN}.items()
@@ -98,6 +101,8 @@ def test_the_exported_network_agrees_and_its_heat_map_is_captums(name: str, size
     graph = build_graph(network, export_backbone(network, size), calibration)
     # Raises when probabilities or heat maps differ between PyTorch and this machine's runtime.
     assert check_parity(graph, network, calibration, images, 0.5).images == 3
+    if name in CONVERTED:  # here, as an export takes longest
+        assert_runs_as_onnxruntime(graph, images)
 
     scaled = network.scale(torch.from_numpy(images))
     with torch.no_grad():
