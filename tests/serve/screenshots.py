@@ -14,7 +14,7 @@ from page.conftest import CHROMIUM, drawn, run_server
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from lungscope.data.phantoms.phantom import AGENTS, draw_phantom
+from lungscope.data.phantoms.phantom import AGENTS, Disease, draw_phantom
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 DESK = {"width": 1280, "height": 800}
@@ -51,7 +51,7 @@ def draw_files(folder: Path) -> list[Path]:
     files = [folder / f"phantom {i + 1}.png" for i in range(8)]
     for i, file in enumerate(files):
         rng = np.random.default_rng(40 + i)
-        phantom = draw_phantom(rng, abnormal=i % 2 > 0, kind=kinds[i // 2 % 2], size=640, visibility=1.4)
+        phantom = draw_phantom(rng, abnormal=i % 2 > 0, disease=Disease(kinds[i // 2 % 2], 1.4), size=640)
         Image.fromarray(phantom.pixels).save(file)
     letter = folder / "letter.png"
     letter.write_text("Dear colleague")

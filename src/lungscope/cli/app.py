@@ -1,6 +1,6 @@
 """The command line. Each command has a module, which imports what is heavy only when it runs.
 
-Exit status: 0 success; 2 a user's error, told in one line; 3 a folder was processed but some files failed.
+Exit status: 0 success; 2 a user's error, said in one line; 3 a folder was processed but some files failed.
 """
 
 import sys

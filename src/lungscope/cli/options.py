@@ -44,7 +44,7 @@ ErrorRate = Annotated[
 
 
 def data_source(path: Path, patient_pattern: str, label_pattern: str) -> "DataSource":
-    """Where the data of a command lie, and how it was told to read their names."""
+    """Where the data of a command lie, and how to read their names."""
     from lungscope.data.dataset import DataSource
 
     return DataSource(path, patient_pattern, label_pattern)
@@ -72,7 +72,7 @@ def chosen_point(operating_point: str | None, threshold: float | None) -> str | 
 
 
 def chosen_model(named: Path | None, how: str = "--model RUN") -> Path:
-    """The model a command uses: the one named, else the bundled one, which is told on standard error.
+    """The model a command uses: the one named, else the bundled one, which standard error says.
 
     Args:
         named: a run folder or a model file; None when the user named none.

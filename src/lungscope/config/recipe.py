@@ -137,7 +137,7 @@ def _read_table(source: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: the recipe cannot be read ({error.strerror}). Check the path.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML ({error}). Mend that line.") from None
+        raise ConfigError(f"{path}: not valid TOML ({error}). Correct that line.") from None
 
 
 def _apply(table: dict[str, Any], override: str) -> None:

@@ -192,7 +192,7 @@ class CalibrationSettings(Settings):
 
 
 class InputCheckSettings(Settings):
-    """Which images the model declines to assess; fitted on training images, its limit on validation ones."""
+    """Which images the input check rejects; fitted on training images, its limit on validation ones."""
 
     enabled: bool = True
     coverage: Annotated[float, Field(gt=0.5, lt=1)] = 0.99

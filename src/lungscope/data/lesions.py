@@ -107,7 +107,7 @@ def _rows(table: Path, numbers: tuple[str, ...]) -> dict[str, list[tuple[float, 
     try:
         reader = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8-sig"), newline=""))
     except (OSError, UnicodeDecodeError):
-        raise ManifestError(f"{table}: cannot be read as a table in UTF-8. Mend it, or move it away.") from None
+        raise ManifestError(f"{table}: cannot be read as a table in UTF-8. Correct it, or move it away.") from None
     if missing := [name for name in ("path", *numbers) if name not in (reader.fieldnames or ())]:
         raise ManifestError(
             f"{table}: the header has no column {missing[0]!r}. It needs path,{','.join(numbers)}; or move it away."

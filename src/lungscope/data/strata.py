@@ -41,19 +41,19 @@ def find_strata(manifest: Manifest) -> tuple[Stratum, ...]:
     fifths of all series together, which is how some published test folders were cut off. Parts with fewer
     than 20 patients are left out, and those of a column with fewer than 10.
     """
-    sites = list(_columns(manifest))
+    gathered = list(_columns(manifest))
     found = [series_of(path.name) for path in manifest.paths]
     names = sorted({series for series, _ in found if series})
     for name in names:
         rows = np.array([i for i, (series, _) in enumerate(found) if series == name])
         numbers = np.array([found[i][1] for i in rows])
         if len(names) > 1:
-            sites.append(Stratum(name, "series", rows))
-        sites += _by_number(name, rows, numbers)
-    lowest = [site.rows for site in sites if site.kind == "lowest numbers"]
+            gathered.append(Stratum(name, "series", rows))
+        gathered += _by_number(name, rows, numbers)
+    lowest = [stratum.rows for stratum in gathered if stratum.kind == "lowest numbers"]
     if len(lowest) > 1:
-        sites.append(Stratum("lowest numbers of every series", "lowest numbers", np.sort(np.concatenate(lowest))))
-    return tuple(site for site in sites if _is_enough(manifest, site))
+        gathered.append(Stratum("lowest numbers of every series", "lowest numbers", np.sort(np.concatenate(lowest))))
+    return tuple(stratum for stratum in gathered if _is_enough(manifest, stratum))
 
 
 def series_of(name: str) -> tuple[str, int]:
@@ -86,7 +86,7 @@ def clusters(
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
 
-    sites = []
+    gathered = []
     for label, name in enumerate(classes):
         rows = np.flatnonzero(labels == label)
         parts = min(k, len(rows) // FEWEST)
@@ -96,8 +96,8 @@ def clusters(
         components = min(16, len(rows), own.shape[1])
         reduced = PCA(components, random_state=seed).fit_transform(own)
         which = KMeans(parts, n_init=4, random_state=seed).fit_predict(reduced)
-        sites += [Stratum(f"{name} cluster {i + 1}", "cluster", rows[which == i]) for i in range(parts)]
-    return tuple(site for site in sites if len(site.rows) >= FEWEST)
+        gathered += [Stratum(f"{name} cluster {i + 1}", "cluster", rows[which == i]) for i in range(parts)]
+    return tuple(stratum for stratum in gathered if len(stratum.rows) >= FEWEST)
 
 
 def _columns(manifest: Manifest) -> list[Stratum]:
@@ -114,13 +114,13 @@ def _by_number(name: str, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -
     if len(known) < PARTS * FEWEST:
         return []
     lowest = known[: len(known) // 5]
-    sites = [Stratum(f"{name}, lowest numbers", "lowest numbers", rows[np.isin(numbers, lowest)])]
+    gathered = [Stratum(f"{name}, lowest numbers", "lowest numbers", rows[np.isin(numbers, lowest)])]
     for i, part in enumerate(np.array_split(known, PARTS)):
-        sites.append(Stratum(f"{name}, quarter {i + 1} by number", "numbers", rows[np.isin(numbers, part)]))
-    return sites
+        gathered.append(Stratum(f"{name}, quarter {i + 1} by number", "numbers", rows[np.isin(numbers, part)]))
+    return gathered
 
 
-def _is_enough(manifest: Manifest, site: Stratum) -> bool:
-    patients = {manifest.patients[row] for row in site.rows}
-    fewest = FEWEST_NAMED if site.kind in COLUMNS else FEWEST
-    return fewest <= len(patients) and len(site.rows) < len(manifest)
+def _is_enough(manifest: Manifest, stratum: Stratum) -> bool:
+    patients = {manifest.patients[row] for row in stratum.rows}
+    fewest = FEWEST_NAMED if stratum.kind in COLUMNS else FEWEST
+    return fewest <= len(patients) and len(stratum.rows) < len(manifest)

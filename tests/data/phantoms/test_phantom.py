@@ -15,7 +15,7 @@ from scipy import ndimage, stats
 
 from lungscope.data.images.radiograph import find_images, read_radiograph
 from lungscope.data.manifest import read_manifest
-from lungscope.data.phantoms.phantom import HOSPITALS, Phantom, draw_phantom, write_phantoms
+from lungscope.data.phantoms.phantom import HOSPITALS, Disease, Phantom, draw_phantom, write_phantoms
 from lungscope.errors import ConfigError, OutputError
 
 NAMES = [hospital.name for hospital in HOSPITALS]
@@ -25,7 +25,7 @@ SIZE = 192
 @cache
 def phantom(seed: int, *, abnormal: bool = False, hospital: str = "alder", kind: str = "consolidation") -> Phantom:
     rng = np.random.default_rng(seed)
-    return draw_phantom(rng, abnormal=abnormal, size=SIZE, hospital=hospital, kind=kind, patient=seed)
+    return draw_phantom(rng, abnormal=abnormal, size=SIZE, hospital=hospital, disease=Disease(kind), patient=seed)
 
 
 def added(seed: int, **options: str) -> NDArray[np.float64]:
@@ -160,7 +160,13 @@ def test_interstitial_disease_is_in_both_lungs() -> None:
 def test_visibility_is_contrast() -> None:
     def contrast(visibility: float) -> float:
         ill, healthy = (
-            draw_phantom(np.random.default_rng(4), abnormal=abnormal, size=SIZE, patient=4, visibility=visibility)
+            draw_phantom(
+                np.random.default_rng(4),
+                abnormal=abnormal,
+                size=SIZE,
+                patient=4,
+                disease=Disease(visibility=visibility),
+            )
             for abnormal in (True, False)
         )
         return float((ill.pixels.astype(float) - healthy.pixels)[ill.mask].mean())
@@ -340,13 +346,20 @@ def test_a_data_set_out_of_range_is_refused_before_anything_is_made(
     ("wrong", "remedy"),
     [
         ({"hospital": "oak"}, "alder, birch, cedar, maple, rowan"),
-        ({"kind": "nodule"}, "consolidation, interstitial"),
         ({"age_group": "elder"}, "adult, child"),
         ({"size": 4096}, "from 64 to 2048"),
-        ({"visibility": 0}, "from 0.05 to 3"),
         ({"patient": -1}, "Choose patient from 0"),
     ],
 )
 def test_an_unknown_or_impossible_phantom_is_refused(wrong: dict[str, object], remedy: str) -> None:
     with pytest.raises(ConfigError, match=remedy):
         draw_phantom(np.random.default_rng(0), abnormal=True, **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "remedy"),
+    [({"kind": "nodule"}, "consolidation, interstitial"), ({"visibility": 0}, "from 0.05 to 3")],
+)
+def test_an_unknown_or_invisible_disease_is_refused(wrong: dict[str, object], remedy: str) -> None:
+    with pytest.raises(ConfigError, match=remedy):
+        Disease(**wrong)  # type: ignore[arg-type]

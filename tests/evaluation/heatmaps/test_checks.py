@@ -13,7 +13,7 @@ from PIL import Image
 from lungscope.bundle.bundle import Bundle, load_bundle
 from lungscope.data.lesions import Region, mask
 from lungscope.data.manifest import Manifest
-from lungscope.data.phantoms.phantom import Phantom, draw_phantom
+from lungscope.data.phantoms.phantom import Disease, Phantom, draw_phantom
 from lungscope.errors import BundleError
 from lungscope.evaluation.heatmaps.checks import HeatChecks, check_heat
 from lungscope.evaluation.heatmaps.deletion import HeatCurves
@@ -114,7 +114,8 @@ def _small(phantom: Phantom) -> NDArray[np.uint8]:
 def trained(scene: Scene, visibility: float, path: Path) -> tuple[HeatChecks, float]:
     """Draw phantoms, train a tiny network on some and check its maps on the others; with its accuracy there."""
     rng, labels = np.random.default_rng(0), np.arange(TRAINING + HELD_OUT) % 2
-    phantoms = [draw_phantom(rng, abnormal=bool(label), size=96, visibility=visibility) for label in labels]
+    disease = Disease(visibility=visibility)
+    phantoms = [draw_phantom(rng, abnormal=bool(label), size=96, disease=disease) for label in labels]
     pixels = np.stack([scene(each, bool(label)) for each, label in zip(phantoms, labels, strict=True)])
     predictor = Predictor(_fitted(pixels[:TRAINING], labels[:TRAINING], path))
     held_out, truth = pixels[TRAINING:], labels[TRAINING:]

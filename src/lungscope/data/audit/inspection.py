@@ -94,8 +94,8 @@ def examine(manifest: Manifest, packed: Pack) -> Inspection:
     probes = probe(linked.select(readable), measure(packed, readable.tolist()))
     report = audit(linked, packed)
     further = [*_near_findings(linked, near), *_reading_findings(ways), *_shortcut_findings(probes)]
-    told = [each for each in report.findings if each.kind != "patient-number-across-splits"]
-    findings = sorted([*told, *further], key=lambda finding: SEVERITIES.index(finding.severity))
+    listed = [each for each in report.findings if each.kind != "patient-number-across-splits"]
+    findings = sorted([*listed, *further], key=lambda finding: SEVERITIES.index(finding.severity))
     return Inspection(
         replace(report, findings=tuple(findings)), linked, packed, near, ways, probes,
         _statistics(linked, packed),

@@ -1,6 +1,6 @@
 """Near-duplicates: the same exposure saved again, resized, brightened, slightly cut or mirrored.
 
-Chest radiographs all look alike, so a perceptual hash alone accuses strangers. Here every picture is first held
+Chest radiographs all look alike, so a perceptual hash alone pairs different patients. Here every picture is first held
 against every other by its tangent distance (Simard et al. 1993), which small cuts hardly change; the likeliest are
 laid over one another on finer and finer grids, and only those stay whose finest details agree, where ribs and
 vessels of two exposures never lie alike.

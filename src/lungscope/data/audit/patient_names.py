@@ -1,7 +1,7 @@
 """Who is one patient, under each way to read the file names of the Kermany (Kaggle) set.
 
 Its publishers did not say whether bacterial and viral cases, or the two series of normal ones, are numbered together
-or apart. Both readings are told, so that the truth about patients in two splits lies between them.
+or apart. Both readings are reported, so that the truth about patients in two splits lies between them.
 """
 
 import re

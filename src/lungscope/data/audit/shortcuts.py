@@ -178,12 +178,12 @@ def _verdict(name: str, target: str, found: Estimate, some: tuple[Trait, ...]) -
     if found.value <= 0.5 or (found.low is not None and found.low <= 0.5):
         return "No better than chance."
     what = f"{name[0].upper()}{name[1:]}" + (" alone" if len(some) == 1 else "")
-    told = f"{what}: AUROC {_rounded(found.value)}"
+    line = f"{what}: AUROC {_rounded(found.value)}"
     if found.value < CLEAR:
-        return f"{told}; tells the {target} a little."
+        return f"{line}; tells the {target} a little."
     if target == "split":
-        return f"{told}; the splits were not drawn alike, so figures on one may not hold for another."
-    return f"{told}; {_degree(found.value, some)}. {_loader(some)}"
+        return f"{line}; the splits were not drawn alike, so figures on one may not hold for another."
+    return f"{line}; {_degree(found.value, some)}. {_loader(some)}"
 
 
 def _rounded(value: float) -> str:

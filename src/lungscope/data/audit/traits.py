@@ -36,7 +36,7 @@ class Trait:
     group: str
     """"file" for what only the file tells, "picture" for what can be seen in the pixels."""
     values: Columns
-    """One column, or several that are told together."""
+    """One column, or several that are measured together."""
     loader: str
     """What the loader does about it, in plain words, truthfully."""
 
@@ -64,7 +64,7 @@ PICTURE_TRAITS = (
 
 
 def measure(pack: Pack, rows: Sequence[int]) -> tuple[Trait, ...]:
-    """Every trait of some readable rows of a pack, in the order in which they are told.
+    """Every trait of some readable rows of a pack, in the order of the report.
 
     Sharpness, brightness, contrast, border and corners are measured on the packed pixels, which are what a
     model is shown; everything else is what the file said.

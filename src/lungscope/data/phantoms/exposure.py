@@ -14,7 +14,7 @@ LETTERS = {"L": (16, 16, 16, 16, 16, 16, 31), "R": (30, 17, 17, 30, 20, 18, 17)}
 
 @dataclass(frozen=True)
 class Hospital:
-    """How one site exposes, displays and stores; nothing in it depends on health.
+    """How one hospital exposes, displays and stores; nothing in it depends on health.
 
     Attributes:
         name: what tables call it.
@@ -79,7 +79,7 @@ def expose(rng: np.random.Generator, path: Map, healthy: Map, hospital: Hospital
         path: (H, W), line integrals of the patient.
         healthy: (H, W), the same without opacities; the exposure is set on it, so that an opacity
             changes nothing far from itself.
-        hospital: the site.
+        hospital: whose exposure it is.
         view: for the scale of the scatter.
     """
     trial = -np.log(_with_scatter(healthy[::4, ::4], hospital.scatter, view.scale / 4))

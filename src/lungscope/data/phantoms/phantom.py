@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from lungscope.data.phantoms.exposure import HOSPITALS, Hospital, develop, expos
 from lungscope.data.phantoms.thorax import Map, View, draw_body, enlarge, lungs, smooth_step, solid_chest
 from lungscope.errors import ConfigError, OutputError
 from lungscope.system.files import cannot_write, write_atomically
+from lungscope.system.parallel import cores, in_order
 from lungscope.system.progress import track
 
 AGE_GROUPS = ("adult", "child")
@@ -24,6 +24,17 @@ AGENTS = {"consolidation": "bacteria", "interstitial": "virus"}
 """Kind of opacity → its word in the Kaggle set's file names."""
 IMAGES = (1, 1, 1, 1, 2, 2, 2, 3, 3, 4)
 """Images of a patient, as often as they stand here."""
+
+
+def _known(what: str, value: str, known: Sequence[str]) -> str:
+    if value not in known:
+        raise ConfigError(f"Phantoms have no {what} {value!r}. Choose one of: {', '.join(known)}.")
+    return value
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"Phantoms cannot be drawn with {name} = {value}. Choose {name} from {low} to {high}.")
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,29 @@ class Lesion:
     radius_x: float
     radius_y: float
     kind: str
+
+
+@dataclass(frozen=True)
+class Disease:
+    """What the opacities of an abnormal phantom are like.
+
+    Attributes:
+        kind: "consolidation" (one or two patches) or "interstitial" (diffuse, in both lungs).
+        visibility: factor on their density, 0.05..3; at 1 some are faint and some plain.
+
+    Raises:
+        ConfigError: a kind that is unknown, or a visibility out of its range.
+    """
+
+    kind: str = "consolidation"
+    visibility: float = 1.0
+
+    def __post_init__(self) -> None:
+        _known("kind", self.kind, tuple(AGENTS))
+        _check_range("visibility", self.visibility, 0.05, 3)
+
+
+PNEUMONIA = Disease()
 
 
 @dataclass(frozen=True)
@@ -64,9 +98,8 @@ def draw_phantom(
     abnormal: bool,
     size: int = 320,
     hospital: str = "",
-    kind: str = "consolidation",
+    disease: Disease = PNEUMONIA,
     age_group: str = "",
-    visibility: float = 1.0,
     patient: int | None = None,
 ) -> Phantom:
     """Draw one radiograph.
@@ -78,32 +111,29 @@ def draw_phantom(
         abnormal: with opacities.
         size: of the longer side, in pixels, 64..2048.
         hospital: a name in `HOSPITALS`; empty draws one.
-        kind: "consolidation" (one or two patches) or "interstitial" (diffuse, in both lungs).
+        disease: of the opacities; nothing to one without them.
         age_group: "adult" or "child"; empty draws one.
-        visibility: factor on the density of the opacities, 0.05..3; at 1 some are faint and some plain.
         patient: images with the same number, from 0, share anatomy and disease; None draws one.
 
     Raises:
         ConfigError: an argument is unknown or out of its range.
     """
     _check_range("size", size, 64, 2048)
-    _check_range("visibility", visibility, 0.05, 3)
-    _known("kind", kind, tuple(AGENTS))
     number = int(rng.integers(2**63)) if patient is None else patient
     _check_range("patient", number, 0, 2**63)
     site = _hospital(hospital or HOSPITALS[rng.integers(len(HOSPITALS))].name)
-    anatomy, vessels, disease = (np.random.default_rng([number, stream]) for stream in range(3))
+    anatomy, vessels, illness = (np.random.default_rng([number, stream]) for stream in range(3))
     age_group = _known("age group", age_group or AGE_GROUPS[anatomy.integers(2)], AGE_GROUPS)
     view = pose(rng, draw_body(anatomy, age_group), site, size)
-    course = rng.uniform(0.85, 1.15) * visibility
+    course = rng.uniform(0.85, 1.15) * disease.visibility
     air = lungs(view)
-    opacities = _opacities(view, disease, kind) if abnormal else []
+    opacities = _opacities(view, illness, disease.kind) if abnormal else []
     healthy = solid_chest(view, vessels, air) - view.body.air * air
     filled = np.clip(course * sum(opacities, np.zeros_like(air)), 0, 0.95)
     grey = expose(rng, healthy + view.body.air * air * filled, healthy, site, view)
     return Phantom(
         pixels=develop(rng, grey, site),
-        lesions=tuple(_ellipse(opacity * air, kind) for opacity in opacities),
+        lesions=tuple(_ellipse(opacity * air, disease.kind) for opacity in opacities),
         mask=_mask(view, opacities) & (air > 0.15),
         lungs=air > 0.15,
         hospital=site.name,
@@ -136,7 +166,7 @@ def write_phantoms(
         size: of the longer side, in pixels, 64..2048.
         prevalence: share of patients with pneumonia, 0..1, evenly spread over the numbers.
         confounding: 0: the hospital says nothing about the label; 1: it tells the label.
-        visibility: as in `draw_phantom`.
+        visibility: as in `Disease`.
 
     Returns:
         `folder`.
@@ -150,18 +180,14 @@ def write_phantoms(
     _check_range("size", size, 64, 2048)
     _check_range("prevalence", prevalence, 0, 1)
     _check_range("confounding", confounding, 0, 1)
-    _check_range("visibility", visibility, 0.05, 3)
+    disease = {kind: Disease(kind, visibility) for kind in AGENTS} | {"": PNEUMONIA}
     _claim(folder)
     enrolled = [_enrol(seed, index, prevalence, confounding) for index in range(patients)]
 
     def write(patient: _Patient) -> list[tuple[Lesion, ...]]:
-        return [_write_image(folder, patient, image, size, visibility) for image in range(len(patient.images))]
+        return [_write_image(folder, patient, i, size, disease[patient.kind]) for i in range(len(patient.images))]
 
-    pool = ThreadPoolExecutor()
-    try:
-        lesions = list(track(pool.map(write, enrolled), "Drawing phantoms", patients, "patients"))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    lesions = list(track(in_order(write, enrolled, cores()), "Drawing phantoms", patients, "patients"))
     _write_tables(folder, enrolled, lesions)
     return folder
 
@@ -267,15 +293,14 @@ def _enrol(seed: int, index: int, prevalence: float, confounding: float) -> _Pat
     )
 
 
-def _write_image(folder: Path, patient: _Patient, image: int, size: int, visibility: float) -> tuple[Lesion, ...]:
+def _write_image(folder: Path, patient: _Patient, image: int, size: int, disease: Disease) -> tuple[Lesion, ...]:
     phantom = draw_phantom(
         np.random.default_rng(patient.images[image]),
         abnormal=bool(patient.kind),
         size=size,
         hospital=patient.hospital,
-        kind=patient.kind or "consolidation",
+        disease=disease,
         age_group=patient.age_group,
-        visibility=visibility,
         patient=patient.anatomy,
     )
     buffer = io.BytesIO()
@@ -312,14 +337,3 @@ def _claim(folder: Path) -> None:
 def _hospital(name: str) -> Hospital:
     names = [hospital.name for hospital in HOSPITALS]
     return HOSPITALS[names.index(_known("hospital", name, names))]
-
-
-def _known(what: str, value: str, known: Sequence[str]) -> str:
-    if value not in known:
-        raise ConfigError(f"Phantoms have no {what} {value!r}. Choose one of: {', '.join(known)}.")
-    return value
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"Phantoms cannot be drawn with {name} = {value}. Choose {name} from {low} to {high}.")
