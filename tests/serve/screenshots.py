@@ -1,9 +1,8 @@
-"""Draw the pictures of the page in docs/pictures, with phantoms: python tests/serve/screenshots.py RUN.
+"""Draw the pictures of the page in docs/pictures, with phantoms and the bundled model.
 
-RUN is a model trained on phantoms, as `lungscope demo` leaves one. Read the pictures before they are kept.
+Run: PYTHONPATH=tests/serve python tests/serve/screenshots.py. Look at the pictures before they are kept.
 """
 
-import sys
 import tempfile
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +13,7 @@ from page.conftest import CHROMIUM, drawn, run_server
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
+from lungscope.bundle.default_model import bundled_model
 from lungscope.data.phantoms.phantom import AGENTS, Disease, draw_phantom
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
@@ -23,12 +23,12 @@ COLOURS = (256, 160, 96, 64)
 LARGEST = 200_000
 
 
-def main(model: Path) -> None:
+def main() -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
         files = draw_files(folder)
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        with run_server(model, folder) as server:
+        with run_server(bundled_model(), folder) as server:
             for theme in ("dark", "light"):
                 server.clear()
                 options = {"viewport": DESK, "color_scheme": theme, "locale": "en-GB"}
@@ -62,7 +62,7 @@ def show_dark(page: Any) -> None:
     page.locator(".row[data-state=positive]").first.click()
     drawn(page)
     keep(page, "page-dark")
-    page.locator(".row[data-state=not_assessed]").click()
+    page.locator(".row[data-state=not_assessed]", has_text="letter").click()
     keep(page, "page-not-assessed")
 
 
@@ -94,4 +94,4 @@ def compress(picture: Image.Image, colours: int) -> bytes:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -34,7 +34,7 @@ def test_kinds_are_told_apart_by_name_and_are_errors() -> None:
 
 
 def test_a_body_has_the_members_of_rfc_9457() -> None:
-    found = json.loads(respond(Problem(problems.NOT_FOUND, "None here."), errors=[{"where": "a", "message": "b"}]).body)
+    found = json.loads(respond(Problem(problems.NOT_FOUND, "None here."), fields=[{"where": "a", "message": "b"}]).body)
     assert found["type"] == "urn:lungscope:problem:not-found"
     assert (found["status"], found["detail"]) == (404, "None here.")
     assert found["errors"] == [{"where": "a", "message": "b"}]

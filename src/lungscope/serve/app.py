@@ -90,7 +90,7 @@ async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = [{"where": ".".join(map(str, one["loc"])), "message": str(one["msg"])} for one in error.errors()]
     detail = "; ".join(f"{one['where']}: {one['message']}" for one in found[:3])
-    return respond(Problem(problems.INVALID, detail), errors=found)
+    return respond(Problem(problems.INVALID, detail), fields=found)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:

@@ -14,7 +14,6 @@ class Metrics:
     """Counts since the start, and what the store says of today."""
 
     def __init__(self, model_sha256: str, engine: str) -> None:
-        """Name the model that is served."""
         self.registry = CollectorRegistry()
         of = self.registry
         self.requests = Counter("lungscope_requests", "Requests answered.", ["method", "route", "status"], registry=of)

@@ -42,7 +42,6 @@ class AccessControl:
     """An ASGI application around another: refuses strangers, adds security headers, counts answers."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
-        """Stand before `app`."""
         self.app, self._metrics = app, metrics
         self._hosts, self._tokens = settings.address.names, settings.tokens
 

@@ -13,7 +13,6 @@ from lungscope.errors import LungscopeError
 from lungscope.inference.overlay import overlay
 from lungscope.serve.settings import RESEARCH_USE
 from lungscope.serve.store.records import Record, from_us
-from lungscope.stats.operating_points import OperatingPoint
 
 A4_INCHES = (8.27, 11.69)
 WIDTH = 88
@@ -88,12 +87,9 @@ def _answer(record: Record, card: Card) -> list[tuple[str, str]]:
         with suppress(LungscopeError):  # another model answered, whose points this one does not have
             point = card.operating_point(found.operating_point)
             if point.threshold == found.threshold:
-                facts.append(("On validation", _measured(point)))
+                measured = f"sensitivity {point.sensitivity}, specificity {point.specificity} (95 % intervals)"
+                facts.append(("On validation", measured))
     return facts
-
-
-def _measured(point: OperatingPoint) -> str:
-    return f"sensitivity {point.sensitivity}, specificity {point.specificity} (95 % intervals)"
 
 
 def _wrap(text: str) -> list[str]:

@@ -49,7 +49,6 @@ class Pipeline:
     def __init__(
         self, predictor: Predictor, store: Store, upload_cache: UploadCache, settings: Settings, metrics: Metrics
     ) -> None:
-        """Start the workers."""
         self.predictor, self.store, self.upload_cache = predictor, store, upload_cache
         self._settings, self._metrics = settings, metrics
         self._waiting: deque[Job] = deque()
@@ -105,19 +104,17 @@ class Pipeline:
         while jobs := self._take():
             started = time.monotonic()
             running = [job for job in jobs if job.answer.set_running_or_notify_cancel()]
-            records, fault = self._try(running)
+            records, fault = list[Record](), None
+            try:
+                records = self._answer(running) if running else []
+            except Exception as error:  # a worker outlives whatever happens to a batch
+                fault = error
             # Room is made before the answers go out: whoever has one may ask again at once.
             self._done(len(jobs), time.monotonic() - started)
             for job in running if fault else ():
                 job.answer.set_exception(fault)
             for job, record in zip(running, records, strict=False):
                 job.answer.set_result(record)
-
-    def _try(self, jobs: Sequence[Job]) -> tuple[Sequence[Record], Exception | None]:
-        try:
-            return (self._answer(jobs) if jobs else ()), None
-        except Exception as error:  # a worker outlives whatever happens to a batch
-            return (), error
 
     def _take(self) -> list[Job]:
         with self._changed:
@@ -133,7 +130,7 @@ class Pipeline:
             self._seconds_each += 0.1 * (seconds / n / len(self._workers) - self._seconds_each)
             self._metrics.queue.set(self._open)
 
-    def _answer(self, jobs: Sequence[Job]) -> Sequence[Record]:
+    def _answer(self, jobs: Sequence[Job]) -> list[Record]:
         images = [self._decode(job) for job in jobs]
         # Every core for a lone request; one each beside others, so that none waits for another.
         results = self._assess(jobs, images, cores=None if self._open == len(jobs) else 1)

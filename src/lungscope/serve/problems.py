@@ -7,20 +7,8 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from lungscope.errors import (
-    BundleError,
-    ConfigError,
-    DataError,
-    LeakageError,
-    LungscopeError,
-    ManifestError,
-    OutputError,
-    RuntimeUnavailable,
-    TrainingDiverged,
-    UndefinedEstimate,
-    UnreadableImage,
-    UnsupportedImage,
-)
+from lungscope import errors
+from lungscope.errors import LungscopeError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:lungscope:problem:"
@@ -38,17 +26,17 @@ class Kind:
 
 INTERNAL = Kind("internal", 500, "Something went wrong here")
 KINDS: dict[type[LungscopeError], Kind] = {
-    ConfigError: Kind("configuration", 422, "A parameter is wrong"),
-    DataError: Kind("data", 422, "The data are wrong"),
-    UnreadableImage: Kind("unreadable-image", 422, "The image cannot be read"),
-    UnsupportedImage: Kind("unsupported-image", 422, "This kind of image is not read"),
-    ManifestError: Kind("manifest", 422, "The data do not form a data set"),
-    LeakageError: Kind("leakage", 422, "A patient stands in two splits"),
-    UndefinedEstimate: Kind("undefined-estimate", 422, "These data cannot give the figure"),
-    OutputError: Kind("store-unavailable", 503, "The store cannot be used", 5),
-    BundleError: Kind("model", 500, "The model cannot be used"),
-    RuntimeUnavailable: Kind("runtime-unavailable", 503, "Something is not installed"),
-    TrainingDiverged: Kind("training-diverged", 500, "A training failed"),
+    errors.ConfigError: Kind("configuration", 422, "A parameter is wrong"),
+    errors.DataError: Kind("data", 422, "The data are wrong"),
+    errors.UnreadableImage: Kind("unreadable-image", 422, "The image cannot be read"),
+    errors.UnsupportedImage: Kind("unsupported-image", 422, "This kind of image is not read"),
+    errors.ManifestError: Kind("manifest", 422, "The data do not form a data set"),
+    errors.LeakageError: Kind("leakage", 422, "A patient stands in two splits"),
+    errors.UndefinedEstimate: Kind("undefined-estimate", 422, "These data cannot give the figure"),
+    errors.OutputError: Kind("store-unavailable", 503, "The store cannot be used", 5),
+    errors.BundleError: Kind("model", 500, "The model cannot be used"),
+    errors.RuntimeUnavailable: Kind("runtime-unavailable", 503, "Something is not installed"),
+    errors.TrainingDiverged: Kind("training-diverged", 500, "A training failed"),
     LungscopeError: INTERNAL,
 }
 INVALID = Kind("invalid-request", 422, "The request is not valid")
@@ -90,14 +78,14 @@ def as_problem(error: LungscopeError) -> Problem:
 
 
 def respond(
-    problem: Problem, *, errors: Sequence[Mapping[str, str]] = (), headers: Mapping[str, str] | None = None
+    problem: Problem, *, fields: Sequence[Mapping[str, str]] = (), headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """The answer to a request that met a problem; `errors` are those of single fields."""
+    """The answer to a request that met a problem; `fields` say what is wrong with each."""
     kind = problem.kind
     content: dict[str, Any] = {
         "type": TYPE + kind.name, "title": kind.title, "status": kind.status, "detail": str(problem),
     }  # fmt: skip
     retry = {} if problem.retry_after_s is None else {"Retry-After": str(problem.retry_after_s)}
     return JSONResponse(
-        content | ({"errors": list(errors)} if errors else {}), kind.status, {**(headers or {}), **retry}, MEDIA_TYPE
+        content | ({"errors": list(fields)} if fields else {}), kind.status, {**(headers or {}), **retry}, MEDIA_TYPE
     )

@@ -1,7 +1,5 @@
 """All parts of a running service, put together once and taken apart in order."""
 
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -47,7 +45,7 @@ class Service:
         validation = self.predictor.card.validation
         reference = validation.reference if validation else None
         binary = self.predictor.card.has_reference
-        found = read_days(self.store.engine, self.predictor.bundle.sha256, today() - last + 1)
+        found = read_days(self.store.engine, self.predictor.bundle.sha256, now_us() // DAY_US - last + 1)
         return [summarise_day(day, reference, binary=binary) for day in found]
 
     def expire(self) -> None:
@@ -61,17 +59,14 @@ class Service:
                 self.upload_cache.forget(id_)
         pictures = self.upload_cache.on_disk()
         while ids := list(islice(pictures, SWEEP_BLOCK)):
-            self._forget(set(ids) - self.store.kept(ids))
+            for id_ in set(ids) - self.store.kept(ids):
+                self.upload_cache.forget(id_)
 
     def close(self) -> None:
         """Finish what was accepted, then let go of everything."""
         self.pipeline.close()
         self.store.note("service", "stopped")
         self.store.close()
-
-    def _forget(self, ids: Sequence[str] | set[str]) -> None:
-        for id_ in ids:
-            self.upload_cache.forget(id_)
 
 
 def open_service(settings: Settings, predictor: Predictor) -> Service:
@@ -92,8 +87,3 @@ def open_service(settings: Settings, predictor: Predictor) -> Service:
     metrics = Metrics(sha256, str(predictor.engine))
     pipeline = Pipeline(predictor, store, upload_cache, settings, metrics)
     return Service(settings, predictor, store, upload_cache, metrics, pipeline)
-
-
-def today() -> int:
-    """The present UTC day, counted from 1970."""
-    return int(time.time() * 1_000_000) // DAY_US

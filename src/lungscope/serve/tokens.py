@@ -1,10 +1,10 @@
 """Bearer tokens: who may ask, by name. Secrets are kept as hashes and compared in constant time."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,10 +80,8 @@ def _secret(authorization: str) -> bytes:
     if scheme.lower() == "bearer":
         return credentials.strip().encode("latin-1", "replace")
     if scheme.lower() == "basic":
-        try:
+        with suppress(ValueError):
             return base64.b64decode(credentials, validate=True).partition(b":")[2]
-        except (binascii.Error, ValueError):
-            return b""
     return b""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from email.message import Message
+from functools import partial
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
@@ -112,8 +113,8 @@ class _Form:
                 boundary,
                 {
                     "on_part_begin": self._begin_part,
-                    "on_header_field": self._header_name,
-                    "on_header_value": self._header_value,
+                    "on_header_field": partial(self._header, self._name),
+                    "on_header_value": partial(self._header, self._value),
                     "on_header_end": self._end_header,
                     "on_headers_finished": self._begin_data,
                     "on_part_data": self._data,
@@ -142,22 +143,16 @@ class _Form:
         if self._parts > self._most + OTHER_PARTS:
             raise self._too_many()
 
-    def _header_name(self, data: bytes, start: int, end: int) -> None:
-        self._name += data[start:end]
-        self._check_header()
-
-    def _header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-        self._check_header()
-
-    def _check_header(self) -> None:
+    def _header(self, part: bytearray, data: bytes, start: int, end: int) -> None:
+        part += data[start:end]
         if len(self._name) + len(self._value) > LONGEST_HEADER:
             raise Problem(MALFORMED, "A part of the upload has a header beyond all measure. Send it again.")
 
     def _end_header(self) -> None:
         if self._name.lower() == b"content-disposition":
             self._disposition = self._value.decode("latin-1")
-        self._name, self._value = bytearray(), bytearray()
+        self._name.clear()
+        self._value.clear()
 
     def _begin_data(self) -> None:
         name = _file_name(self._disposition)

@@ -16,7 +16,7 @@ export class Decision {
   build() {
     const { model } = this.session;
     if (!model.operating_points.length) {
-      byId("decision").replaceChildren(h("p", { class: "meaning" }, "The model names no healthy class, so there is no decision to set."));
+      byId("decision").replaceChildren(h("p", { class: "meaning" }, "The model names no reference class, so there is no decision to set."));
       return;
     }
     byId("decision").replaceChildren(

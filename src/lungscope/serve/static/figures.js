@@ -47,8 +47,8 @@ export function validationPrevalence(curve) {
 export function percent(fraction, digits = 0) {
   if (fraction == null) return "–";
   const text = (100 * fraction).toFixed(digits);
-  if (fraction > 0 && Number(text) === 0) return `< ${(10 ** -digits).toFixed(digits)}${UNIT}`;
-  if (fraction < 1 && Number(text) === 100) return `> ${(100 - 10 ** -digits).toFixed(digits)}${UNIT}`;
+  if (fraction > 0 && Number(text) === 0) return `<\u00a0${(10 ** -digits).toFixed(digits)}${UNIT}`;
+  if (fraction < 1 && Number(text) === 100) return `>\u00a0${(100 - 10 ** -digits).toFixed(digits)}${UNIT}`;
   return `${text}${UNIT}`;
 }
 
@@ -81,6 +81,7 @@ export function rankingScore(prediction) {
 export function pointTitle(point) {
   const goal = /^(sensitivity|specificity)\s*>=\s*([\d.]+)$/.exec(point.goal ?? "");
   if (goal) return `${goal[1] === "sensitivity" ? "Sensitivity" : "Specificity"} ≥ ${Math.round(100 * goal[2])} %`;
+  if (point.goal === "youden") return "Youden index";
   const name = spoken(point.name);
   return name.charAt(0).toUpperCase() + name.slice(1);
 }

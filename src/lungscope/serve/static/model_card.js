@@ -11,7 +11,7 @@ export function openModelCard({ model, threshold }) {
     "Model card",
     facts({
       Purpose: `Tells ${listed(model.classes.map(spoken))} apart on frontal chest radiographs`,
-      "Healthy class": model.reference ? spoken(model.reference) : "none named",
+      "Reference class": model.reference ? spoken(model.reference) : "none named",
       "Trained on": model.statement?.trained_on,
       Recipe: model.recipe_name,
       Images: counts(model.data),

@@ -78,8 +78,9 @@ def verify(engine: Engine, key: Key) -> Verification:
             if fault:
                 faults.append(fault)
             _follow(event, digests, verdicts)
+        expected = len(digests)
         faults += _compare(connection, digests, verdicts)
-        return Verification(rows, head, len(digests), tuple(faults))
+        return Verification(rows, head, expected, tuple(faults))
 
 
 def _content(seq: int, event: Event) -> str:
@@ -104,23 +105,22 @@ def _walk(connection: Connection, key: Key) -> Iterator[tuple[Event, str, str]]:
 def _follow(event: Event, digests: dict[str, str], verdicts: dict[str, str]) -> None:
     if event.action == "created":
         digests[event.subject] = event.detail
-    elif event.action in ("deleted", "expired"):
-        digests.pop(event.subject, None)
-        verdicts.pop(event.subject, None)
     elif event.action == "feedback":
         verdicts[event.subject] = event.detail
-    elif event.action == "feedback-removed":
+    elif event.action in ("deleted", "expired", "feedback-removed"):
         verdicts.pop(event.subject, None)
+        if event.action != "feedback-removed":
+            digests.pop(event.subject, None)
 
 
 def _compare(connection: Connection, digests: dict[str, str], verdicts: dict[str, str]) -> list[str]:
-    unseen, unsaid, faults = dict(digests), dict(verdicts), []
+    faults = []
     for row in connection.execute(joined().execution_options(yield_per=BLOCK)):
         record: Record = to_record(row)
-        if unseen.pop(record.id, None) != record.digest():
+        if digests.pop(record.id, None) != record.digest():
             faults.append(f"prediction {record.id}: not as it was answered")
         verdict = record.feedback.verdict if record.feedback else None
-        if unsaid.pop(record.id, None) != verdict:
+        if verdicts.pop(record.id, None) != verdict:
             faults.append(f"prediction {record.id}: its feedback was changed")
-    faults += [f"prediction {id_}: removed without a trace" for id_ in unseen]
+    faults += [f"prediction {id_}: removed without a trace" for id_ in digests]
     return faults
