@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from lungscope.bundle.bundle import load_bundle
 from lungscope.cli.app import app
+from lungscope.data.dataset import DataSource
 from lungscope.data.images.radiograph import read_radiograph
 from lungscope.errors import BundleError, ConfigError, ManifestError, OutputError, RuntimeUnavailable
 from lungscope.export import onnx as onnx_file
@@ -26,7 +27,9 @@ NEVER = Tolerance(-1, 0, 1, 1)
 
 
 def exported(model: Path, table: Path, out: Path, format: str, precision: str = "fp32", **options) -> Path:
-    export_model(model, parse_order(format, precision, options.pop("opset", None)), out, data=table, **options)
+    export_model(
+        model, parse_order(format, precision, options.pop("opset", None)), out, data=DataSource(table), **options
+    )
     return out
 
 

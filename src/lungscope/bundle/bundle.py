@@ -39,11 +39,7 @@ def load_bundle(source: Path) -> Bundle:
 
 
 def read_card(path: Path) -> Card:
-    """The card of a model file whose checksum is not compared: for a word about it before it is loaded.
-
-    Raises:
-        BundleError: as `load_bundle` does, but not for a changed file.
-    """
+    """The card of a model file whose checksum is not compared: for a word about it before it is loaded."""
     return parse_card(checksum.entries(checksum.read(path), path)[checksum.CARD], path)
 
 

@@ -104,11 +104,7 @@ class Card:
 
     @property
     def prediction_sets(self) -> Conformal:
-        """What prediction sets are made with.
-
-        Raises:
-            BundleError: the bundle has none.
-        """
+        """What prediction sets are made with; `BundleError` where the bundle has none."""
         if self.conformal is None:
             raise BundleError("The model keeps no thresholds for prediction sets. Train it again.")
         return self.conformal
@@ -117,8 +113,7 @@ class Card:
     def prior(self) -> tuple[float, ...]:
         """(K,), the share of each class that the probabilities are calibrated for: that of validation.
 
-        Raises:
-            BundleError: the bundle does not keep it.
+        `BundleError` where the bundle does not keep it.
         """
         prior = self.validation.prior if self.validation else None
         if prior is None:
@@ -171,14 +166,10 @@ def card_json(card: Card) -> str:
 
 
 def parse_card(text: str | bytes, path: Path) -> Card:
-    """Read a card from its JSON.
-
-    Args:
-        text: of the card.
-        path: of its file, for the message.
+    """Read a card from its JSON; `path` is that of its file, for the message.
 
     Raises:
-        BundleError: another format, or what is there is no card.
+        BundleError: another format, or a field that is missing, unknown or of another type.
     """
     try:
         given = msgspec.json.decode(text)

@@ -16,11 +16,7 @@ _METADATA_FIELD = 14  # ModelProto.metadata_props in onnx.proto
 
 
 def read(path: Path) -> bytes:
-    """The content of a model file.
-
-    Raises:
-        BundleError: it cannot be read.
-    """
+    """The content of a model file; `BundleError` where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -36,11 +32,7 @@ def append(graph: bytes, card: str) -> bytes:
 
 
 def strip(content: bytes, path: Path) -> bytes:
-    """The graph alone, byte for byte.
-
-    Raises:
-        BundleError: not a model file.
-    """
+    """The graph alone, byte for byte; `BundleError` where it is no model file."""
     found = entries(content, path)
     for key in (CHECKSUM, CARD):
         content = content.removesuffix(_entry(key, found[key]))

@@ -15,14 +15,7 @@ def folder() -> Path:
 
 
 def bundled_model(how: str = "--model RUN") -> Path:
-    """The bundled model.
-
-    Args:
-        how: the way to name another one, for the message.
-
-    Raises:
-        BundleError: this installation has none.
-    """
+    """The bundled model; `BundleError` where there is none, which names `how` another one is given."""
     path = folder() / MODEL
     if not path.is_file():
         raise BundleError(f"No model named and none is bundled. Pass {how}, or train one: lungscope train DATA.")

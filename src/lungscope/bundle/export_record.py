@@ -31,7 +31,7 @@ class OutputDifference:
 
 @dataclass(frozen=True)
 class Agreement:
-    """An export held against the model it was made of, on the same images, each in its own runtime."""
+    """An export compared with the model it was made of, on the same images, each in its own runtime."""
 
     images: int
     largest_difference: float

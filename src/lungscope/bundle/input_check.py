@@ -80,10 +80,7 @@ class InputCheck:
     ) -> tuple[str, ...]:
         """Why each image is not assessed, in plain words; empty where it is.
 
-        Args:
-            distances: (N,).
-            checks: (N, C); None when the graph has none.
-            coverage: one of the levels.
+        Of the graph: distances (N,) and checks (N, C), None when it has none; `coverage` is one of the levels.
         """
         limit, n = self.limit(coverage), len(distances)
         shown = np.ones((n, 1)) if checks is None else checks
@@ -131,9 +128,7 @@ def calibrate_input_check(
 def rejection_reason(radiograph: Radiograph, size: int) -> str:
     """Why a picture cannot be a frontal chest radiograph by its file and its grey levels; empty when it can.
 
-    Args:
-        radiograph: at any size.
-        size: side of the model's input, in pixels.
+    `size` is the side of the model's input, in pixels.
     """
     if radiograph.foreign:
         return radiograph.foreign

@@ -93,7 +93,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Validation:
-    """All of it; no curve when no class is a reference."""
+    """What is kept; no curve when no class is a reference."""
 
     curve: Curve | None
     reference: Reference

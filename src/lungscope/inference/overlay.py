@@ -44,15 +44,7 @@ def overlay(pixels: NDArray[np.uint8], heatmap: NDArray[np.floating], *, opacity
 
 
 def enlarge(heatmap: NDArray[np.floating], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Bring a heat map to a picture's size, 0..1 by its own maximum; zero stays zero.
-
-    Args:
-        heatmap: (h, w), at least 0.
-        shape: (H, W) of the picture.
-
-    Returns:
-        (H, W).
-    """
+    """Bring a heat map (h, w), at least 0, to a picture's shape (H, W): 0..1 by its own maximum; zero stays zero."""
     peak = float(heatmap.max())
     if not peak > 0:
         return np.zeros(shape, np.float32)

@@ -1,7 +1,7 @@
 """What the graph computes for a number of images, as columns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +42,7 @@ class Predictions:
     @staticmethod
     def join(parts: "Sequence[Predictions]") -> "Predictions":
         """One after the other; at least one part."""
-        names = ("probabilities", "logits", "heatmaps", "embeddings", "distances", "checks")
-        columns = {name: [getattr(part, name) for part in parts] for name in names}
+        columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Predictions)}
         return Predictions(**{name: np.concatenate(each) for name, each in columns.items() if each[0] is not None})
 
 

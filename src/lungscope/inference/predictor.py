@@ -2,9 +2,10 @@
 
 import itertools
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from lungscope.runtime.session import Session, open_session
 from lungscope.system.parallel import in_order
 
 BATCH = 16
+S = TypeVar("S", NDArray[np.uint8], Sequence[Radiograph])
+T = TypeVar("T")
 _FIELDS = {
     "probabilities": "probabilities", "logits": "logits", "heatmap": "heatmaps", "embedding": "embeddings",
     "distance": "distances", "checks": "checks",
@@ -68,11 +71,10 @@ class Predictor:
             embeddings: whether to keep the embeddings.
             cores: processors this call may use; all by default, one beside others that predict too.
         """
-        cores, names = cores or self.threads, self._names(heatmaps, embeddings)
-        if _one_run(len(pixels), cores):
-            return self._run(pixels, names, cores)
-        chunks = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
-        return Predictions.join(list(in_order(lambda chunk: self._run(chunk, names, 1), chunks, cores)))
+        names = self._names(heatmaps, embeddings)
+        return Predictions.join(
+            self._in_batches(lambda chunk, threads: self._run(chunk, names, threads), pixels, cores)
+        )
 
     def assess(
         self,
@@ -107,11 +109,7 @@ class Predictor:
         """
         asked = _Asked(operating_point, heatmaps, embeddings, error_rate, coverage)
         self._refuse(asked)
-        cores = cores or self.threads
-        if _one_run(len(images), cores):
-            return self._assess(images, asked, cores)
-        chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-        parts = in_order(lambda chunk: self._assess(chunk, asked, 1), chunks, cores)
+        parts = self._in_batches(lambda chunk, threads: self._assess(chunk, asked, threads), images, cores)
         return list(itertools.chain.from_iterable(parts))
 
     def assess_files(
@@ -126,18 +124,8 @@ class Predictor:
     ) -> Iterator[ImageResult]:
         """Read and assess files, in their order, with bounded memory; a bad file is a result with an error.
 
-        Every core reads and assesses batches of its own, so that none waits for another.
-
-        Args:
-            paths: files of any kind that `read_radiograph` reads.
-            operating_point: as for `assess`, like all that follows.
-            heatmaps: whether results hold heat maps.
-            embeddings: whether results hold embeddings.
-            error_rate: of prediction sets.
-            coverage: of the input check.
-
-        Raises:
-            LungscopeError: as `assess`, before any file is read.
+        Every core reads and assesses batches of its own, so that none waits for another. Options are those of
+        `assess`, which refuses what the bundle cannot serve before any file is read.
         """
         asked = _Asked(operating_point, heatmaps, embeddings, error_rate, coverage)
         self._refuse(asked)
@@ -155,12 +143,7 @@ class Predictor:
     ) -> tuple[str, ...]:
         """Why each image is not to be assessed, in plain words; empty where it is.
 
-        A model without an input check assesses whatever can be read.
-
-        Args:
-            images: N of them, as read.
-            found: what `predict` said of them.
-            coverage: one of the levels of the input check; by default its own.
+        A model without an input check assesses whatever can be read. `found` is what `predict` gave for these images.
         """
         check = self.card.input_check
         if check is None or found.distances is None:
@@ -169,6 +152,14 @@ class Predictor:
         return tuple(
             rejection_reason(image, self.card.size) or reason for image, reason in zip(images, reasons, strict=True)
         )
+
+    def _in_batches(self, work: Callable[[S, int], T], images: S, cores: int | None) -> list[T]:
+        """Work on images in one run of the graph where they are few, else in batches, one on each core."""
+        cores, n = cores or self.threads, len(images)
+        if n <= cores or (cores == 1 and n <= BATCH):
+            return [work(images, cores)]
+        chunks = [images[start : start + BATCH] for start in range(0, n, BATCH)]
+        return list(in_order(lambda chunk: work(chunk, 1), chunks, cores))
 
     def _refuse(self, asked: _Asked) -> None:
         """Refuse, before any work, what the bundle cannot serve."""
@@ -253,11 +244,6 @@ class Predictor:
                     self.bundle.graph, self.engine, threads=threads, weights=self.bundle.weights
                 )
             return self._sessions[threads]
-
-
-def _one_run(images: int, cores: int) -> bool:
-    """Whether so many images are fastest in one run of the graph rather than in batches, one on each core."""
-    return images <= cores or (cores == 1 and images <= BATCH)
 
 
 def _engine(card: Card, runtime: str, precision: str) -> Engine:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Decision:
-    """Probabilities held against an operating point."""
+    """What probabilities come to at an operating point."""
 
     finding: str
     p_abnormal: float | None

@@ -63,11 +63,7 @@ def write_table(results: Iterable[ImageResult], path: Path, card: Card) -> int:
 
 
 def check_table(path: Path) -> None:
-    """Refuse, before any work, a table that could not be written.
-
-    Raises:
-        ConfigError: the ending is not one of `FORMATS`.
-    """
+    """Refuse, before any work, a table whose ending is not one of `FORMATS`, by `ConfigError`."""
     if path.suffix not in FORMATS:
         raise ConfigError(f"--out {path}: this kind of file cannot be written. Use {' or '.join(FORMATS)}.")
 

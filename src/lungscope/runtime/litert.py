@@ -1,4 +1,4 @@
-"""LiteRT (TensorFlow Lite) on the processor: what phones run, held against the original before it leaves."""
+"""LiteRT (TensorFlow Lite) on the processor: what phones run, compared with the original before it leaves."""
 
 import threading
 from collections.abc import Sequence
@@ -26,11 +26,9 @@ class LiteRtSession:
     def run(self, inputs: Sequence[NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         """See `Session`."""
         (images,) = inputs
-        runner, rows = self._runner(), []
-        for i in range(len(images)):
-            found = runner(image=images[i : i + 1])
-            rows.append([np.array(found[name]) for name in outputs])
-        return [np.concatenate(column) for column in zip(*rows, strict=True)]
+        runner = self._runner()
+        found = [runner(image=images[i : i + 1]) for i in range(len(images))]
+        return [np.concatenate([each[name] for each in found]) for name in outputs]
 
     def _runner(self) -> Any:
         runner = getattr(self._runners, "runner", None)

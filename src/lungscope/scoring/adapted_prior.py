@@ -56,11 +56,6 @@ def adapt_scores(parts: Parts, out: Path, card: Card) -> Prevalence:
 
     Decisions stay with the uncorrected scores, on whose scale the operating points were chosen.
 
-    Args:
-        parts: finished ones.
-        out: their folder.
-        card: of the bundle that scored them.
-
     Raises:
         BundleError: the bundle does not keep the prevalence it was calibrated for.
         OutputError: a part is damaged, or the place cannot be written.

@@ -52,7 +52,7 @@ class LocalEngine:
         started = time.perf_counter()
         results = iter(self._predictor.assess(images, operating_point=self._point, cores=1))
         share = since(started) / max(len(images), 1)
-        return [_failed(one) if one.image is None else _row(one, next(results), share) for one in decoded]
+        return [_row(one, None if one.image is None else next(results), share) for one in decoded]
 
     def _decode(self, file: Fetched) -> _Decoded:
         if file.error:
@@ -75,24 +75,22 @@ def _micro_batches(items: Iterable[Item], fetcher: Fetcher) -> Iterator[list[Arr
         yield [fetcher.ask_for(item) for item in (first, *islice(source, size - 1))]
 
 
-def _row(one: _Decoded, result: ImageResult, share: float) -> Row:
+def _row(one: _Decoded, result: ImageResult | None, share: float) -> Row:
+    name, fetch_ms, decode_ms = one.fetched.item.name, one.fetched.milliseconds, one.milliseconds
+    if result is None:
+        return Row(name, error=one.error, fetch_ms=fetch_ms, decode_ms=decode_ms)
     return Row(
-        path=one.fetched.item.name,
+        path=name,
         probabilities=result.probabilities,
         finding=result.finding,
         p_abnormal=result.p_abnormal,
         not_assessed=result.not_assessed or None,
         distance=result.distance,
         notes="; ".join(result.notes) or None,
-        fetch_ms=one.fetched.milliseconds,
-        decode_ms=one.milliseconds,
+        fetch_ms=fetch_ms,
+        decode_ms=decode_ms,
         infer_ms=share,
     )
-
-
-def _failed(one: _Decoded) -> Row:
-    file = one.fetched
-    return Row(file.item.name, error=one.error, fetch_ms=file.milliseconds, decode_ms=one.milliseconds)
 
 
 def _reason(error: DataError, file: Fetched) -> str:

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import asdict, fields
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from lungscope.inference.predictor import Predictor
 from lungscope.runtime.engine import Engine, usable_cores
 from lungscope.scoring.engine_local import LocalEngine
 from lungscope.scoring.listing import Item
-from lungscope.scoring.parquet import Row, arrow
+from lungscope.scoring.parquet import WORDS, Row, arrow
 
 if TYPE_CHECKING:
     import pyarrow
@@ -147,28 +147,16 @@ def _blocks(items: Iterator[Item]) -> Iterator[list[Item]]:
 
 
 def _names(items: list[Item]) -> "pyarrow.Table":
-    return arrow().table(
-        {
-            "name": [os.fsencode(item.name) for item in items],
-            "place": [os.fsencode(item.place) for item in items],
-            "n_bytes": [item.n_bytes for item in items],
-            "error": [item.error for item in items],
-        }
-    )
+    columns = zip(*((os.fsencode(x.name), os.fsencode(x.place), x.n_bytes, x.error) for x in items), strict=True)
+    return arrow().table(dict(zip(("name", "place", "n_bytes", "error"), map(list, columns), strict=True)))
 
 
 def _to_table(rows: list[Row]) -> "pyarrow.Table":
     pa = arrow()
-    kinds = {"path": pa.binary(), "probabilities": pa.list_(pa.float64())}
-    columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(Row) if field.name != "path"}
-    columns["path"] = [os.fsencode(row.path) for row in rows]
-    words = {"finding", "not_assessed", "notes", "error"}
-    return pa.table(
-        {
-            name: pa.array(values, kinds.get(name, pa.string() if name in words else pa.float64()))
-            for name, values in columns.items()
-        }
-    )
+    kinds = {"path": pa.binary(), "probabilities": pa.list_(pa.float64()), **dict.fromkeys(WORDS, pa.string())}
+    layout = pa.schema([(field.name, kinds.get(field.name, pa.float64())) for field in fields(Row)])
+    # Names of files may hold bytes that are no text.
+    return pa.Table.from_pylist([{**asdict(row), "path": os.fsencode(row.path)} for row in rows], schema=layout)
 
 
 def _to_rows(table: "pyarrow.Table") -> list[Row]:

@@ -69,11 +69,7 @@ WHOLE = Shard()
 
 
 def parse_shard(text: str) -> Shard:
-    """A shard from `i/n`, such as 2/16.
-
-    Raises:
-        ConfigError: not two whole numbers with 1 <= i <= n.
-    """
+    """A shard from `i/n`, such as 2/16; `ConfigError` unless these are whole numbers with 1 <= i <= n."""
     index, _, count = text.partition("/")
     if not (index.isascii() and index.isdigit() and count.isascii() and count.isdigit()):
         raise ConfigError(f"--shard {text!r} is not understood. Write i/n, such as 2/16.")

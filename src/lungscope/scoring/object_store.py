@@ -91,11 +91,7 @@ class Store:
             return True
 
     def open(self, url: str) -> IO[bytes]:
-        """A file to read from the start.
-
-        Raises:
-            ManifestError: it cannot be opened.
-        """
+        """A file to read from the start; `ManifestError` where it cannot be opened."""
         try:
             return cast(IO[bytes], self._system.open(self._system._strip_protocol(url), "rb"))
         except Exception as error:

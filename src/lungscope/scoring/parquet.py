@@ -45,11 +45,7 @@ class Row:
 
 
 def arrow() -> Any:
-    """The module pyarrow.
-
-    Raises:
-        RuntimeUnavailable: it is not installed.
-    """
+    """The module pyarrow; `RuntimeUnavailable` where it is not installed."""
     try:
         import pyarrow
     except ModuleNotFoundError:
@@ -60,11 +56,7 @@ def arrow() -> Any:
 
 
 def reader(file: IO[bytes] | Path) -> "pyarrow.parquet.ParquetFile":
-    """A Parquet file, opened.
-
-    Raises:
-        RuntimeUnavailable: pyarrow is not installed.
-    """
+    """A Parquet file, opened; `RuntimeUnavailable` where pyarrow is not installed."""
     arrow()
     import pyarrow.parquet
 
@@ -127,11 +119,7 @@ def write_tables(tables: Sequence["pyarrow.Table"], path: Path) -> None:
 
 
 def made_by(path: Path) -> dict[str, Any]:
-    """What a part's metadata say of it.
-
-    Raises:
-        OutputError: the part is damaged or not ours.
-    """
+    """What a part's metadata say of it; `OutputError` where it is damaged or not ours."""
     try:
         content: dict[str, Any] = json.loads(reader(path).schema_arrow.metadata[KEY])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -142,11 +130,7 @@ def made_by(path: Path) -> dict[str, Any]:
 
 
 def batches(path: Path, columns: Sequence[str], rows: int = 4096) -> Iterator[dict[str, list[Any]]]:
-    """Some columns of a part, a few rows at a time.
-
-    Raises:
-        OutputError: the part is damaged.
-    """
+    """Some columns of a part, a few rows at a time; `OutputError` where it is damaged."""
     try:
         for batch in reader(path).iter_batches(rows, columns=list(columns)):
             yield batch.to_pydict()

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
 from lungscope.bundle.bundle import Bundle
@@ -41,11 +40,7 @@ class Plan:
 
 
 def make_plan(source: str, bundle: Bundle, operating_point: str | None = None) -> Plan:
-    """The plan for scoring `source` with a model.
-
-    Raises:
-        BundleError: the model has no operating point of this name.
-    """
+    """The plan for scoring `source` with a model, which must have the operating point."""
     card = bundle.card
     if not card.operating_points and operating_point is None:
         return Plan(source, bundle.sha256, card.classes, "", None)
@@ -54,7 +49,11 @@ def make_plan(source: str, bundle: Bundle, operating_point: str | None = None) -
 
 
 class Parts:
-    """The parts of one shard in one folder; while it is open no other process writes this shard."""
+    """The parts of one shard in one folder; while it is open no other process writes this shard.
+
+    Raises:
+        OutputError: from every method, where a part is damaged or of another plan, or the place cannot be written.
+    """
 
     def __init__(self, folder: Path, plan: Plan, shard: Shard, *, engine: str, rows: int) -> None:
         """See `open_parts`."""
@@ -75,22 +74,14 @@ class Parts:
         return sorted(self._place.glob(f"{self._stem}-{NUMBER}.parquet"))
 
     def done(self) -> Iterator[str]:
-        """Names of the files that have a row in any finished part.
-
-        Raises:
-            OutputError: a part is damaged, or of another model or source.
-        """
+        """Names of the files that have a row in any finished part."""
         for path in self.all():
             _check(path, parquet.made_by(path), self.plan)
             for columns in parquet.batches(path, ("path", "path_bytes")):
                 yield from map(parquet.path_of, columns["path"], columns["path_bytes"])
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Take rows in; whenever there are enough for a part, it is written.
-
-        Raises:
-            OutputError: the place cannot be written.
-        """
+        """Take rows in; whenever there are enough for a part, it is written."""
         self._waiting += rows
         while (room := self._rows - self._packed_rows) <= len(self._waiting):
             self._pack(room)
@@ -99,11 +90,7 @@ class Parts:
             self._pack(len(self._waiting))
 
     def finish(self) -> None:
-        """Write the rows that are left.
-
-        Raises:
-            OutputError: the place cannot be written.
-        """
+        """Write the rows that are left."""
         self._pack(len(self._waiting))
         if self._packed:
             self._write()
@@ -129,9 +116,7 @@ class Parts:
         self._next = max((int(path.stem.rpartition("-")[2]) + 1 for path in self.own()), default=0)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             # What was scored before a stop is kept, unless the disk itself is the trouble.
             if not (kind and issubclass(kind, OutputError)):
@@ -147,7 +132,7 @@ def open_parts(folder: Path, plan: Plan, shard: Shard, *, engine: str, rows: int
     Args:
         folder: empty, or, to add a shard or with `resume`, one of the same plan.
         plan: what is scored.
-        shard: which part of it.
+        shard: the share of it that this process scores.
         engine: what computes, for the metadata.
         rows: of a part.
         resume: whether finished parts of this shard may be there.

@@ -83,11 +83,7 @@ def summarise(parts: Parts, work: Work, prevalence: Prevalence | None = None) ->
 
 
 def write_summary(summary: Summary, folder: Path) -> Path:
-    """Write summary.json, or one of its own for a shard; returns where.
-
-    Raises:
-        OutputError: the place cannot be written.
-    """
+    """Write summary.json, or one of its own for a shard; returns where."""
     index, _, count = summary.shard.partition("/")
     name = "summary.json" if count == "1" else f"summary-{int(index):04}-of-{int(count):04}.json"
     write_atomically(folder / name, json.dumps(asdict(summary), indent=2) + "\n")

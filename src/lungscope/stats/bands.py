@@ -53,11 +53,9 @@ def into_bands(column: str, values: Sequence[str]) -> Bands | str:
             f"Column {column} has {distinct.size} different values, more than {MOST_CATEGORIES}: too many groups. "
             "Put like ones together in the table."
         )
-    order = distinct if numbers is None else distinct[np.argsort(distinct.astype(np.float64))]
-    index = np.full(text.size, len(order), np.int64)
-    for i, name in enumerate(order):
-        index[text == name] = i
-    return _bands([str(name) for name in order], index, known, "One group per value.")
+    order = (distinct if numbers is None else distinct[np.argsort(distinct.astype(np.float64))]).tolist()
+    index = np.array([order.index(value) if value else 0 for value in text.tolist()], np.int64)
+    return _bands(order, index, known, "One group per value.")
 
 
 def _numbers(text: NDArray[np.str_], known: NDArray[np.bool_]) -> NDArray[np.float64] | None:

@@ -78,7 +78,10 @@ def choose_calibrator(logits: ArrayLike, labels: ArrayLike, patients: Patients, 
     candidates = _rank(losses, index)
     winner = next(each for each in candidates if each.behind <= each.error)
     found = fit(winner.method, scores, truth)
-    return Chosen(winner.method, found.scale, found.shift, candidates, _reason(winner))
+    reason = "the lowest log loss on held-out patients"
+    if winner.behind > 0:
+        reason = "the simplest whose log loss on held-out patients is within one standard error of the lowest"
+    return Chosen(winner.method, found.scale, found.shift, candidates, reason)
 
 
 def _held_out_losses(scores: Array, truth: NDArray[np.int64], index: NDArray[np.intp], seed: int) -> Array:
@@ -121,9 +124,3 @@ def _error(difference: Array, index: NDArray[np.intp]) -> float:
     sums = np.bincount(index, weights=difference - difference.mean())
     n = sums.size
     return float(np.sqrt(n / (n - 1) * (sums**2).sum()) / difference.size)
-
-
-def _reason(winner: CalibrationCandidate) -> str:
-    if winner.behind == 0:
-        return "the lowest log loss on held-out patients"
-    return "the simplest whose log loss on held-out patients is within one standard error of the lowest"

@@ -40,11 +40,7 @@ def class_indices(values: ArrayLike, n_classes: int) -> NDArray[np.int64]:
 
 
 def numbers(values: ArrayLike, what: str) -> Array:
-    """Values as floats; NaN makes whatever is computed from them undefined.
-
-    Raises:
-        UndefinedEstimate: a value is missing (NaN).
-    """
+    """Values as floats; one that is missing (NaN) makes what is computed from them an `UndefinedEstimate`."""
     floats = np.asarray(values, np.float64)
     missing = int(np.isnan(floats).sum())
     if missing:
@@ -53,10 +49,6 @@ def numbers(values: ArrayLike, what: str) -> Array:
 
 
 def same_rows(first: NDArray[Any], second: NDArray[Any]) -> None:
-    """Check that two columns describe the same rows.
-
-    Raises:
-        DataError: their lengths differ.
-    """
+    """Check that two columns describe the same rows, as far as lengths tell; else `DataError`."""
     if len(first) != len(second):
         raise DataError(f"Columns of {len(first)} and {len(second)} rows do not fit. Pass both for the same rows.")

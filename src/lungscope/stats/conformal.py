@@ -26,11 +26,7 @@ class Conformal:
     """(K,), of each class, on which they were found."""
 
     def at(self, error_rate: float) -> tuple[float, ...]:
-        """Thresholds (K,) of the largest kept error rate that is not above the one asked for.
-
-        Raises:
-            ConfigError: not within the rates that are kept.
-        """
+        """Thresholds (K,) of the largest kept error rate not above the one asked for, else `ConfigError`."""
         first, last = self.error_rates[0], self.error_rates[-1]
         if not first <= error_rate <= last:
             raise ConfigError(
@@ -40,11 +36,9 @@ class Conformal:
         return self.thresholds[place]
 
     def sets(self, probabilities: ArrayLike, error_rate: float) -> NDArray[np.bool_]:
-        """Which classes (N, K) cannot be ruled out at an error rate; at least the likeliest of each image.
+        """Which classes (N, K) cannot be ruled out by calibrated probabilities (N, K); at least the likeliest of each.
 
-        Args:
-            probabilities: (N, K), calibrated.
-            error_rate: share of images of a class whose set may miss it.
+        The error rate is the share of images of a class whose set may miss it.
         """
         columns = np.asarray(probabilities, np.float64)
         kept: NDArray[np.bool_] = columns >= np.array(self.at(error_rate))
@@ -56,10 +50,6 @@ def quantile(scores: ArrayLike, share: float) -> float:
     """Smallest bound that a further score, exchangeable with N given ones, keeps with probability `share`.
 
     It is the ⌈(N + 1) · share⌉-th smallest score (Vovk, Gammerman & Shafer 2005); infinite where N is too small.
-
-    Args:
-        scores: (N,).
-        share: 0..1.
     """
     ordered = np.sort(np.asarray(scores, np.float64))
     # The product of decimals is not exact: 20 · 0.95 is 19, not a hair more.

@@ -258,22 +258,14 @@ def average_precision(positive: ArrayLike, scores: ArrayLike, weights: Weights |
 
 
 def roc_curve(positive: ArrayLike, scores: ArrayLike) -> RocCurve:
-    """Sensitivity against false-positive rate at every threshold; a case is positive at scores >= it.
-
-    Raises:
-        UndefinedEstimate: as `auroc`.
-    """
+    """Sensitivity against false-positive rate at every threshold; a case is positive at scores >= it."""
     mass = Ranked(positive, scores).mass()
     found, alarms = (np.concatenate(([0.0], side)) for side in (mass.found, mass.alarms))
     return RocCurve(alarms / alarms[-1], found / found[-1], np.concatenate(([np.inf], mass.scores)))
 
 
 def precision_recall_curve(positive: ArrayLike, scores: ArrayLike) -> PrecisionRecallCurve:
-    """Precision against recall at every threshold; a case is positive at scores >= it.
-
-    Raises:
-        UndefinedEstimate: as `auroc`.
-    """
+    """Precision against recall at every threshold; a case is positive at scores >= it."""
     mass = Ranked(positive, scores).mass()
     found, alarms = mass.found, mass.alarms
     return PrecisionRecallCurve(found / found[-1], found / (found + alarms), mass.scores)

@@ -74,9 +74,18 @@ def parse_goal(text: str) -> Goal:
     goal = text.strip()
     if reach := _REACH.fullmatch(goal):
         kind, number, percent = reach.groups()
-        return Goal("sensitivity" if kind == "sensitivity" else "specificity", _share(goal, number, percent), goal)
+        if percent or not 0 < float(number) <= 1:
+            raise ConfigError(
+                f"Goal {goal!r} needs a fraction above 0 and at most 1. Write e.g. 'sensitivity >= 0.95'."
+            )
+        return Goal("sensitivity" if kind == "sensitivity" else "specificity", float(number), goal)
     if cost := _COST.fullmatch(goal):
-        return Goal("cost", _cost_ratio(goal, *cost.groups()), goal)
+        missed, alarm = map(float, cost.groups())
+        if not missed or not alarm:
+            raise ConfigError(
+                f"Goal {goal!r}: both costs must be above 0. Write e.g. 'cost 5:1', missed : false alarm."
+            )
+        return Goal("cost", missed / alarm, goal)
     if _FIXED.fullmatch(goal):
         if float(goal) > 1:
             raise ConfigError(f"Threshold {goal} is above 1. Write a probability such as '0.5'.")
@@ -174,7 +183,11 @@ def predictive_values(sensitivity: ArrayLike, specificity: ArrayLike, prevalence
 
 
 def _fitted(goal: Goal, truth: NDArray[np.bool_], scores: NDArray[np.float32]) -> tuple[float, str]:
-    _require_classes(goal, truth)
+    for missing, side, other in (("positive", truth, "specificity"), ("negative", ~truth, "sensitivity")):
+        if goal.kind != other and not side.any():
+            raise UndefinedEstimate(
+                f"no {missing} case to choose '{goal}' on; enlarge data.validation or fix a threshold such as '0.5'"
+            )
     distinct, first = np.unique(scores, return_inverse=True)
     # Entry i calls positive the scores from distinct[i] up; the last calls nobody.
     found, alarms = (
@@ -219,34 +232,11 @@ def _midway(distinct: NDArray[np.float32], at: int) -> float:
     return float(middle if middle > low or at == 0 else high)
 
 
-def _require_classes(goal: Goal, truth: NDArray[np.bool_]) -> None:
-    needed = {"sensitivity": (True,), "specificity": (False,)}.get(goal.kind, (True, False))
-    for side in needed:
-        if not (truth == side).any():
-            missing = "positive" if side else "negative"
-            raise UndefinedEstimate(
-                f"no {missing} case to choose '{goal}' on; enlarge data.validation or fix a threshold such as '0.5'"
-            )
-
-
 def _single(probabilities: ArrayLike) -> NDArray[np.float32]:
     scores = numbers(probabilities, "probabilities").astype(np.float32)
     if scores.size and (scores.min() < 0 or scores.max() > np.float32(1.001)):
         raise DataError("Operating points need probabilities from 0 to 1. Pass probabilities, not logits.")
     return scores
-
-
-def _share(goal: str, number: str, percent: str) -> float:
-    share = float(number)
-    if percent or not 0 < share <= 1:
-        raise ConfigError(f"Goal {goal!r} needs a fraction above 0 and at most 1. Write e.g. 'sensitivity >= 0.95'.")
-    return share
-
-
-def _cost_ratio(goal: str, missed: str, alarm: str) -> float:
-    if not float(missed) or not float(alarm):
-        raise ConfigError(f"Goal {goal!r}: both costs must be above 0. Write e.g. 'cost 5:1', missed : false alarm.")
-    return float(missed) / float(alarm)
 
 
 def _unknown(text: str) -> ConfigError:

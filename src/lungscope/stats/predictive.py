@@ -15,10 +15,7 @@ def predictive_estimates(sensitivity: Estimate, specificity: Estimate, prevalenc
     Args:
         sensitivity: with its interval.
         specificity: with its interval, of other cases.
-        prevalence: share of diseased where the model is used, between 0 and 1.
-
-    Raises:
-        ConfigError: the prevalence is not between 0 and 1.
+        prevalence: share of diseased where the model is used, between 0 and 1, else `ConfigError`.
     """
     values = predictive_values(sensitivity.value or 0.0, specificity.value or 0.0, prevalence)
     missing = sensitivity if sensitivity.value is None else specificity

@@ -99,7 +99,11 @@ def examine(
     except UndefinedEstimate as error:
         return _unknown(columns.shape[1], str(error))
     drawn = _drawn_shares(columns / np.asarray(prior), adapted.prior, index, resamples, seed)
-    shares = tuple(_estimate(value, column) for value, column in zip(adapted.prior, drawn.T, strict=True))
+    ends = [interval(column) for column in drawn.T]
+    shares = tuple(
+        Estimate(value, min(low, value), max(high, value))
+        for value, (low, high) in zip(adapted.prior.tolist(), ends, strict=True)
+    )
     fit = mixture_fit(p_abnormal(columns), index, scores) if scores else None
     return LabelShift(adapted, shares, fit, _refusal(shares, fit))
 
@@ -206,11 +210,6 @@ def _maximise(odds: Array, mass: Array, start: Array) -> Array:
         if change < 1e-6:
             break
     return shares
-
-
-def _estimate(value: float, drawn: Array) -> Estimate:
-    low, high = interval(drawn)
-    return Estimate(float(value), min(low, float(value)), max(high, float(value)))
 
 
 def _unknown(n_classes: int, reason: str) -> LabelShift:

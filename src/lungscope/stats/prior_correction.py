@@ -23,25 +23,23 @@ class Adapted:
     """(K,), the estimated share of each class, sum 1."""
 
 
-def adapt(probabilities: ArrayLike, prior_of_training: ArrayLike) -> Adapted:
+def adapt(probabilities: ArrayLike, prior: ArrayLike) -> Adapted:
     """Estimate the share of each class in unlabelled data and correct the probabilities for it.
 
     Whether the data carry such an estimate is not asked here; `stats.prevalence_shift.examine` does.
 
     Args:
-        probabilities: (N, K), calibrated for `prior_of_training`.
-        prior_of_training: (K,), shares of the data the model was calibrated on, `card.prior` of a bundle;
-            above 0, sum 1.
+        probabilities: (N, K), calibrated for `prior`.
+        prior: (K,), shares of the data the model was calibrated on, `card.prior` of a bundle; above 0, sum 1.
 
     Raises:
         UndefinedEstimate: no case, a probability is not a number, or no convergence.
         DataError: a probability or share is outside its range, or the two do not fit.
     """
-    found = em_prior(probabilities, prior_of_training)
     # A share of 0 would make its class impossible whatever the picture shows.
-    kept = np.maximum(found, 1e-6)
-    kept /= kept.sum()
-    return Adapted(shift_prior(probabilities, prior_of_training, kept), kept)
+    found = np.maximum(em_prior(probabilities, prior), 1e-6)
+    found /= found.sum()
+    return Adapted(shift_prior(probabilities, prior, found), found)
 
 
 def em_prior(

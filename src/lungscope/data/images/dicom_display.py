@@ -83,8 +83,7 @@ def _padding(header: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_]:
     last = header.get("PixelPaddingRangeLimit")
     # Writers disagree whether these are signed; their bits are what counts.
     ends = np.array([first, first if last is None else last], np.int64).astype(stored.dtype)
-    inside: NDArray[np.bool_] = (stored >= ends.min()) & (stored <= ends.max())
-    return inside
+    return np.asarray((stored >= ends.min()) & (stored <= ends.max()))
 
 
 def _modality(header: Dataset, stored: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -42,11 +42,7 @@ class GreyPicture:
 
 
 def check_pixels(width: int, height: int, name: str) -> None:
-    """Refuse a picture by its header, before memory is given to it.
-
-    Raises:
-        UnreadableImage: no pixels, or more than `MAX_PIXELS`.
-    """
+    """Refuse, as `UnreadableImage`, what has no pixels or more than `MAX_PIXELS`, before memory is given to it."""
     if width < 1 or height < 1:
         raise UnreadableImage(f"{name}: the picture has no pixels ({width} × {height}). Export it again.")
     if width * height > MAX_PIXELS:

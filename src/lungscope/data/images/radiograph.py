@@ -156,11 +156,7 @@ def _pixels(picture: GreyPicture, size: int | None) -> NDArray[np.uint8]:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """All that `iter_images` finds.
-
-    Raises:
-        DataError: the folder itself cannot be listed.
-    """
+    """All that `iter_images` finds."""
     return list(iter_images(folder))
 
 

@@ -180,16 +180,12 @@ def _to_grey(image: ImageFile.ImageFile, bits: int, name: str) -> tuple[Image.Im
         if alpha.getextrema() != (255, 255):
             notes.append("transparent parts are black")
     if bits == 16:
-        _check_upper_bits(grey, name)
+        if np.asarray(grey).max() < FAINT:
+            raise UnsupportedImage(
+                f"{name}: 16-bit colour that uses few of its bits cannot be read faithfully. Save it as 16-bit grey."
+            )
         notes.append("upper 8 of 16 bits")
     return grey, notes
-
-
-def _check_upper_bits(grey: Image.Image, name: str) -> None:
-    if np.asarray(grey).max() < FAINT:
-        raise UnsupportedImage(
-            f"{name}: 16-bit colour that uses only few of its bits cannot be read faithfully. Save it as 16-bit grey."
-        )
 
 
 def _stretched(image: ImageFile.ImageFile) -> tuple[Image.Image, list[str]]:
