@@ -105,29 +105,21 @@ def build_network(
         ConfigError: the backbone is unknown or yields no feature map.
         RuntimeUnavailable: the weights cannot be downloaded or read.
     """
-    backbone, shape = _backbone(network.backbone, image, weights)
+    try:
+        backbone = build_backbone(network.backbone, weights, image)
+        shape = probe(backbone, image.size)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ConfigError(
+            f"network.backbone = {network.backbone!r} does not take images of image.size = {image.size} pixels "
+            f"({reason}). Set image.size to the size it was made for, often 224."
+        ) from error
     if len(shape) != 4:
         raise ConfigError(
             f"network.backbone = {network.backbone!r} yields {len(shape) - 1} axes, not a feature map. "
             "Choose a convolutional network."
         )
     return Network(backbone, Head(shape[1], n_classes, network), image)
-
-
-def _backbone(name: str, image: ImageSettings, weights: str | Path) -> tuple[nn.Module, tuple[int, ...]]:
-    try:
-        backbone = build_backbone(name, weights, image)
-        shape = probe(backbone, image.size)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise ConfigError(
-            f"network.backbone = {name!r} does not take images of image.size = {image.size} pixels ({_line(error)}). "
-            "Set image.size to the size it was made for, often 224."
-        ) from error
-    return backbone, shape
-
-
-def _line(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".")
 
 
 def count_parameters(network: NetworkSettings, image: ImageSettings, n_classes: int = 2) -> int:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from lungscope.bundle.card import Calibration
 from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS
 from lungscope.errors import BundleError
-from lungscope.networks.onnx_graph import OUTPUTS
+from lungscope.networks.onnx_graph import OUTPUTS, output_shape
 
 FAINT = 1e-12
 """Heat below which a map counts as empty and stays so."""
@@ -48,12 +48,12 @@ def merge_graphs(
         raise BundleError(
             "The members were exported by versions of Lungscope that do not fit together. Train the older ones again."
         )
-    grid = np.max([_shape(each, "heatmap")[2:] for each in members], axis=0)
+    grid = np.max([output_shape(each, "heatmap")[2:] for each in members], axis=0)
     nodes, constants = _average(members, calibrations, own, grid, limits)
-    inputs = [_copy(members[0].graph.input[0], "image")]
     names = (*OUTPUTS, *(INPUT_CHECK_OUTPUTS if limits else ()))
     graph = helper.make_graph(
-        [*_tagged(members), *nodes], "ensemble", inputs, _outputs(members, grid, names),
+        [*(node for each in members for node in each.graph.node), *nodes], "ensemble",
+        members[0].graph.input, _outputs(members, grid, names),
         [*(tensor for each in members for tensor in each.graph.initializer), *constants],
     )  # fmt: skip
     model = helper.make_model(
@@ -83,15 +83,12 @@ def _member(graph: bytes, i: int) -> onnx.ModelProto:
     model = onnx.compose.add_prefix(model, _prefix(i), rename_inputs=False)
     for node in model.graph.node:
         node.input[:] = ["image" if name == image else name for name in node.input]
+    model.graph.input[0].name = "image"
     return model
 
 
 def _prefix(i: int) -> str:
     return f"member{i}/"
-
-
-def _tagged(members: Sequence[onnx.ModelProto]) -> list[onnx.NodeProto]:
-    return [node for each in members for node in each.graph.node]
 
 
 def _average(
@@ -123,7 +120,7 @@ def _average(
         name = _prefix(i).rstrip("/")
         logits.append(scaled(f"{name}/logits", calibration, name))
         heat = f"{name}/heatmap"
-        if tuple(_shape(member, "heatmap")[2:]) != tuple(grid):
+        if tuple(output_shape(member, "heatmap")[2:]) != tuple(grid):
             sizes = constant(f"{name}/grid", [*grid], np.int64)
             heat = node("Resize", [heat, "", "", sizes], f"{name}/resized", mode="linear", axes=[2, 3])
         peak = node("Max", [node("ReduceMax", [heat, axes], f"{name}/peak", keepdims=1), faint], f"{name}/top")
@@ -145,23 +142,11 @@ def _average(
 def _outputs(
     members: Sequence[onnx.ModelProto], grid: NDArray[np.int64], names: Sequence[str]
 ) -> list[onnx.ValueInfoProto]:
-    k = _shape(members[0], "logits")[1]
-    width = sum(_shape(each, "embedding")[1] for each in members)
+    k = output_shape(members[0], "logits")[1]
+    width = sum(output_shape(each, "embedding")[1] for each in members)
     shapes = {
         "probabilities": [k], "logits": [k], "heatmap": [k, *map(int, grid)], "embedding": [width],
-        "distance": [], "checks": _shape(members[0], "checks")[1:] if "checks" in names else [],
+        "distance": [], "checks": output_shape(members[0], "checks")[1:] if "checks" in names else [],
     }  # fmt: skip
     batch = members[0].graph.input[0].type.tensor_type.shape.dim[0].dim_param or "n"
     return [helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, *shapes[name]]) for name in names]
-
-
-def _shape(model: onnx.ModelProto, output: str) -> list[int]:
-    found = next(each for each in model.graph.output if each.name.endswith(output))
-    return [dimension.dim_value for dimension in found.type.tensor_type.shape.dim]
-
-
-def _copy(value: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
-    copy = onnx.ValueInfoProto()
-    copy.CopyFrom(value)
-    copy.name = name
-    return copy

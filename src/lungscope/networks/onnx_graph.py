@@ -9,7 +9,6 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from typing import cast
 
 import numpy as np
@@ -84,10 +83,7 @@ def join(backbone: bytes, tail: bytes) -> bytes:
     """Connect both parts into the graph of a bundle: `image` → `OUTPUTS`, then the input check's."""
     first, second = onnx.load_from_string(backbone), onnx.load_from_string(tail)
     second = onnx.compose.add_prefix(second, "tail/", rename_inputs=False, rename_outputs=False)
-    wanted = [
-        *OUTPUTS,
-        *(output.name for output in second.graph.output if output.name in INPUT_CHECK_OUTPUTS),
-    ]
+    wanted = [*OUTPUTS, *(output.name for output in second.graph.output if output.name in INPUT_CHECK_OUTPUTS)]
     joined = onnx.compose.merge_models(
         first, second, io_map=[("feature_map", "features"), ("embedding", "pooled")], outputs=wanted
     )
@@ -103,7 +99,8 @@ def build_graph(
     network: Network, backbone: bytes, calibration: Calibration, input_check: InputCheckWeights | None = None
 ) -> bytes:
     """The graph of a bundle from an exported backbone, the network's head and, where there is one, an input check."""
-    return join(backbone, export_tail(network.head, calibration, _feature_shape(backbone), input_check))
+    c, h, w = output_shape(onnx.load_from_string(backbone), "feature_map")[1:]
+    return join(backbone, export_tail(network.head, calibration, (c, h, w), input_check))
 
 
 def check_parity(
@@ -134,10 +131,10 @@ def check_parity(
     with torch.inference_mode():
         feature_map, embedding = Backbone(network.eval())(torch.from_numpy(images))
         tail = Tail(network.head.eval(), calibration, input_check)
-        wanted, _, heat, *judged = tail(feature_map, embedding)
+        wanted, _, heat, *checks = tail(feature_map, embedding)
     session = open_session(graph, engine, threads=1)
     names = ["probabilities", "heatmap", *(INPUT_CHECK_OUTPUTS if input_check else ())]
-    found, found_heat, *found_judged = session.run([images], names)
+    found, found_heat, *found_checks = session.run([images], names)
     difference = float(np.abs(found - wanted.numpy()).max())
     heat_difference = float(np.abs(found_heat - heat.numpy()).max() / max(float(heat.max()), 1e-12))
     if not difference <= tolerance or not heat_difference <= 10 * tolerance:
@@ -145,7 +142,7 @@ def check_parity(
             f"The exported graph differs from PyTorch by {difference:.2g} in probability and {heat_difference:.2g} "
             f"in heat (accepted: {tolerance:.0e}, {10 * tolerance:.0e}). Nothing was written; report this network."
         )
-    _check_input_check(found_judged, judged, 100 * tolerance)
+    _check_input_check(found_checks, checks, 100 * tolerance)
     flips = int(((found[:, 1:].sum(1) >= threshold) != (wanted.numpy()[:, 1:].sum(1) >= threshold)).sum())
     return Parity(str(engine), len(images), difference, flips)
 
@@ -173,9 +170,7 @@ def _export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], o
             module.eval(), example, dynamo=True, verbose=False, opset_version=OPSET,
             input_names=inputs, output_names=outputs, dynamic_shapes=tuple({0: batch} for _ in example),
         )  # fmt: skip
-    buffer = BytesIO()
-    onnx.save_model(_strip(program.model_proto), buffer)  # type: ignore[union-attr]
-    return buffer.getvalue()
+    return cast(bytes, _strip(program.model_proto).SerializeToString())  # type: ignore[union-attr]
 
 
 def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -183,19 +178,17 @@ def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
     model.ClearField("metadata_props")
     model.graph.ClearField("metadata_props")
     model.graph.ClearField("value_info")
-    for node in model.graph.node:
-        node.ClearField("metadata_props")
-        node.ClearField("doc_string")
-    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
-        value.ClearField("metadata_props")
-        value.ClearField("doc_string")
+    graph = model.graph
+    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
     return model
 
 
-def _feature_shape(backbone: bytes) -> tuple[int, int, int]:
-    output = onnx.load_from_string(backbone).graph.output[0]
-    c, h, w = (dimension.dim_value for dimension in output.type.tensor_type.shape.dim[1:])
-    return c, h, w
+def output_shape(model: onnx.ModelProto, name: str) -> list[int]:
+    """Sizes of the output whose name ends with `name`; 0 for the number of images."""
+    found = next(each for each in model.graph.output if each.name.endswith(name))
+    return [dimension.dim_value for dimension in found.type.tensor_type.shape.dim]
 
 
 @contextmanager
@@ -205,8 +198,7 @@ def _quiet() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             yield
     finally:
         logger.setLevel(level)

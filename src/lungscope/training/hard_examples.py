@@ -33,7 +33,7 @@ def cross_fitted(
         DataError: a class has fewer patients than folds.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -43,13 +43,10 @@ def cross_fitted(
                 f"A class has {n} patients, and {FOLDS} are needed to find hard examples. "
                 "Add patients, or train without with --set hard_examples=0."
             )
-    own = np.zeros(len(labels))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for seen, unseen in folds.split(features, labels, patients):
-        head = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=2000))
-        found = head.fit(features[seen], labels[seen]).predict_proba(features[unseen])
-        column = np.searchsorted(head.classes_, labels[unseen])
-        own[unseen] = found[np.arange(len(unseen)), column]
+    head = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=2000))
+    found = cross_val_predict(head, features, labels, groups=patients, cv=folds, method="predict_proba")
+    own: NDArray[np.float64] = found[np.arange(len(labels)), np.searchsorted(np.unique(labels), labels)]
     return own
 
 

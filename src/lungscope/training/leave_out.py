@@ -36,35 +36,31 @@ class Features:
 def compute_features(
     images: LabelledImages, n_classes: int, recipe: Recipe, *, weights: str = "imagenet", device: str = "auto"
 ) -> Features:
-    """Features of every image under the views of a recipe, but in its own style.
+    """Features of every image under the augmented views of a recipe, but without style transfer.
 
-    Styles are those of other images, and would show a head the part that is left out.
+    The styles of other images would show a head the part that is left out.
 
     Args:
         images: N of them.
         n_classes: K.
-        recipe: with a frozen phase only.
+        recipe: that trains a head only.
         weights: "imagenet", or a safetensors file of the backbone.
         device: "auto", "cpu" or "cuda".
 
     Raises:
         ConfigError: the recipe trains the backbone too, or has no cached views.
     """
-    if (
-        recipe.finetune.epochs
-        or not recipe.head.epochs
-        or not recipe.head.augmented_views
-        or recipe.imbalance == "oversample"
-    ):
+    head = recipe.head
+    if recipe.finetune.epochs or not head.epochs or not head.augmented_views or recipe.imbalance == "oversample":
         raise ConfigError(
             f"Leaving a part out again and again needs a frozen backbone with cached views, and this recipe has "
-            f"finetune.epochs = {recipe.finetune.epochs}, head.epochs = {recipe.head.epochs}, head.augmented_views = "
-            f"{recipe.head.augmented_views}, imbalance = {recipe.imbalance!r}. Use another recipe, or leave "
+            f"finetune.epochs = {recipe.finetune.epochs}, head.epochs = {head.epochs}, head.augmented_views = "
+            f"{head.augmented_views}, imbalance = {recipe.imbalance!r}. Use another recipe, or leave "
             "--leave-out away."
         )
     embed = _embedder(n_classes, recipe, weights, device)
     augment = recipe.augment.model_copy(update={"style_transfer": 0.0})
-    found = view_features(images, embed, recipe.head.augmented_views, augment, recipe.seed)
+    found = view_features(images, embed, head.augmented_views, augment, recipe.seed)
     return Features(found, images.labels, n_classes, recipe, weights, images.patients)
 
 

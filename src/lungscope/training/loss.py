@@ -20,16 +20,16 @@ class Loss:
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Weighted mean over a batch: logits (N, K), labels (N,) → scalar."""
         if self.focal_gamma:
-            return self._focal(logits, labels).sum() / self.weight_of(labels)
+            return self.total(logits, labels) / self.weight_of(labels)
         return functional.cross_entropy(logits, labels, self.weights, label_smoothing=self.label_smoothing)
 
     def total(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Weighted sum over a batch, for a mean over several parts of it."""
-        if self.focal_gamma:
-            return self._focal(logits, labels).sum()
-        return functional.cross_entropy(
-            logits, labels, self.weights, label_smoothing=self.label_smoothing, reduction="sum"
-        )
+        weights, smoothing = self.weights, self.label_smoothing
+        if not self.focal_gamma:
+            return functional.cross_entropy(logits, labels, weights, label_smoothing=smoothing, reduction="sum")
+        entropy = functional.cross_entropy(logits, labels, reduction="none")
+        return (weights[labels] * (1 - torch.exp(-entropy)).pow(self.focal_gamma) * entropy).sum()
 
     def weight_of(self, labels: Tensor) -> Tensor:
         """Sum of the weights of labels (N,), by which a total becomes a mean."""
@@ -38,7 +38,3 @@ class Loss:
     def to(self, device: torch.device) -> "Loss":
         """The same loss on a device."""
         return replace(self, weights=self.weights.to(device))
-
-    def _focal(self, logits: Tensor, labels: Tensor) -> Tensor:
-        entropy = functional.cross_entropy(logits, labels, reduction="none")
-        return self.weights[labels] * (1 - torch.exp(-entropy)).pow(self.focal_gamma) * entropy

@@ -71,20 +71,11 @@ def draw_changes(n: int, settings: AugmentSettings, generator: torch.Generator) 
     )
     if not settings.p_identity:
         return drawn
-    kept = torch.rand(n, generator=generator) < settings.p_identity
-    return _choose(kept, unchanged(n), drawn)
-
-
-def unchanged(n: int) -> Changes:
-    """What leaves `n` images as they are."""
-    off = {name: 0.0 for name in AugmentSettings.model_fields}
-    return draw_changes(n, AugmentSettings(**off), torch.Generator())
-
-
-def _choose(first: Tensor, one: Changes, other: Changes) -> Changes:
-    """For each image those of `one` where `first` (N,) says so, else those of `other`."""
-    columns = ((getattr(one, column.name), getattr(other, column.name)) for column in fields(Changes))
-    return Changes(*(torch.where(first.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in columns))
+    same = torch.rand(n, generator=generator) < settings.p_identity
+    off = AugmentSettings(**dict.fromkeys(AugmentSettings.model_fields, 0.0))
+    identity = draw_changes(n, off, torch.Generator())
+    columns = ((getattr(identity, column.name), getattr(drawn, column.name)) for column in fields(Changes))
+    return Changes(*(torch.where(same.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in columns))
 
 
 def change(images: Tensor, changes: Changes) -> Tensor:
@@ -108,11 +99,10 @@ def _placements(n: int, settings: AugmentSettings, generator: torch.Generator) -
     dy = 2 * _between(n, -settings.shift, settings.shift, generator)
     mirror = 1 - 2 * (torch.rand(n, generator=generator) < settings.flip).to(torch.float32)
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    if settings.aspect:
-        wider = torch.exp(_between(n, -settings.aspect, settings.aspect, generator) / 2)
-        rows = torch.stack((cos * mirror * wider, -sin / wider, dx, sin * mirror * wider, cos / wider, dy), dim=1)
-        return rows.view(n, 2, 3)
-    rows = torch.stack((cos * mirror, -sin, dx, sin * mirror, cos, dy), dim=1)
+    aspect, wider = settings.aspect, torch.ones(n)
+    if aspect:
+        wider = torch.exp(_between(n, -aspect, aspect, generator) / 2)
+    rows = torch.stack((cos * mirror * wider, -sin / wider, dx, sin * mirror * wider, cos / wider, dy), dim=1)
     return rows.view(n, 2, 3)
 
 
@@ -178,10 +168,7 @@ def _cut_out(images: Tensor, squares: Tensor) -> Tensor:
 def _move(images: Tensor, placements: Tensor) -> Tensor:
     shape = [images.shape[0], 1, *images.shape[1:]]
     grid = functional.affine_grid(placements, shape, align_corners=False)
-    moved = functional.grid_sample(
-        images.unsqueeze(1), grid, mode="bilinear", padding_mode="zeros", align_corners=False
-    )
-    return moved.squeeze(1)
+    return functional.grid_sample(images.unsqueeze(1), grid, align_corners=False).squeeze(1)
 
 
 def _expose(images: Tensor, changes: Changes) -> Tensor:
