@@ -90,10 +90,7 @@ class TimmBackbone(nn.Module):
             self.model.set_submodule(path, GreyStem(first, mean, std))
             try:
                 probe(self, size)
-            except (
-                RuntimeError,
-                AssertionError,
-            ):  # another branch takes colour too, or the size does not fit
+            except (RuntimeError, AssertionError):  # another branch takes colour too, or the size does not fit
                 self.model.set_submodule(path, first)
             else:
                 return
@@ -127,13 +124,14 @@ class PlainCnn(nn.Module):
         self.input = ColourInput(*_normalisation(image, {})) if rgb else nn.Identity()
         blocks: list[nn.Module] = []
         width = 3 if rgb else 1
-        for after, repeats in _blocks(found[3]):
-            for before, next_width in pairwise((width, *[after] * repeats)):
+        for part in found[3].split("-")[1:]:
+            after, _, repeats = part.partition("x")
+            for before, next_width in pairwise((width, *[int(after)] * int(repeats or 1))):
                 blocks.append(nn.Conv2d(before, next_width, 3, padding=1, bias=rgb or not normalised))
                 blocks += [nn.BatchNorm2d(next_width)] if normalised else []
                 blocks.append(nn.ReLU())
             blocks.append(nn.MaxPool2d(2))
-            width = after
+            width = int(after)
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, grey: Tensor) -> Tensor:
@@ -172,12 +170,6 @@ def _opened(module: nn.Module) -> Iterator[nn.Module]:
             yield from _opened(child)
     elif any(True for _ in module.parameters()):
         yield module
-
-
-def _blocks(text: str) -> Iterator[tuple[int, int]]:
-    for part in text.split("-")[1:]:
-        width, _, repeats = part.partition("x")
-        yield int(width), int(repeats or 1)
 
 
 def _normalisation(image: ImageSettings, published: dict[str, tuple[float, ...]]) -> tuple[Tensor, Tensor]:

@@ -42,12 +42,9 @@ class FoldedConvolution(nn.Module):
             offset = offset + self.bias * gain
         if self.grey:
             x = torch.cat((x, torch.ones_like(x)), dim=1)
-        return self._convolve(x, self.weight * gain.view(-1, 1, 1, 1), offset)
-
-    def _convolve(self, x: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
         convolve = partial(
-            functional.conv2d, weight=weight, bias=offset, stride=self.stride, padding=self.padding,
-            dilation=self.dilation, groups=self.groups,
+            functional.conv2d, weight=self.weight * gain.view(-1, 1, 1, 1), bias=offset, stride=self.stride,
+            padding=self.padding, dilation=self.dilation, groups=self.groups,
         )  # fmt: skip
         if self.groups == 1 or max(self.stride) == 1 or x.device.type != "cpu":
             return convolve(x)
@@ -86,40 +83,34 @@ def frozen_batchnorm(network: nn.Module, probe: Tensor) -> Iterator[None]:
     Raises:
         ConfigError: the folded network differs, so its layers do not run in the order of its parts.
     """
-    originals = _fold(network, probe)
+    originals: list[tuple[str, nn.Module]] = []
     try:
+        _fold(network, probe, originals)
         yield
     finally:
         for path, module in originals:
             network.set_submodule(path, module)
 
 
-def _fold(network: nn.Module, probe: Tensor) -> list[tuple[str, nn.Module]]:
+def _fold(network: nn.Module, probe: Tensor, originals: list[tuple[str, nn.Module]]) -> None:
     network.eval()
     with torch.no_grad():
         wanted = network(probe)
-        originals: list[tuple[str, nn.Module]] = []
         for (first, convolution), (second, norm) in _pairs(network):
             originals += [(first, convolution), (second, norm)]
             network.set_submodule(first, FoldedConvolution(convolution, norm))
             network.set_submodule(second, Folded(norm))
         difference = (network(probe) - wanted).abs().max()
     if not float(difference) <= TOLERANCE * max(float(wanted.abs().max()), 1.0):
-        for path, module in originals:
-            network.set_submodule(path, module)
         raise ConfigError(
             "finetune.frozen_batchnorm = true does not suit this backbone: its layers do not run in the order in which "
             "they are registered. Set finetune.frozen_batchnorm = false."
         )
-    return originals
 
 
-Pair = tuple[tuple[str, nn.Conv2d | GreyStem], tuple[str, nn.BatchNorm2d]]
-
-
-def _pairs(network: nn.Module) -> list[Pair]:
+def _pairs(network: nn.Module) -> list[tuple[tuple[str, nn.Conv2d | GreyStem], tuple[str, nn.BatchNorm2d]]]:
     """Convolutions and the normalisations registered directly after them, with their paths."""
-    found: list[Pair] = []
+    found = []
     for prefix, module in network.named_modules():
         dot = f"{prefix}." if prefix else ""
         for (first, a), (second, b) in pairwise(module.named_children()):

@@ -67,23 +67,25 @@ def export_backbone(network: Network, size: int) -> bytes:
     return _export(Backbone(network), (example,), ["image"], ["feature_map", "embedding"])
 
 
-def export_tail(
-    head: Head,
-    calibration: Calibration,
-    feature_shape: tuple[int, int, int],
-    input_check: InputCheckWeights | None = None,
+def build_graph(
+    network: Network, backbone: bytes, calibration: Calibration, input_check: InputCheckWeights | None = None
 ) -> bytes:
-    """ONNX of the tail for feature maps of shape (C, h, w)."""
-    example = (torch.zeros(2, *feature_shape), torch.zeros(2, feature_shape[0]))
+    """The graph of a bundle: `image` → `OUTPUTS`, then the input check's.
+
+    Args:
+        network: whose head is exported.
+        backbone: as exported before.
+        calibration: of the head's logits.
+        input_check: none where the model has none.
+    """
+    first = onnx.load_from_string(backbone)
+    example = torch.zeros(2, *output_shape(first, "feature_map")[1:])
     outputs = [*OUTPUTS[:3], *(INPUT_CHECK_OUTPUTS if input_check else ())]
-    return _export(Tail(head, calibration, input_check), example, ["features", "pooled"], outputs)
-
-
-def join(backbone: bytes, tail: bytes) -> bytes:
-    """Connect both parts into the graph of a bundle: `image` → `OUTPUTS`, then the input check's."""
-    first, second = onnx.load_from_string(backbone), onnx.load_from_string(tail)
-    second = onnx.compose.add_prefix(second, "tail/", rename_inputs=False, rename_outputs=False)
-    wanted = [*OUTPUTS, *(output.name for output in second.graph.output if output.name in INPUT_CHECK_OUTPUTS)]
+    tail = _export(
+        Tail(network.head, calibration, input_check), (example, pool(example)), ["features", "pooled"], outputs
+    )
+    second = onnx.compose.add_prefix(onnx.load_from_string(tail), "tail/", rename_inputs=False, rename_outputs=False)
+    wanted = [*OUTPUTS, *outputs[3:]]
     joined = onnx.compose.merge_models(
         first, second, io_map=[("feature_map", "features"), ("embedding", "pooled")], outputs=wanted
     )
@@ -93,14 +95,6 @@ def join(backbone: bytes, tail: bytes) -> bytes:
     joined.producer_name, joined.producer_version = "lungscope", ""
     onnx.checker.check_model(joined)
     return cast(bytes, joined.SerializeToString(deterministic=True))
-
-
-def build_graph(
-    network: Network, backbone: bytes, calibration: Calibration, input_check: InputCheckWeights | None = None
-) -> bytes:
-    """The graph of a bundle from an exported backbone, the network's head and, where there is one, an input check."""
-    c, h, w = output_shape(onnx.load_from_string(backbone), "feature_map")[1:]
-    return join(backbone, export_tail(network.head, calibration, (c, h, w), input_check))
 
 
 def check_parity(

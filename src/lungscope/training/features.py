@@ -91,6 +91,12 @@ def view_features(
     return features.reshape(views, len(images), features.shape[1])
 
 
+def plain_features(images: LabelledImages, embed: Embed) -> NDArray[np.float32]:
+    """Pooled features (N, C) of N images as they are."""
+    found: NDArray[np.float32] = view_features(images, embed, 1, AugmentSettings(), 0)[0]
+    return found
+
+
 def _view(
     images: LabelledImages, batch: NDArray[np.uint8], settings: AugmentSettings, generator: torch.Generator
 ) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ makes probabilities too moderate, which calibration on validation images fixes.
 """
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
@@ -29,8 +29,6 @@ from lungscope.networks.network import Network
 from lungscope.training.loss import Loss
 
 NEIGHBOURS = 5
-
-Batches = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def balanced_weights(labels: NDArray[np.int64], n_classes: int) -> Tensor:
     return torch.from_numpy(len(labels) / (n_classes * np.maximum(counts, 1))).float()
 
 
-def batches(labels: Tensor, size: int, sampling: str, generator: torch.Generator | None = None) -> Batches:
+def batches(labels: Tensor, size: int, sampling: str, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
     """Positions 0..N-1 of one epoch in batches of `size`.
 
     Args:
@@ -86,7 +84,7 @@ def batches(labels: Tensor, size: int, sampling: str, generator: torch.Generator
         generator: the source of chance; PyTorch's own when there is none.
     """
     if sampling == "shuffled":
-        return cast(Batches, torch.randperm(len(labels), generator=generator).split(size))
+        return tuple(torch.randperm(len(labels), generator=generator).split(size))
     present = labels.unique()
     places = torch.arange(max(1, len(labels) // size) * size) % len(present)
     order = torch.empty_like(places)
@@ -94,7 +92,7 @@ def batches(labels: Tensor, size: int, sampling: str, generator: torch.Generator
         rows, wanted = torch.where(labels == label)[0], int((places == k).sum())
         passes = [torch.randperm(len(rows), generator=generator) for _ in range(-(-wanted // len(rows)))]
         order[places == k] = rows[torch.cat(passes)[:wanted]]
-    return cast(Batches, order.split(size))
+    return tuple(order.split(size))
 
 
 def smote(features: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:

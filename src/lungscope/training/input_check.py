@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.bundle.input_check import UPRIGHT
-from lungscope.config.settings import AugmentSettings, InputCheckSettings
+from lungscope.config.settings import InputCheckSettings
 from lungscope.networks.input_check import Array, InputCheckWeights
-from lungscope.training.features import Embed, view_features
+from lungscope.training.features import Embed, plain_features
 from lungscope.training.labelled_images import LabelledImages
 
 CHECKS = (UPRIGHT, "upside-down", "sideways", "inverted")
@@ -46,11 +46,11 @@ def fit_input_check(
     """
     chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:MOST_IMAGES])
     if embeddings is None:
-        embeddings = _embeddings(images.pixels, images.rows[chosen], embed, seed)
+        embeddings = _embeddings(images.pixels, images.rows[chosen], embed)
     weights = _fit_distance(embeddings.astype(np.float64), settings.directions)
     some = images.rows[chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), TURNED_IMAGES)).astype(int)]]
     shown = _shown(images.pixels[some])
-    found = _embeddings(shown, np.arange(len(shown)), embed, seed)
+    found = _embeddings(shown, np.arange(len(shown)), embed)
     kinds = np.repeat(np.arange(len(CHECKS)), len(some))
     return _fit_checks(weights, found.astype(np.float64), kinds)
 
@@ -64,6 +64,7 @@ def spread(embeddings: Array, rounding: float) -> Array:
 
 def _fit_distance(embeddings: Array, directions: int) -> InputCheckWeights:
     from sklearn.covariance import ledoit_wolf_shrinkage
+    from sklearn.utils.extmath import svd_flip
 
     rounding = max(ROUNDING * float(np.abs(embeddings).mean()), 1e-9)
     values = spread(embeddings, rounding)
@@ -76,14 +77,9 @@ def _fit_distance(embeddings: Array, directions: int) -> InputCheckWeights:
     r = min(directions, len(shrunk) - 1) or 1
     rest = float(shrunk[r:].mean()) if len(shrunk) > r else mean
     none = np.zeros((len(CHECKS), r))
-    kept = _signed(axes[:, ::-1][:, :r])
-    return InputCheckWeights(rounding, centre, kept, shrunk[:r], rest, none, none[:, 0])
-
-
-def _signed(axes: Array) -> Array:
     # An eigenvector has no sign of its own; the largest entry decides, so that a library cannot.
-    largest = np.take_along_axis(axes, np.abs(axes).argmax(0)[None], 0)
-    return axes * np.where(largest < 0, -1.0, 1.0)
+    leading, _ = svd_flip(axes[:, ::-1][:, :r], None)
+    return InputCheckWeights(rounding, centre, leading, shrunk[:r], rest, none, none[:, 0])
 
 
 def _fit_checks(weights: InputCheckWeights, embeddings: Array, kinds: NDArray[np.int64]) -> InputCheckWeights:
@@ -101,7 +97,5 @@ def _shown(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate((pixels, pixels[:, ::-1, ::-1], sideways, 255 - pixels))
 
 
-def _embeddings(pixels: NDArray[np.uint8], rows: NDArray[np.int64], embed: Embed, seed: int) -> NDArray[np.float32]:
-    images = LabelledImages(pixels, np.zeros(len(pixels), np.int64), rows)
-    found: NDArray[np.float32] = view_features(images, embed, 1, AugmentSettings(), seed)[0]
-    return found
+def _embeddings(pixels: NDArray[np.uint8], rows: NDArray[np.int64], embed: Embed) -> NDArray[np.float32]:
+    return plain_features(LabelledImages(pixels, np.zeros(len(pixels), np.int64), rows), embed)

@@ -58,22 +58,14 @@ def compute_features(
             f"{head.augmented_views}, imbalance = {recipe.imbalance!r}. Use another recipe, or leave "
             "--leave-out away."
         )
-    embed = _embedder(n_classes, recipe, weights, device)
+    embed = frozen_embedder(n_classes, recipe, weights=weights, device=device)
     augment = recipe.augment.model_copy(update={"style_transfer": 0.0})
     found = view_features(images, embed, head.augmented_views, augment, recipe.seed)
     return Features(found, images.labels, n_classes, recipe, weights, images.patients)
 
 
-def plain_features(
-    images: LabelledImages, n_classes: int, recipe: Recipe, *, weights: str = "imagenet", device: str = "auto"
-) -> NDArray[np.float32]:
-    """Features (N, C) of N images as they are, by the frozen backbone of any recipe; see `compute_features`."""
-    embed = _embedder(n_classes, recipe, weights, device)
-    found: NDArray[np.float32] = view_features(images, embed, 1, recipe.augment, recipe.seed)[0]
-    return found
-
-
-def _embedder(n_classes: int, recipe: Recipe, weights: str, device: str) -> Embed:
+def frozen_embedder(n_classes: int, recipe: Recipe, *, weights: str = "imagenet", device: str = "auto") -> Embed:
+    """The frozen backbone of any recipe, from images to features; see `compute_features`."""
     network, place = _network(recipe, n_classes, weights), choose_device(device)
     graph = export_backbone(network, recipe.image.size)
     return embedder(network.to(place).eval(), graph, torch.device(place))

@@ -13,7 +13,7 @@ from lungscope.errors import ConfigError
 from lungscope.networks.network import Network, build_network
 from lungscope.networks.onnx_graph import export_backbone
 from lungscope.training.distributed import choose_device, is_first, n_workers, open_fabric, part_ways
-from lungscope.training.features import Embed, embedder, view_features
+from lungscope.training.features import Embed, embedder, plain_features, view_features
 from lungscope.training.finetune import Task, finetune
 from lungscope.training.hard_examples import hard_example_copies
 from lungscope.training.head import HeadData, train_head
@@ -113,7 +113,7 @@ def _head_data(task: Task, embed: Embed) -> tuple[HeadData, NDArray[np.float32] 
     def views(first: int, n: int) -> NDArray[np.float32]:
         return view_features(shown, embed, n, recipe.augment, recipe.seed, first=first, originals=balance.originals)
 
-    held_out = view_features(task.validation, embed, 1, recipe.augment, recipe.seed)[0], task.validation.labels
+    held_out = plain_features(task.validation, embed), task.validation.labels
     if not cached:  # every epoch has an augmented view of its own
         return HeadData(views(1, 1), shown.labels, *held_out, lambda epoch: views(epoch, 1)[0]), None, task
     features, labels = views(0, cached), shown.labels

@@ -54,22 +54,20 @@ def mean_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
     Raises:
         BundleError: a file cannot be read.
     """
-    members = [_read(path) for path in paths]
+    members = []
+    for path in paths:
+        try:
+            members.append(load_file(path))
+        except (OSError, SafetensorError) as error:
+            raise BundleError(
+                f"{path}: the weights of this run cannot be read ({type(error).__name__}). Name run folders."
+            ) from None
     return {
         name: torch.stack([member[name].double() for member in members]).mean(0).to(first.dtype)
         if first.is_floating_point()
         else first
         for name, first in members[0].items()
     }
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise BundleError(
-            f"{path}: the weights of this run cannot be read ({type(error).__name__}). Name run folders."
-        ) from None
 
 
 def _split(network: Network) -> tuple[list[Tensor], list[Tensor]]:

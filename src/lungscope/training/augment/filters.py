@@ -27,7 +27,7 @@ def equalise(images: Tensor, tiles: int, clip: float) -> Tensor:
     """
     n, height, width = images.shape
     values = images.round().clamp(0, 255).long()
-    down, across = (_tile_of(side, tiles, images.device) for side in (height, width))
+    down, across = (torch.arange(side, device=images.device) * tiles // side for side in (height, width))
     cell = down.view(-1, 1) * tiles + across + (torch.arange(n, device=images.device) * tiles**2).view(-1, 1, 1)
     counts = torch.bincount((cell * 256 + values).flatten(), minlength=n * tiles**2 * 256).float()
     counts = counts.view(n * tiles**2, 256)
@@ -40,10 +40,6 @@ def equalise(images: Tensor, tiles: int, clip: float) -> Tensor:
     first = below.gather(1, (counts > 0).float().argmax(1, keepdim=True)) if not clip else 0 * total
     table = (255 * (below - first) / (total - first).clamp(min=1)).clamp(0, 255)
     return _interpolate(table.view(n, tiles, tiles, 256), values)
-
-
-def _tile_of(side: int, tiles: int, device: torch.device) -> Tensor:
-    return torch.arange(side, device=device) * tiles // side
 
 
 def _interpolate(table: Tensor, values: Tensor) -> Tensor:

@@ -50,7 +50,9 @@ def mix(values: Tensor, mine: Tensor, other: Tensor, mixture: Mixture) -> Tensor
     if mixture.box is None:
         mixed = torch.lerp(values[other].float(), values[mine].float(), mixture.share)
         return mixed if values.is_floating_point() else mixed.round().to(values.dtype)
-    top, bottom, left, right = _pixels(mixture.box, values.shape[-2], values.shape[-1])
+    height, width = values.shape[-2:]
+    sides = zip(mixture.box, (height, height, width, width), strict=True)
+    top, bottom, left, right = (round(part * side) for part, side in sides)
     out = values[mine].clone()
     out[:, top:bottom, left:right] = values[other][:, top:bottom, left:right]
     return out
@@ -63,11 +65,6 @@ def _with_box(partner: Tensor, share: float, generator: torch.Generator | None) 
     left, right = max(0.0, x - half), min(1.0, x + half)
     # A box over the border shows less of the other image than was drawn.
     return Mixture(partner, 1 - (bottom - top) * (right - left), (top, bottom, left, right))
-
-
-def _pixels(box: tuple[float, ...], height: int, width: int) -> tuple[int, int, int, int]:
-    top, bottom, left, right = box
-    return round(top * height), round(bottom * height), round(left * width), round(right * width)
 
 
 def _beta(a: float, generator: torch.Generator | None) -> float:
