@@ -80,7 +80,7 @@ export function rankingScore(prediction) {
 /** "sensitivity95" → "Sensitivity 95 %", as the goal has it; other names keep theirs. */
 export function pointTitle(point) {
   const goal = /^(sensitivity|specificity)\s*>=\s*([\d.]+)$/.exec(point.goal ?? "");
-  if (goal) return `${goal[1] === "sensitivity" ? "Sensitivity" : "Specificity"} ≥ ${Math.round(100 * goal[2])} %`;
+  if (goal) return `${goal[1] === "sensitivity" ? "Sensitivity" : "Specificity"} ≥ ${Math.round(100 * goal[2])}${UNIT}`;
   if (point.goal === "youden") return "Youden index";
   const name = spoken(point.name);
   return name.charAt(0).toUpperCase() + name.slice(1);
