@@ -16,7 +16,8 @@ from lungscope.cli.options import (
     data_source,
     settings,
 )
-from lungscope.cli.tables import RESEARCH_USE, estimate_cell, estimate_value, plain_table, print_table, stdout
+from lungscope.cli.tables import estimate_cell, estimate_value, plain_table, print_table, stdout
+from lungscope.inference.result import RESEARCH_USE
 
 if TYPE_CHECKING:
     from lungscope.reports.leaderboard import Leaderboard

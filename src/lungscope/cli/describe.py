@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lungscope.cli.options import Json, chosen_model
-from lungscope.cli.tables import RESEARCH_USE, estimate_cell, plain_table, print_json, print_table, stdout
+from lungscope.cli.tables import estimate_cell, plain_table, print_json, print_table, stdout
+from lungscope.inference.result import RESEARCH_USE
 
 if TYPE_CHECKING:
     from lungscope.bundle.bundle import Bundle

@@ -18,7 +18,6 @@ from lungscope.cli.options import (
     data_source,
 )
 from lungscope.cli.tables import (
-    RESEARCH_USE,
     estimate_cell,
     estimate_value,
     plain_table,
@@ -27,6 +26,7 @@ from lungscope.cli.tables import (
     stdout,
 )
 from lungscope.errors import ConfigError
+from lungscope.inference.result import RESEARCH_USE
 
 if TYPE_CHECKING:
     from lungscope.evaluation.evaluate import Evaluation

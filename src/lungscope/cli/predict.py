@@ -18,8 +18,8 @@ from lungscope.cli.options import (
     chosen_model,
     chosen_point,
 )
-from lungscope.cli.tables import RESEARCH_USE
 from lungscope.errors import BundleError
+from lungscope.inference.result import RESEARCH_USE
 from lungscope.system.progress import note, track
 
 if TYPE_CHECKING:

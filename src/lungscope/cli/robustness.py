@@ -7,7 +7,6 @@ import typer
 
 from lungscope.cli.options import Device, Json, LabelPattern, PatientPattern, Weights, data_source
 from lungscope.cli.tables import (
-    RESEARCH_USE,
     estimate_cell,
     estimate_value,
     plain_table,
@@ -15,6 +14,7 @@ from lungscope.cli.tables import (
     print_table,
     stdout,
 )
+from lungscope.inference.result import RESEARCH_USE
 
 if TYPE_CHECKING:
     from lungscope.evaluation.strata import Robustness

@@ -7,8 +7,6 @@ from rich.table import Table
 
 from lungscope.stats.metrics import Estimate
 
-RESEARCH_USE = "Research use only. Not a medical device."
-
 stdout = Console(highlight=False, markup=False, soft_wrap=True)
 """Prints text as it is, a sentence on one line."""
 

@@ -15,7 +15,8 @@ from lungscope.cli.options import (
     Weights,
     settings,
 )
-from lungscope.cli.tables import RESEARCH_USE, stdout
+from lungscope.cli.tables import stdout
+from lungscope.inference.result import RESEARCH_USE
 
 
 def tune(

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
@@ -101,7 +102,7 @@ def recipe_names() -> list[str]:
     return sorted(names, key=lambda name: name != "default")
 
 
-def load_recipe(source: str | Path = "default", overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(source: str | os.PathLike[str] = "default", overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe by name or from a TOML file and apply `section.key=value` overrides.
 
     Raises:
@@ -121,7 +122,7 @@ def dump_recipe(recipe: Recipe) -> str:
     return tomli_w.dumps(recipe.model_dump(mode="json"))
 
 
-def _read_table(source: str | Path) -> dict[str, Any]:
+def _read_table(source: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(source)
     try:
         if path.suffix == ".toml":
@@ -166,7 +167,7 @@ def _to_json(table: dict[str, Any]) -> str:
     return json.dumps(table, default=str)
 
 
-def _first_problem(error: ValidationError, source: str | Path) -> str:
+def _first_problem(error: ValidationError, source: str | os.PathLike[str]) -> str:
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "value_error":

@@ -95,12 +95,18 @@ def prepare(source: Path, settings: DataSettings, size: int, seed: int, *, allow
     packed = pack(manifest.paths, size)
     manifest, notes = assign_splits(link_patients(manifest, packed), settings, seed)
     data = _assemble(given, manifest, packed, notes)
-    if data.audit.leaks and not allow_leakage:
-        raise LeakageError(
-            f"{source}: {data.audit.leaks[0].message} Let Lungscope split by patient (--set data.split=patients), "
-            "or pass --allow-leakage to go on all the same."
-        )
+    if not allow_leakage:
+        refuse_leakage(data)
     return data
+
+
+def refuse_leakage(data: Dataset) -> None:
+    """Raise `LeakageError` where a patient or a picture stands in two splits."""
+    if data.audit.leaks:
+        raise LeakageError(
+            f"{data.source.path}: {data.audit.leaks[0].message} Let Lungscope split by patient "
+            "(--set data.split=patients), or pass --allow-leakage to go on all the same."
+        )
 
 
 def load(source: DataSource, size: int) -> Dataset:

@@ -62,6 +62,11 @@ class ScoreEvaluation:
         """Discrimination, calibration and operating points."""
         return self.measurements.evaluation
 
+    @property
+    def auroc(self) -> Estimate:
+        """That of the second class of two; with more, the mean over the classes, each against all others."""
+        return self.evaluation.auroc
+
     def report(self, path: Path | str) -> Path:
         """Write everything as one self-contained HTML page, and return its path.
 
@@ -81,6 +86,10 @@ class ScoreEvaluation:
         write_estimates(folder, self.evaluation, evaluation_json(self.measurements, None, ""))
         write_report(folder / "report.html", report, linked(report))
         return folder / "report.html"
+
+    def __repr__(self) -> str:
+        found = self.evaluation
+        return f"{type(self).__name__}({found.n} scores of {found.patients} patients; AUROC {found.auroc})"
 
     def _report(self) -> Report:
         return Report(self.evaluation, sections=report_sections(self.measurements, of_model=False))

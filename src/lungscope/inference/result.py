@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+RESEARCH_USE = "Research use only. Not a medical device."
+
 
 @dataclass(frozen=True)
 class Decision:

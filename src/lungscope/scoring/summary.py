@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lungscope.inference.result import RESEARCH_USE
 from lungscope.scoring import parquet
 from lungscope.scoring.adapted_prior import FOLDER, Prevalence
 from lungscope.scoring.parts import Parts
@@ -103,7 +104,7 @@ def lines(summary: Summary, folder: Path) -> Sequence[str]:
         f"{summary.scored_now:,} in {summary.seconds:.1f} s, {rate}, {summary.engine}",
         *(f"  {n:,} × {kind}" for kind, n in summary.errors.items()),
         *_prevalence_lines(summary.prevalence, folder),
-        f"{summary.parts:,} part{'s' * (summary.parts != 1)} → {folder}. Research use only. Not a medical device.",
+        f"{summary.parts:,} part{'s' * (summary.parts != 1)} → {folder}. {RESEARCH_USE}",
     ]
 
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from lungscope import __version__
 from lungscope.errors import LungscopeError, OutputError
+from lungscope.inference.result import RESEARCH_USE
 from lungscope.serve import problems
 from lungscope.serve.middleware import AccessControl
 from lungscope.serve.problems import Kind, Problem, as_problem, respond
@@ -23,7 +24,6 @@ from lungscope.serve.routes.results import ResultRoutes
 from lungscope.serve.routes.system import SystemRoutes
 from lungscope.serve.schemas import problem_responses
 from lungscope.serve.service import Service
-from lungscope.serve.settings import RESEARCH_USE
 
 PAGE = Path(__file__).parent / "static"
 SWEEP_S = 3600

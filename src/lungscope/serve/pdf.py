@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lungscope.bundle.card import Card
 from lungscope.errors import LungscopeError
 from lungscope.inference.overlay import overlay
-from lungscope.serve.settings import RESEARCH_USE
+from lungscope.inference.result import RESEARCH_USE
 from lungscope.serve.store.records import Record, from_us
 
 A4_INCHES = (8.27, 11.69)

@@ -10,10 +10,11 @@ import uvicorn
 from lungscope.bundle.bundle import load_bundle
 from lungscope.errors import ConfigError
 from lungscope.inference.predictor import Predictor
+from lungscope.inference.result import RESEARCH_USE
 from lungscope.serve.app import create_app
 from lungscope.serve.keys import open_key
 from lungscope.serve.service import open_service
-from lungscope.serve.settings import RESEARCH_USE, Address, Settings
+from lungscope.serve.settings import Address, Settings
 from lungscope.serve.store.store import Store
 from lungscope.system.progress import note
 

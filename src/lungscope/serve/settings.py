@@ -10,7 +10,6 @@ from lungscope.serve.tokens import Tokens, read_tokens
 from lungscope.system.folders import data_folder
 
 MEBIBYTE = 2**20
-RESEARCH_USE = "Research use only. Not a medical device."
 
 
 @dataclass(frozen=True)

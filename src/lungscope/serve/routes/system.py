@@ -11,11 +11,11 @@ from lungscope import __version__
 from lungscope.bundle.validation_summary import BINS
 from lungscope.data.images.grey import MAX_PIXELS
 from lungscope.errors import OutputError
+from lungscope.inference.result import RESEARCH_USE
 from lungscope.serve.drift import Drift, DriftReference
 from lungscope.serve.metrics import MEDIA_TYPE
 from lungscope.serve.problems import NOT_READY, Problem
 from lungscope.serve.service import Service
-from lungscope.serve.settings import RESEARCH_USE
 from lungscope.serve.store.database import reading
 
 MODEL_EXAMPLE = {"sha256": "0f…", "classes": ["NORMAL", "PNEUMONIA"], "reference": "NORMAL", "input_size": 160}
