@@ -169,7 +169,7 @@ def checked_model(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]
 
     from lungscope.bundle.bundle import bundle_bytes
     from lungscope.bundle.card import Calibration, Card
-    from lungscope.bundle.input_check import calibrate_input_check
+    from lungscope.bundle.input_check import CHECKS, calibrate_input_check
     from lungscope.config.settings import ImageSettings, InputCheckSettings, NetworkSettings
     from lungscope.data.images.radiograph import read_radiograph
     from lungscope.networks.network import build_network
@@ -180,7 +180,7 @@ def checked_model(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]
     from lungscope.stats.metrics import Estimate
     from lungscope.stats.operating_points import OperatingPoint
     from lungscope.training.features import embedder
-    from lungscope.training.input_check import CHECKS, fit_input_check
+    from lungscope.training.input_check import fit_input_check
     from lungscope.training.labelled_images import LabelledImages
 
     torch.manual_seed(0)

@@ -101,7 +101,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     import torch
 
     from lungscope.bundle.bundle import bundle_bytes
-    from lungscope.bundle.input_check import calibrate_input_check
+    from lungscope.bundle.input_check import CHECKS, calibrate_input_check
     from lungscope.config.settings import ImageSettings, InputCheckSettings, NetworkSettings
     from lungscope.networks.network import build_network
     from lungscope.networks.onnx_graph import build_graph, export_backbone
@@ -110,7 +110,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     from lungscope.stats.metrics import Estimate
     from lungscope.stats.operating_points import OperatingPoint
     from lungscope.training.features import embedder
-    from lungscope.training.input_check import CHECKS, fit_input_check
+    from lungscope.training.input_check import fit_input_check
 
     classes, threshold = MODELS[request.param]
     torch.manual_seed(0)

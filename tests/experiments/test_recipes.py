@@ -10,7 +10,7 @@ from lungscope.config.recipe import load_recipe, recipe_names
 from lungscope.data.dataset import DataSource, load_for
 from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.experiments.evaluate_run import evaluate_bundle
-from lungscope.experiments.train_run import train_run
+from lungscope.experiments.train_run import TrainOptions, train_run
 
 KINDS = "_(bacteria|virus)_"
 SMALLEST = {"inception_v3": 96}
@@ -42,7 +42,7 @@ def test_every_recipe_goes_from_real_radiographs_to_a_report(radiographs: Path, 
     settings += [f"{phase}.{setting}" for phase in phases for setting in ("epochs=1", "batch=8")]
     settings += [f"data.label_pattern={KINDS}"] if name.startswith("d-") else []
     recipe = load_recipe(name, settings)
-    bundle = train_run(radiographs, recipe, tmp_path / "run", weights="none", device="cpu")
+    bundle = train_run(radiographs, recipe, tmp_path / "run", TrainOptions("none", "cpu"))
     data = load_for(bundle.card, DataSource(radiographs))
     evaluate_bundle(
         bundle, data, tmp_path / "run", EvaluationOptions(heat_checks=False)

@@ -11,7 +11,7 @@ import pytest
 from lungscope.config.recipe import Recipe, load_recipe
 from lungscope.data.phantoms.phantom import write_phantoms
 from lungscope.errors import ConfigError, DataError, OutputError
-from lungscope.experiments.train_run import train_run
+from lungscope.experiments.train_run import TrainOptions, train_run
 
 OVERRIDES = [
     "network.backbone=cnn-4-8", "image.size=32", "head.epochs=4", "head.augmented_views=2", "finetune.epochs=4",
@@ -34,7 +34,7 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def whole(data: Path, recipe: Recipe, tmp_path_factory) -> Path:
     out: Path = tmp_path_factory.mktemp("resume") / "whole"
-    train_run(data, recipe, out, weights="none", device="cpu")
+    train_run(data, recipe, out, TrainOptions("none", "cpu"))
     return out
 
 
@@ -65,7 +65,7 @@ def test_a_run_killed_at_any_moment_continues_to_the_same_files(
 ) -> None:
     kill_when(start(data, tmp_path / "run"), tmp_path / "run" / sign)
     assert not (tmp_path / "run" / "evaluation.json").exists()
-    train_run(data, recipe, tmp_path / "run", weights="none", device="cpu", resume=True)
+    train_run(data, recipe, tmp_path / "run", TrainOptions("none", "cpu", resume=True))
     for name in ("weights.safetensors", "model.onnx", "recipe.toml", "manifest.csv"):
         assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes(), name
 
@@ -73,24 +73,24 @@ def test_a_run_killed_at_any_moment_continues_to_the_same_files(
 @pytest.mark.slow
 def test_a_finished_run_continues_to_itself(data: Path, recipe: Recipe, whole: Path) -> None:
     before = (whole / "model.onnx").read_bytes()
-    train_run(data, recipe, whole, weights="none", device="cpu", resume=True)
+    train_run(data, recipe, whole, TrainOptions("none", "cpu", resume=True))
     assert (whole / "model.onnx").read_bytes() == before
 
 
 def test_another_recipe_is_refused_naming_the_setting(data: Path, whole: Path) -> None:
     other = load_recipe("scratch", [*OVERRIDES, "finetune.learning_rate=0.01"])
     with pytest.raises(ConfigError, match=r"begun with finetune\.learning_rate = 0\.003, not 0\.01.*--force"):
-        train_run(data, other, whole, weights="none", device="cpu", resume=True)
+        train_run(data, other, whole, TrainOptions("none", "cpu", resume=True))
 
 
 def test_other_data_are_refused(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
     other = write_phantoms(tmp_path / "others", patients=40, seed=2, size=64)
     with pytest.raises(DataError, match="begun on other images, labels or splits.*same data to --resume"):
-        train_run(other, recipe, whole, weights="none", device="cpu", resume=True)
+        train_run(other, recipe, whole, TrainOptions("none", "cpu", resume=True))
 
 
 def test_a_folder_that_is_no_run_is_not_continued(data: Path, recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "letters.txt").write_text("dear reader")
     with pytest.raises(OutputError, match="not empty"):
-        train_run(data, recipe, tmp_path, weights="none", device="cpu", resume=True)
+        train_run(data, recipe, tmp_path, TrainOptions("none", "cpu", resume=True))
     assert [path.name for path in tmp_path.iterdir()] == ["letters.txt"]

@@ -13,7 +13,7 @@ from lungscope.bundle.bundle import load_bundle
 from lungscope.cli.app import main
 from lungscope.config.recipe import load_recipe
 from lungscope.errors import BundleError, ConfigError
-from lungscope.experiments.train_run import train_run
+from lungscope.experiments.train_run import TrainOptions, train_run
 from lungscope.experiments.weight_average import average_weights
 from lungscope.inference.predictor import Predictor
 from lungscope.networks.network import build_network
@@ -25,7 +25,7 @@ SETTINGS = (
 
 
 def train(table: Path, out: Path, *overrides: str) -> Path:
-    train_run(table, load_recipe("scratch", [*SETTINGS, *overrides]), out, weights="none", device="cpu")
+    train_run(table, load_recipe("scratch", [*SETTINGS, *overrides]), out, TrainOptions("none", "cpu"))
     return out
 
 

@@ -9,14 +9,14 @@ from sklearn.covariance import LedoitWolf
 
 from lungscope.bundle.bundle import load_bundle
 from lungscope.bundle.card import Calibration
-from lungscope.bundle.input_check import INPUT_CHECK_OUTPUTS, UPRIGHT
+from lungscope.bundle.input_check import CHECKS, INPUT_CHECK_OUTPUTS, UPRIGHT
 from lungscope.config.settings import ImageSettings, InputCheckSettings, NetworkSettings
 from lungscope.errors import BundleError
 from lungscope.networks.input_check import InputCheckTail, InputCheckWeights
 from lungscope.networks.network import build_network
 from lungscope.networks.onnx_ensemble import merge_graphs
 from lungscope.networks.onnx_graph import OUTPUTS, build_graph, check_parity, export_backbone
-from lungscope.training.input_check import CHECKS, fit_input_check, spread
+from lungscope.training.input_check import fit_input_check, spread
 from lungscope.training.labelled_images import LabelledImages
 
 

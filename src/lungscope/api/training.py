@@ -13,10 +13,11 @@ from lungscope.api.model import Model, load_model
 from lungscope.api.notebook import html_table
 from lungscope.config.recipe import load_recipe
 from lungscope.data.dataset import refuse_leakage
+from lungscope.errors import ConfigError
 from lungscope.evaluation.evaluate import Evaluation
 from lungscope.evaluation.measurements import Measurements
 from lungscope.experiments.evaluate_run import Evaluated
-from lungscope.experiments.train_run import train_and_evaluate
+from lungscope.experiments.train_run import TrainOptions, train_and_evaluate
 from lungscope.inference.result import RESEARCH_USE
 from lungscope.reports.history import TrainingEpoch, parse_history
 from lungscope.system.progress import show_progress
@@ -106,10 +107,10 @@ def train(
             chosen = chosen.model_copy(
                 update={"data": chosen.data.model_copy(update={"split": "predefined", **patterns})}
             )
-            done = train_and_evaluate(
-                table.path, chosen, folder, weights=os.fspath(weights), device=device, force=force or out is None,
-                allow_leakage=allow_leakage,
-            )  # fmt: skip
+            options = TrainOptions(os.fspath(weights), device, force=force or out is None, allow_leakage=allow_leakage)
+            done = train_and_evaluate(table.path, chosen, folder, options)
+    if done is None:
+        raise ConfigError("Only the first process of torchrun holds the model. Use: torchrun -m lungscope train DATA.")
     run = Run(folder, done)
     if out is None:
         weakref.finalize(run, shutil.rmtree, folder, ignore_errors=True)

@@ -37,6 +37,8 @@ WORDS = {
     "inverted": "black and white seem to be exchanged",
 }
 """What each check found, for people."""
+CHECKS = (UPRIGHT, *WORDS)
+"""Columns of the graph's `checks`, in their order."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ def demo(
         data = write_phantoms(out / "phantoms", patients=PATIENTS, seed=SEED, size=PHANTOM_SIZE)
     _step(2, "Auditing, splitting and training ...")
     done = _train(data, settings((), patient_pattern, label_pattern), weights, out / "run")
+    if done is None:  # of the processes of torchrun, the first one alone goes on
+        return
     _step(3, "On patients the model has not seen:")
     print_evaluation(done)
     _step(4, "Predicting one image, with its heat map ...")
@@ -53,18 +55,18 @@ def _step(number: int, text: str) -> None:
     stdout.print(text)
 
 
-def _train(data: Path, patterns: list[str], weights: str, out: Path) -> "Evaluated":
+def _train(data: Path, patterns: list[str], weights: str, out: Path) -> "Evaluated | None":
     """Train with ImageNet's weights, or a small network from scratch where "auto" cannot download them."""
     from lungscope.config.recipe import load_recipe
-    from lungscope.experiments.train_run import train_and_evaluate
+    from lungscope.experiments.train_run import TrainOptions, train_and_evaluate
 
     if weights != "auto":
-        return train_and_evaluate(data, load_recipe("default", patterns), out, weights=weights)
+        return train_and_evaluate(data, load_recipe("default", patterns), out, TrainOptions(weights))
     try:
-        return train_and_evaluate(data, load_recipe("default", patterns), out, weights="imagenet")
+        return train_and_evaluate(data, load_recipe("default", patterns), out)
     except RuntimeUnavailable:
         stdout.print("ImageNet weights cannot be downloaded here, so a small network is trained from scratch.")
-        return train_and_evaluate(data, load_recipe("scratch", patterns), out, weights="none", force=True)
+        return train_and_evaluate(data, load_recipe("scratch", patterns), out, TrainOptions("none", force=True))
 
 
 def _predict(run: Path, folder: Path) -> None:

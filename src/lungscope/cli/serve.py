@@ -2,12 +2,19 @@
 
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lungscope.cli.options import USER_ERROR, Model, PrecisionName, Runtime, chosen_model
+from lungscope.cli.tables import stdout
 from lungscope.errors import RuntimeUnavailable
+from lungscope.system.progress import note
+
+if TYPE_CHECKING:
+    from lungscope.serve.store.audit_log import Verification
+
+SHOWN_FAULTS = 20
 
 
 def serve(
@@ -49,13 +56,22 @@ def serve(
     )
     server = _server()
     if verify_log:
-        if not server.verify_log(settings):
-            raise typer.Exit(USER_ERROR)
-        return
+        found = server.verify_log(settings)
+        _print(found)
+        raise typer.Exit(USER_ERROR if found.faults else 0)
     server.serve(
         chosen_model(model), settings,
         runtime=runtime, precision=precision, certificate=tls_certificate, private_key=tls_key,
     )  # fmt: skip
+
+
+def _print(found: "Verification") -> None:
+    for fault in found.faults[:SHOWN_FAULTS]:
+        note(f"Fault: {fault}")
+    if len(found.faults) > SHOWN_FAULTS:
+        note(f"... and {len(found.faults) - SHOWN_FAULTS} more.")
+    state = f"{len(found.faults)} faults" if found.faults else "intact"
+    stdout.print(f"{found.rows} rows of the audit log, {found.predictions} predictions: {state}. Head: {found.head}")
 
 
 def _server() -> ModuleType:

@@ -38,10 +38,9 @@ def train(
     Example: lungscope train chest_xray --set finetune.epochs=3 --out runs/first
     """
     from lungscope.config.recipe import load_recipe
-    from lungscope.experiments.train_run import train_and_evaluate
+    from lungscope.experiments.train_run import TrainOptions, train_and_evaluate
 
-    done = train_and_evaluate(
-        data, load_recipe(recipe, settings(overrides, patient_pattern, label_pattern)), out,
-        weights=weights, device=device, force=force, resume=resume, allow_leakage=allow_leakage,
-    )  # fmt: skip
-    print_evaluation(done)
+    chosen = load_recipe(recipe, settings(overrides, patient_pattern, label_pattern))
+    done = train_and_evaluate(data, chosen, out, TrainOptions(weights, device, force, resume, allow_leakage))
+    if done:  # of the processes of torchrun, the first one alone evaluates
+        print_evaluation(done)

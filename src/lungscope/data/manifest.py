@@ -62,6 +62,11 @@ class Manifest:
         """Whether the first class is one that all others are told from, such as "normal"."""
         return is_reference(self.classes[0])
 
+    @property
+    def held_out(self) -> str:
+        """The split that figures are taken on: test, or validation where there is none."""
+        return "test" if "test" in self.splits else "validation"
+
     def select(self, mask: NDArray[np.bool_] | NDArray[np.int64]) -> "Manifest":
         """The rows where `mask` (N,) is true, or those at given indices, in their order; classes stay."""
         rows = np.arange(len(self))[mask]

@@ -19,7 +19,7 @@ from lungscope.errors import ConfigError, LungscopeError
 from lungscope.evaluation.comparison import Candidate, Cost, Failure, compare
 from lungscope.evaluation.cost import parameters
 from lungscope.evaluation.learning_curve import learning_point
-from lungscope.experiments.training_run import TrainingRun, held_out, run_cell, weights_for
+from lungscope.experiments.training_run import TrainingRun, run_cell, weights_for
 from lungscope.reports.leaderboard import Leaderboard, write_leaderboard
 from lungscope.reports.section import Section
 from lungscope.reports.sections.learning_curve import learning_csv, learning_section
@@ -226,8 +226,7 @@ def _with_validation(fold: Manifest, inner: DataSettings) -> Manifest:
 
 
 def _tested(manifest: Manifest) -> NDArray[np.bool_]:
-    split = held_out(manifest)
-    return np.array([each == split for each in manifest.splits])
+    return np.array([each == manifest.held_out for each in manifest.splits])
 
 
 def _split_path(out: Path, i: int, fraction: float) -> Path:

@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,33 +9,24 @@ import numpy as np
 import tomli_w
 from numpy.typing import NDArray
 
-from lungscope.bundle.bundle import Bundle, bundle_bytes, load_bundle
-from lungscope.bundle.card import Calibration, Card, Parity
-from lungscope.bundle.input_check import InputCheck, calibrate_input_check
-from lungscope.bundle.validation_summary import summarise
+from lungscope.bundle.bundle import Bundle, load_bundle
+from lungscope.bundle.card import Calibration, Parity
 from lungscope.data.dataset import Dataset, DataSource, load_for
 from lungscope.data.manifest import write_csv
 from lungscope.errors import BundleError, ConfigError
 from lungscope.evaluation.measurements import EvaluationOptions
-from lungscope.evaluation.validation import validation_outcome
 from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle
-from lungscope.experiments.train_run import (
-    PARITY_IMAGES,
-    apply,
-    calibrate,
-    choose_operating_points,
-)
-from lungscope.experiments.training_run import held_out
+from lungscope.experiments.finalize import CheckOutputs, Choices, ModelOrigin, ValidationOutputs, apply, finalize
+from lungscope.experiments.train_run import PARITY_IMAGES
 from lungscope.inference.predictions import Predictions
 from lungscope.inference.predictor import Predictor
 from lungscope.runtime.engine import choose_engine
 from lungscope.runtime.session import open_session
-from lungscope.stats.conformal import fit_conformal
-from lungscope.stats.reference_class import p_abnormal, ranking_score
+from lungscope.stats.reference_class import p_abnormal
 from lungscope.system.files import claim_folder, write_atomically
 
 TOLERANCE = 1e-4
-VERSIONED = ("lungscope", "onnx", "onnxruntime", "numpy")
+PACKAGES = ("lungscope", "onnx", "onnxruntime", "numpy")
 
 
 def build_ensemble(runs: Sequence[Path], out: Path, *, force: bool = False) -> Evaluated:
@@ -56,120 +46,104 @@ def build_ensemble(runs: Sequence[Path], out: Path, *, force: bool = False) -> E
     bundles = [load_bundle(run) for run in runs]
     data = common_data(runs, bundles)
     claim_folder(out, force=force)
-    members = _members(bundles, data)
-    logits = _average(bundles, members)
-    validation = data.manifest.select(data.rows("validation"))
-    calibration = calibrate(logits, validation, "auto")
-    settings = tomllib.loads(bundles[0].card.recipe)
-    probabilities = apply(calibration, logits)
-    points = choose_operating_points(probabilities, validation, settings.get("operating_points", {}))
-    input_check = _input_check(bundles, members, validation.patients)
-    graph, parity = _merge(bundles, calibration, members, logits, data, points[0].threshold if points else 0.5)
-    recipe = _recipe(bundles, settings)
-    card = Card(
-        classes=data.manifest.classes,
-        size=bundles[0].card.size,
-        operating_points=points,
-        calibration=calibration,
-        recipe=recipe,
-        recipe_name="ensemble",
-        versions={name: version(name) for name in VERSIONED},
-        data=bundles[0].card.data,
-        parity=(parity,),
-        validation=summarise(
-            ranking_score(probabilities, has_reference=bool(points)),
-            np.concatenate([_embeddings(each) for each in members], axis=1),
-            validation.labels > 0 if points else None,
-            validation.patients,
-            validation_outcome(
-                validation.labels,
-                probabilities,
-                validation.patients,
-                validation.classes,
-                has_reference=bool(points),
-            ),
-        ),
-        input_check=input_check,
-        conformal=fit_conformal(validation.labels, probabilities),
-    )
+    rows, card = data.rows("validation"), bundles[0].card
+    pixels = np.ascontiguousarray(data.pixels[rows])
+    predictors = [Predictor(each, runtime="onnxruntime", precision="fp32") for each in bundles]
+    members = [each.predict(pixels, embeddings=True) for each in predictors]
+    outputs = _average(bundles, members)
+
+    def build(calibration: Calibration, threshold: float) -> tuple[bytes, Parity]:
+        graph = _merge(bundles, calibration)
+        return graph, _check_parity(graph, apply(calibration, outputs.logits), members, pixels, threshold)
+
+    goals = tomllib.loads(card.recipe).get("operating_points", {})
+    recipe = _recipe(bundles, goals)
+    origin = ModelOrigin(card.size, recipe, "ensemble", card.data, PACKAGES)
+    content = finalize(outputs, data.manifest.select(rows), Choices("auto", goals), origin, build)
     write_atomically(out / "recipe.toml", recipe)
     write_csv(data.manifest, out / "manifest.csv")
-    write_atomically(out / "model.onnx", bundle_bytes(graph, card))
-    return evaluate_bundle(load_bundle(out), data, out, EvaluationOptions(held_out(data.manifest)))
+    write_atomically(out / "model.onnx", content)
+    return evaluate_bundle(load_bundle(out), data, out, EvaluationOptions(data.manifest.held_out))
 
 
 def common_data(runs: Sequence[Path], bundles: Sequence[Bundle]) -> Dataset:
     """The data set that all members were trained on, with the same split.
 
     Raises:
-        ConfigError: fewer than two members, or of other classes, input size, data or split.
-        BundleError: the table of the first is not the one it was trained with.
+        ConfigError: fewer than two members, or of other classes, input size, data or split, or the table of the first
+            is not the one it was trained with.
     """
     if len(bundles) < 2:
         raise ConfigError("An ensemble needs at least two run folders. Name more.")
-    for what, remedy in (
-        ("classes", "Train them on the same classes."),
-        ("size", "Train one again with --set image.size of the other."),
-        ("fingerprint", "Train them on one split, as the seeds of 'lungscope compare' are."),
-    ):
-        values = [_property(each, what) for each in bundles]
-        for run, value in zip(runs, values, strict=True):
-            if value != values[0]:
-                name = {"size": "input size", "fingerprint": "data or split"}.get(what, what)
-                shown = "" if what == "fingerprint" else f" ({_shown(values[0])} and {_shown(value)})"
-                raise ConfigError(f"{runs[0]} and {run} differ in {name}{shown}. {remedy}")
+    first = bundles[0].card
+    for run, bundle in zip(runs, bundles, strict=True):
+        card, pair = bundle.card, f"{runs[0]} and {run} differ in"
+        if card.classes != first.classes:
+            raise ConfigError(
+                f"{pair} classes ({', '.join(first.classes)} and {', '.join(card.classes)}). "
+                "Train them on the same classes."
+            )
+        if card.size != first.size:
+            raise ConfigError(
+                f"{pair} input size ({first.size} and {card.size}). Train one again with --set image.size of the other."
+            )
+        if card.data.get("fingerprint") != first.data.get("fingerprint"):
+            raise ConfigError(
+                f"{pair} data or split. Train them on one split, as the seeds of 'lungscope compare' are."
+            )
     table = bundles[0].path.parent / "manifest.csv"
-    card = bundles[0].card
-    data = load_for(card, DataSource(table))
-    if data.manifest.fingerprint() != card.data.get("fingerprint"):
+    data = load_for(first, DataSource(table))
+    if data.manifest.fingerprint() != first.data.get("fingerprint"):
         raise ConfigError(f"{table}: not the table the model was trained with. Restore it, or train again.")
     return data
 
 
-def _property(bundle: Bundle, what: str) -> object:
-    return bundle.card.data.get(what) if what == "fingerprint" else getattr(bundle.card, what)
-
-
-def _shown(value: object) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
-
-
-def _members(bundles: Sequence[Bundle], data: Dataset) -> list[Predictions]:
-    """What each member says of the validation images."""
-    pixels = np.ascontiguousarray(data.pixels[data.rows("validation")])
-    predictors = [Predictor(each, runtime="onnxruntime", precision="fp32") for each in bundles]
-    return [each.predict(pixels, embeddings=True) for each in predictors]
-
-
-def _average(bundles: Sequence[Bundle], members: Sequence[Predictions]) -> NDArray[np.float32]:
-    """Mean of the members' calibrated logits, (N, K)."""
-    each = [
-        bundle.card.calibration.scale * found.logits + np.array(bundle.card.calibration.shift or 0.0)
-        for bundle, found in zip(bundles, members, strict=True)
+def _average(bundles: Sequence[Bundle], members: Sequence[Predictions]) -> ValidationOutputs:
+    """What the merged graph will compute of the validation images: the mean of the members' calibrated logits."""
+    calibrations = [each.card.calibration for each in bundles]
+    logits = [
+        calibration.scale * found.logits + np.array(calibration.shift or 0.0)
+        for calibration, found in zip(calibrations, members, strict=True)
     ]
-    return np.asarray(np.mean(each, axis=0), np.float32)
+    embeddings = [each.embeddings for each in members if each.embeddings is not None]
+    if len(embeddings) < len(members):
+        raise BundleError("A member has no embedding. Train it again.")
+    return ValidationOutputs(
+        np.asarray(np.mean(logits, axis=0), np.float32), np.concatenate(embeddings, axis=1), _checks(bundles, members)
+    )
 
 
-def _merge(
-    bundles: Sequence[Bundle],
-    calibration: Calibration,
+def _checks(bundles: Sequence[Bundle], members: Sequence[Predictions]) -> CheckOutputs | None:
+    """The mean of the members' input checks, whose distances are divided by what each accepts."""
+    limits, first = _limits(bundles), bundles[0].card.input_check
+    if not limits or first is None:
+        return None
+    distances = [each.distances for each in members if each.distances is not None]
+    mean = np.mean([each / np.float32(limit) for each, limit in zip(distances, limits, strict=True)], 0)
+    checks = np.mean([each.checks for each in members if each.checks is not None], 0)
+    return CheckOutputs(mean, checks, first.checks, first.coverage)
+
+
+def _merge(bundles: Sequence[Bundle], calibration: Calibration) -> bytes:
+    from lungscope.networks.onnx_ensemble import merge_graphs
+
+    graphs, calibrations = [each.graph for each in bundles], [each.card.calibration for each in bundles]
+    return merge_graphs(graphs, calibrations, calibration, _limits(bundles))
+
+
+def _check_parity(
+    graph: bytes,
+    wanted: NDArray[np.float64],
     members: Sequence[Predictions],
-    logits: NDArray[np.float32],
-    data: Dataset,
+    pixels: NDArray[np.uint8],
     threshold: float,
-) -> tuple[bytes, Parity]:
-    """The graph, held against the average of its members."""
-    from lungscope.networks.onnx_ensemble import average_heatmaps, merge_graphs
+) -> Parity:
+    """Hold the graph against the average of its members, whose probabilities (N, K) are `wanted`."""
+    from lungscope.networks.onnx_ensemble import average_heatmaps
 
-    graph = merge_graphs(
-        [each.graph for each in bundles], [each.card.calibration for each in bundles], calibration,
-        _limits(bundles),
-    )  # fmt: skip
-    n = min(PARITY_IMAGES, len(logits))
-    pixels = np.ascontiguousarray(data.pixels[data.rows("validation")[:n]])
-    engine = choose_engine("onnxruntime", "fp32")
-    found, heat = open_session(graph, engine, threads=1).run([pixels], ["probabilities", "heatmap"])
-    wanted = apply(calibration, logits[:n])
+    n = min(PARITY_IMAGES, len(pixels))
+    engine, wanted = choose_engine("onnxruntime", "fp32"), wanted[:n]
+    found, heat = open_session(graph, engine, threads=1).run([pixels[:n]], ["probabilities", "heatmap"])
     maps = average_heatmaps([each.heatmaps[:n] for each in members if each.heatmaps is not None])
     difference, warmth = float(np.abs(found - wanted).max()), float(np.abs(heat - maps).max())
     if not difference <= TOLERANCE or not warmth <= 10 * TOLERANCE:
@@ -178,45 +152,23 @@ def _merge(
             f"{warmth:.2g} in heat (accepted: {TOLERANCE:.0e}, {10 * TOLERANCE:.0e}). Nothing was written; report it."
         )
     flips = int(((p_abnormal(found.astype(np.float64)) >= threshold) != (p_abnormal(wanted) >= threshold)).sum())
-    return graph, Parity(str(engine), n, difference, flips)
+    return Parity(str(engine), n, difference, flips)
 
 
 def _limits(bundles: Sequence[Bundle]) -> list[float]:
     """Largest distances that the members accept; none unless all have an input check."""
-    gates = [each.card.input_check for each in bundles if each.card.input_check]
-    return [input_check.limit() for input_check in gates] if len(gates) == len(bundles) else []
+    limits = [each.card.input_check.limit() for each in bundles if each.card.input_check]
+    return limits if len(limits) == len(bundles) else []
 
 
-def _input_check(
-    bundles: Sequence[Bundle], members: Sequence[Predictions], patients: Sequence[str]
-) -> InputCheck | None:
-    """The ensemble's own input check on the validation images, over what its graph will compute of them."""
-    limits, first = _limits(bundles), bundles[0].card.input_check
-    if not limits or first is None:
-        return None
-    distances = [
-        each.distances / np.float32(limit)
-        for each, limit in zip(members, limits, strict=True)
-        if each.distances is not None
-    ]
-    checks = [each.checks for each in members if each.checks is not None]
-    return calibrate_input_check(np.mean(distances, 0), np.mean(checks, 0), first.checks, patients, first.coverage)
-
-
-def _embeddings(found: Predictions) -> NDArray[np.float32]:
-    if found.embeddings is None:
-        raise BundleError("A member has no embedding. Train it again.")
-    return found.embeddings
-
-
-def _recipe(bundles: Sequence[Bundle], settings: dict[str, Any]) -> str:
+def _recipe(bundles: Sequence[Bundle], goals: dict[str, Any]) -> str:
     """What the ensemble is made of, as TOML; not a recipe that can be trained."""
     members = [{"name": each.card.recipe_name, "sha256": each.sha256, "recipe": each.card.recipe} for each in bundles]
     table = {
         "name": "ensemble",
         "description": f"Mean of the calibrated logits of {len(members)} models.",
         "data": {"label_pattern": bundles[0].card.label_pattern},
-        "operating_points": settings.get("operating_points", {}),
+        "operating_points": goals,
         "members": members,
     }
     return tomli_w.dumps(table, multiline_strings=True)

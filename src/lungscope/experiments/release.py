@@ -18,7 +18,6 @@ from lungscope.errors import BundleError, ConfigError
 from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.evaluation.usage import evaluations
 from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle
-from lungscope.experiments.training_run import held_out
 from lungscope.reports.model_card import CardSection, ModelCard, card_markdown, model_card
 from lungscope.system.files import check_free, write_atomically
 
@@ -92,7 +91,7 @@ def release_model(
     data = _own_images(bundle)
     with TemporaryDirectory() as folder:
         sealed = _stage(content, bundle, Path(folder))
-        options = EvaluationOptions(held_out(data.manifest), runtime="onnxruntime", precision="fp32", ood=ood)
+        options = EvaluationOptions(data.manifest.held_out, runtime="onnxruntime", precision="fp32", ood=ood)
         done = evaluate_bundle(sealed, data, Path(folder) / "evaluation", options)
     _check_figures(bundle, done)
     write_atomically(out / CARD, card_markdown(_card(bundle, sealed, done, making)))

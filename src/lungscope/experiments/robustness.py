@@ -175,7 +175,7 @@ def leave_out(features: "Features", data: Dataset, site: Stratum) -> Sequence[St
 
     Against it stand the images of the other class that are held out by the run's own split.
     """
-    from lungscope.experiments.train_run import apply, calibrate, choose_operating_points
+    from lungscope.experiments.finalize import apply, calibrate, choose_operating_points
     from lungscope.training.leave_out import train_without
 
     manifest, inside = data.manifest, np.zeros(len(data.manifest), bool)

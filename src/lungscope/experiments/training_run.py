@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from lungscope.config.recipe import Recipe, dump_recipe
 from lungscope.data.dataset import DataSource, load_for
-from lungscope.data.manifest import Manifest
 from lungscope.errors import ConfigError, OutputError
 from lungscope.evaluation.cost import Scores, score
-from lungscope.experiments.train_run import train_run
+from lungscope.experiments.train_run import TrainOptions, train_run
 from lungscope.system.files import write_atomically
 from lungscope.system.progress import note
 
@@ -61,20 +60,16 @@ def run_cell(cell: TrainingRun) -> Result:
         return _finished(cell)
     note(f"Training {cell.folder} ...")
     started, resumed = time.perf_counter(), (cell.folder / "recipe.toml").exists()
-    bundle = train_run(
-        cell.source, cell.recipe, cell.folder, weights=cell.weights, device=cell.device, resume=resumed,
-        allow_leakage=True,  # the whole contest was refused, or allowed it
-    )  # fmt: skip
+    # The whole comparison was refused, or allowed leakage.
+    options = TrainOptions(cell.weights, cell.device, resume=resumed, allow_leakage=True)
+    bundle = train_run(cell.source, cell.recipe, cell.folder, options)
+    if bundle is None:
+        raise ConfigError("Recipes are compared in one process. Start 'lungscope compare' without torchrun.")
     seconds = None if resumed else time.perf_counter() - started
     data = load_for(bundle.card, DataSource(cell.folder / "manifest.csv"))
-    result = _result(cell, score(bundle, data, held_out(data.manifest)), seconds)
+    result = _result(cell, score(bundle, data, data.manifest.held_out), seconds)
     write_atomically(cell.folder / FILE, _json(result))
     return result
-
-
-def held_out(manifest: Manifest) -> str:
-    """The split that figures are taken on: test, or validation where there is none."""
-    return "test" if "test" in manifest.splits else "validation"
 
 
 def weights_for(backbone: str, weights: str) -> str:

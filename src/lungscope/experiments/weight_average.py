@@ -11,7 +11,6 @@ from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.experiments.ensemble import common_data
 from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle
 from lungscope.experiments.train_run import write_bundle
-from lungscope.experiments.training_run import held_out
 from lungscope.system.files import claim_folder, write_atomically
 
 
@@ -45,7 +44,7 @@ def average_weights(runs: Sequence[Path], out: Path, *, force: bool = False) -> 
     write_csv(data.manifest, out / "manifest.csv")
     trained = Trained(network, export_backbone(network, recipe.image.size), ())
     bundle = write_bundle(out, trained, data, recipe)
-    return evaluate_bundle(bundle, data, out, EvaluationOptions(held_out(data.manifest)))
+    return evaluate_bundle(bundle, data, out, EvaluationOptions(data.manifest.held_out))
 
 
 def common_recipe(runs: Sequence[Path], recipes: Sequence[Recipe]) -> Recipe:

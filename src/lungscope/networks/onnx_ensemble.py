@@ -1,7 +1,6 @@
 """Several bundles' graphs as one: averaged logits, calibrated again, and the mean of their heat maps."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import onnx
@@ -105,8 +104,10 @@ def _average(
         constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
-    def node(kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
+    def node(kind: str, inputs: Sequence[str], output: str, **attributes: int | str | list[int]) -> str:
+        made = helper.make_node(kind, list(inputs), [output], name=output)
+        made.attribute.extend(helper.make_attribute(key, value) for key, value in sorted(attributes.items()))
+        nodes.append(made)
         return output
 
     def scaled(logits: str, calibration: Calibration, name: str) -> str:

@@ -15,13 +15,13 @@ from lungscope.serve.app import create_app
 from lungscope.serve.keys import open_key
 from lungscope.serve.service import open_service
 from lungscope.serve.settings import Address, Settings
+from lungscope.serve.store.audit_log import Verification
 from lungscope.serve.store.store import Store
 from lungscope.system.progress import note
 
 SHUTDOWN_S = 5
 KEEP_ALIVE_S = 75
 """Longer than the longest Retry-After, so that whoever waits need not connect again."""
-SHOWN_FAULTS = 20
 
 
 def serve(
@@ -63,22 +63,17 @@ def serve(
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def verify_log(settings: Settings) -> bool:
-    """Check the audit log and every stored prediction against it; says what was found.
+def verify_log(settings: Settings) -> Verification:
+    """Check the audit log and every stored prediction against it.
 
     Raises:
         LungscopeError: the data folder or the database cannot be used.
     """
     store = Store(settings.database_url, open_key(settings.folder, create=False))
-    found = store.verify()
-    store.close()
-    for fault in found.faults[:SHOWN_FAULTS]:
-        note(f"Fault: {fault}")
-    if len(found.faults) > SHOWN_FAULTS:
-        note(f"... and {len(found.faults) - SHOWN_FAULTS} more.")
-    state = "intact" if not found.faults else f"{len(found.faults)} faults"
-    print(f"{found.rows} rows of the audit log, {found.predictions} predictions: {state}. Head: {found.head}")
-    return not found.faults
+    try:
+        return store.verify()
+    finally:
+        store.close()
 
 
 def _listen(at: Address) -> socket.socket:

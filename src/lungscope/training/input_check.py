@@ -11,13 +11,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.bundle.input_check import UPRIGHT
+from lungscope.bundle.input_check import CHECKS
 from lungscope.config.settings import InputCheckSettings
 from lungscope.networks.input_check import Array, InputCheckWeights
 from lungscope.training.features import Embed, plain_features
 from lungscope.training.labelled_images import LabelledImages
 
-CHECKS = (UPRIGHT, "upside-down", "sideways", "inverted")
 MOST_IMAGES = 2048
 """Training images whose embeddings are computed where none are at hand."""
 TURNED_IMAGES = 200
