@@ -16,7 +16,6 @@ TREE = re.compile(r"(?<=```text\n)src/lungscope/\n.*?(?=\n```)", re.DOTALL)
 MEANING = {
     "__init__.py": "the public names, loaded when they are used",
     "__main__.py": "python -m lungscope",
-    "api.py": "the functions behind `import lungscope as ls`",
     "errors.py": "the error tree; imports nothing",
     "system": "files written whole or not at all, progress, work on all cores",
     "config": "recipes (TOML in, TOML out, strict) and their settings",
@@ -43,6 +42,7 @@ MEANING = {
     "serve/store": "SQLite or PostgreSQL; the audit log",
     "serve/store/migrations": "changes of its tables",
     "serve/store/migrations/versions": "one each",
+    "api": "what is behind `import lungscope as ls`",
     "cli": "one command per file: its arguments and what it prints",
 }
 """What each file and package is for; packages are shown in this order, the lowest first."""

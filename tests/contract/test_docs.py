@@ -91,6 +91,8 @@ def _draw(folder: Path) -> None:
     for number in range(4):
         pixels = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / "photographs" / f"{number}.png")
+    rows = (f"{label},{p:.2f}\n" for label in ("NORMAL", "PNEUMONIA") for p in rng.random(20))
+    (folder / "scores.csv").write_text("label,PNEUMONIA\n" + "".join(rows))
     (folder / "list.csv").write_text("path\n" + "".join(f"new/{name}.jpeg\n" for name in "abc"))
 
 
@@ -195,7 +197,7 @@ def test_python_that_is_not_run_is_python(block: Block) -> None:
 def test_a_block_names_its_language(block: Block) -> None:
     assert block.language in ("python", *SHELLS, "text", "toml", "json"), block.where
     if block.language == "text":
-        assert not re.search(r"^(\$ |lungscope (?!evaluate --scores)|import )", block.text, re.MULTILINE), block.where
+        assert not re.search(r"^(\$ |lungscope |import )", block.text, re.MULTILINE), block.where
 
 
 # Docstrings
