@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.testclient import TestClient
 
+import lungscope as ls
 from lungscope.bundle.bundle import load_bundle
 from lungscope.bundle.card import Calibration, Card
 from lungscope.cli.app import main
@@ -192,6 +193,21 @@ def test_python_says_of_all_at_once_what_it_says_of_each(model: Model) -> None:
             assert bits(each.probabilities) == bits(wanted.probabilities)
             assert (each.p_abnormal, each.distance) == (wanted.p_abnormal, wanted.distance)
             assert bits(each.abnormality_heatmap) == bits(wanted.abnormality_heatmap)
+
+
+def test_the_python_interface_gives_it(model: Model) -> None:
+    loaded = ls.load_model(model.path)
+    table = loaded.predict_files(model.folder, heatmap=True)
+    alone = [loaded.predict(model.folder / name, heatmap=True) for name in model.read]
+    for each, wanted in (
+        *zip(table, model.results.values(), strict=True),
+        *zip(alone, model.read.values(), strict=True),
+    ):
+        assert (each.finding, each.not_assessed, each.error) == (wanted.finding, wanted.not_assessed, wanted.error)
+        assert (each.p_abnormal, each.notes) == (wanted.p_abnormal, wanted.notes)
+        assert bits(list(each.probabilities.values())) == bits(wanted.probabilities)
+        if wanted.finding:
+            assert bits(each.heatmap) == bits(wanted.abnormality_heatmap)
 
 
 def test_predict_writes_it(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
