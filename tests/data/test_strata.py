@@ -26,12 +26,12 @@ def kermany() -> Manifest:
 
 
 def rows_of(table: Manifest, name: str) -> set[str]:
-    site = next(site for site in find_strata(table) if site.name == name)
-    return {table.paths[row].name for row in site.rows}
+    stratum = next(stratum for stratum in find_strata(table) if stratum.name == name)
+    return {table.paths[row].name for row in stratum.rows}
 
 
 def test_series_are_told_from_the_names_of_the_kaggle_set(kermany) -> None:
-    series = [site.name for site in find_strata(kermany) if site.kind == "series"]
+    series = [stratum.name for stratum in find_strata(kermany) if stratum.kind == "series"]
     assert series == ["IM", "NORMAL2-IM", "person-bacteria", "person-virus"]
     assert rows_of(kermany, "person-virus") == {p.name for p in kermany.paths if "virus" in p.name}
 
@@ -53,13 +53,13 @@ def test_quarters_share_no_number_and_cover_the_series(kermany) -> None:
 
 
 def test_small_series_are_not_cut_by_number(kermany) -> None:
-    assert not [site for site in find_strata(kermany) if site.name.startswith("person-virus,")]
+    assert not [stratum for stratum in find_strata(kermany) if stratum.name.startswith("person-virus,")]
 
 
 def test_a_column_names_sites_and_small_ones_are_left_out() -> None:
     names = [f"picture{chr(97 + i % 26)}{chr(97 + i // 26)}_.png" for i in range(60)]
     table = manifest(names, [i % 2 for i in range(60)], hospital=("north",) * 41 + ("south",) * 9 + ("east",) * 10)
-    assert [(site.name, site.kind, len(site.rows)) for site in find_strata(table)] == [
+    assert [(stratum.name, stratum.kind, len(stratum.rows)) for stratum in find_strata(table)] == [
         ("hospital east", "hospital", 10),
         ("hospital north", "hospital", 41),
     ]
@@ -75,11 +75,15 @@ def test_clusters_find_groups_within_a_class() -> None:
     labels = np.repeat([0, 1], 100)
     embeddings = rng.normal(0, 1, (200, 20)).astype(np.float32)
     embeddings[:50, 0] += 30
-    found = [site for site in clusters(embeddings, labels, ("NORMAL", "PNEUMONIA"), k=2) if "NORMAL" in site.name]
-    assert sorted(sorted(site.rows.tolist()) for site in found) == [list(range(50)), list(range(50, 100))]
+    found = [
+        stratum for stratum in clusters(embeddings, labels, ("NORMAL", "PNEUMONIA"), k=2) if "NORMAL" in stratum.name
+    ]
+    assert sorted(sorted(stratum.rows.tolist()) for stratum in found) == [list(range(50)), list(range(50, 100))]
 
 
 def test_a_class_too_small_for_two_clusters_has_none() -> None:
     embeddings = np.random.default_rng(0).normal(size=(139, 8)).astype(np.float32)
     labels = np.repeat([0, 1], (39, 100))
-    assert {site.name.split()[0] for site in clusters(embeddings, labels, ("NORMAL", "PNEUMONIA"))} == {"PNEUMONIA"}
+    assert {stratum.name.split()[0] for stratum in clusters(embeddings, labels, ("NORMAL", "PNEUMONIA"))} == {
+        "PNEUMONIA"
+    }

@@ -41,9 +41,9 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def contest(run, folder: Path, tmp_path_factory) -> Path:
+def comparison(run, folder: Path, tmp_path_factory) -> Path:
     """Two recipes that train and one that fails, on one split."""
-    out = tmp_path_factory.mktemp("contest") / "out"
+    out = tmp_path_factory.mktemp("comparison") / "out"
     (out.parent / "broken.toml").write_text('name = "broken"\n[network]\noutput = "sigmoid"\n')
     (out.parent / "quick.toml").write_text('name = "quick"\n[finetune]\nlearning_rate = 0.02\n')
     recipes = f"scratch,{out.parent}/quick.toml,{out.parent}/broken.toml"
@@ -52,8 +52,8 @@ def contest(run, folder: Path, tmp_path_factory) -> Path:
     return out
 
 
-def test_the_leaderboard_ranks_what_trained_and_gives_the_reason_of_what_failed(contest: Path) -> None:
-    with (contest / "leaderboard.csv").open() as file:
+def test_the_leaderboard_ranks_what_trained_and_gives_the_reason_of_what_failed(comparison: Path) -> None:
+    with (comparison / "leaderboard.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["method"] for row in rows} == {"scratch", "quick", "broken"}
     assert "network.output = 'sigmoid' needs 2 classes and the data have 3" in rows[-1]["error"]
@@ -61,36 +61,36 @@ def test_the_leaderboard_ranks_what_trained_and_gives_the_reason_of_what_failed(
     assert all(float(row[name]) > 0 for row in rows[:2] for name in ("training_s", "images_per_s", "milliseconds"))
     weights = [4 * 9, 2 * 4, 4 * 8 * 9, 2 * 8, 8 * 3, 3]
     assert {row["parameters"] for row in rows[:2]} == {str(sum(weights))}
-    page = (contest / "leaderboard.html").read_text()
+    page = (comparison / "leaderboard.html").read_text()
     assert "none is called better" in page
     assert "NORMAL, bacteria and virus" in page
 
 
-def test_every_cell_is_a_run_on_the_same_split(contest: Path) -> None:
-    manifests = {(contest / name / "seed-0" / "manifest.csv").read_text() for name in ("scratch", "quick")}
+def test_every_training_run_is_a_run_folder_on_the_same_split(comparison: Path) -> None:
+    manifests = {(comparison / name / "seed-0" / "manifest.csv").read_text() for name in ("scratch", "quick")}
     assert len(manifests) == 1
-    assert (contest / "scratch" / "seed-0" / "evaluations.csv").read_text().count("test,") == 1
+    assert (comparison / "scratch" / "seed-0" / "evaluations.csv").read_text().count("test,") == 1
 
 
-def test_what_is_finished_is_not_trained_again(run, contest: Path, folder: Path, capsys) -> None:
-    model = contest / "scratch" / "seed-0" / "model.onnx"
-    board, before = (contest / "leaderboard.csv").read_bytes(), model.stat().st_mtime_ns
+def test_what_is_finished_is_not_trained_again(run, comparison: Path, folder: Path, capsys) -> None:
+    model = comparison / "scratch" / "seed-0" / "model.onnx"
+    board, before = (comparison / "leaderboard.csv").read_bytes(), model.stat().st_mtime_ns
     labels = ["--set", "data.label_pattern=_(bacteria|virus)_"]
-    quick = contest.parent / "quick.toml"
-    assert run("compare", folder, "--recipes", f"scratch,{quick}", "--out", contest, *TINY, *labels) == 0
+    quick = comparison.parent / "quick.toml"
+    assert run("compare", folder, "--recipes", f"scratch,{quick}", "--out", comparison, *TINY, *labels) == 0
     assert model.stat().st_mtime_ns == before
     assert "Training" not in capsys.readouterr().err
-    assert (contest / "leaderboard.csv").read_bytes().splitlines()[:3] == board.splitlines()[:3]
+    assert (comparison / "leaderboard.csv").read_bytes().splitlines()[:3] == board.splitlines()[:3]
 
 
-def test_another_contest_in_the_same_folder_is_refused(refused, contest: Path, folder: Path) -> None:
-    other = ["--recipes", "scratch", "--out", contest, *TINY]
+def test_another_comparison_in_the_same_folder_is_refused(refused, comparison: Path, folder: Path) -> None:
+    other = ["--recipes", "scratch", "--out", comparison, *TINY]
     assert "Choose another --out or pass --force" in refused("compare", folder, *other)
     labels = ["--set", "data.label_pattern=_(bacteria|virus)_", "--set", "finetune.epochs=3"]
     assert "was trained with other settings" in refused("compare", folder, *other, *labels)
-    (contest.parent / "mine").mkdir(exist_ok=True)
-    (contest.parent / "mine" / "thesis.tex").write_text("three years")
-    out = ["--recipes", "scratch", "--out", contest.parent / "mine", "--force", *TINY]
+    (comparison.parent / "mine").mkdir(exist_ok=True)
+    (comparison.parent / "mine" / "thesis.tex").write_text("three years")
+    out = ["--recipes", "scratch", "--out", comparison.parent / "mine", "--force", *TINY]
     assert "does not empty it" in refused("compare", folder, *out)
 
 
@@ -105,31 +105,31 @@ def test_another_contest_in_the_same_folder_is_refused(refused, contest: Path, f
         ([], "Give --recipes"),
     ],
 )
-def test_a_contest_that_cannot_be_held_is_refused(refused, folder, tmp_path, arguments, message) -> None:
+def test_a_comparison_that_cannot_be_made_is_refused(refused, folder, tmp_path, arguments, message) -> None:
     assert message in refused("compare", folder, "--out", tmp_path / "out", *arguments)
 
 
-def test_existing_models_are_compared_on_the_test_split_they_share(run, contest: Path, tmp_path, capsys) -> None:
-    runs = [contest / name / "seed-0" for name in ("scratch", "quick")]
+def test_existing_models_are_compared_on_the_test_split_they_share(run, comparison: Path, tmp_path, capsys) -> None:
+    runs = [comparison / name / "seed-0" for name in ("scratch", "quick")]
     for i, source in enumerate(runs):  # their folders have one name, so the whole path tells them apart
         shutil.copytree(source, tmp_path / f"run{i}")
-    table = contest / "splits" / "1.csv"
+    table = comparison / "splits" / "1.csv"
     models = [tmp_path / "run0", tmp_path / "run1"]
     assert run("compare", *models, table, "--out", tmp_path / "out") == 0
     shown = capsys.readouterr().out
     assert "evaluated 2 times on these images" in shown
     with (tmp_path / "out" / "leaderboard.csv").open() as file:
         found = {row["method"]: float(row["auroc"]) for row in csv.DictReader(file)}
-    with (contest / "leaderboard.csv").open() as file:
+    with (comparison / "leaderboard.csv").open() as file:
         before = {row["method"]: row["auroc"] for row in csv.DictReader(file)}
     assert found == pytest.approx({"run0": float(before["scratch"]), "run1": float(before["quick"])})
 
 
 def test_models_that_saw_the_images_or_know_other_classes_are_refused(
-    refused, contest: Path, folder: Path, model: Path, tmp_path
+    refused, comparison: Path, folder: Path, model: Path, tmp_path
 ) -> None:
-    runs = [contest / name / "seed-0" for name in ("scratch", "quick")]
-    table = contest / "splits" / "1.csv"
+    runs = [comparison / name / "seed-0" for name in ("scratch", "quick")]
+    table = comparison / "splits" / "1.csv"
     assert re.search(r"was trained on \d+ of the 120 images.*--split test", refused("compare", *runs, folder))
     shutil.copytree(folder, tmp_path / "copy")
     assert "was trained on" in refused("compare", *runs, tmp_path / "copy")
@@ -139,7 +139,7 @@ def test_models_that_saw_the_images_or_know_other_classes_are_refused(
 
 
 @pytest.mark.slow
-def test_a_killed_contest_goes_on_and_every_patient_is_tested_once(run, folder: Path, tmp_path: Path) -> None:
+def test_a_killed_comparison_goes_on_and_every_patient_is_tested_once(run, folder: Path, tmp_path: Path) -> None:
     command = ["compare", folder, "--recipes", "scratch", "--folds", 2, "--out", tmp_path / "out", *TINY]
     process = subprocess.Popen(
         [sys.executable, "-m", "lungscope", *map(str, command)],

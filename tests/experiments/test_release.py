@@ -1,4 +1,4 @@
-"""A run made fit to be passed on: what is refused, and what the card tells."""
+"""A run made fit to be passed on: what is refused, and what the card says."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ TUNED = 'name = "test"\n[finetune]\nepochs = 3\n'
 SAID = Statement(
     trained_on="noise", images="Images were drawn.", licence="Free to take.", attribution="Nobody was asked."
 )
-MAKING = Provenance("lungscope train DATA --out RUN", "one pencil")
+PROVENANCE = Provenance("lungscope train DATA --out RUN", "one pencil")
 
 
 def write_run(folder: Path, checked_model: Path, pictures: list[Path]) -> Path:
@@ -77,7 +77,7 @@ def run(made: Path, tmp_path: Path) -> Path:
 def released(made: Path, tmp_path_factory) -> Path:
     """A folder with model and card."""
     out, far = tmp_path_factory.mktemp("released"), made.parent / "data"
-    done = release_model(made, out, SAID, MAKING, ood=[far])
+    done = release_model(made, out, SAID, PROVENANCE, ood=[far])
     assert done.bundle.path == out / "model.onnx"
     assert "harms" in done.missing_statements
     return out
@@ -95,7 +95,7 @@ def test_the_graph_is_the_runs_and_the_statement_is_inside(made: Path, released:
     assert replace_card(theirs, ours.card) == ours.graph
 
 
-def test_the_card_tells_what_was_said_and_what_was_measured_on_this_file(released: Path, made: Path) -> None:
+def test_the_card_shows_what_was_said_and_what_was_measured_on_this_file(released: Path, made: Path) -> None:
     text = (released / "card.md").read_text()
     bundle, estimates = load_bundle(released), json.loads((made / "evaluation.json").read_text())
     assert bundle.sha256 in text
@@ -124,16 +124,16 @@ def test_the_card_stands_without_a_report(released: Path) -> None:
     assert "**A person must supply this:** the licence of this model" not in text
 
 
-def test_making_it_is_no_further_look_at_the_test_images(made: Path, released: Path) -> None:
+def test_a_release_is_no_further_evaluation_on_the_test_images(made: Path, released: Path) -> None:
     assert len((made / "evaluations.csv").read_text().splitlines()) == 1
 
 
 def test_a_former_one_is_replaced_only_by_force(made: Path, released: Path, tmp_path: Path) -> None:
     shutil.copytree(released, tmp_path / "out")
     with pytest.raises(OutputError, match=r"model.onnx: exists already.*--force"):
-        release_model(made, tmp_path / "out", SAID, MAKING)
+        release_model(made, tmp_path / "out", SAID, PROVENANCE)
     other = replace(SAID, licence="Ask first.")
-    done = release_model(made, tmp_path / "out", other, MAKING, force=True)
+    done = release_model(made, tmp_path / "out", other, PROVENANCE, force=True)
     assert done.bundle.card.statement == other
     assert done.bundle.sha256 in done.card.read_text()
 
@@ -150,7 +150,7 @@ def test_a_former_one_is_replaced_only_by_force(made: Path, released: Path, tmp_
 def test_weights_of_somebody_else_are_refused(run: Path, tmp_path: Path, recipe: dict, message: str) -> None:
     changed(run, recipe=tomli_w.dumps(recipe))
     with pytest.raises(BundleError, match=message):
-        release_model(run, tmp_path / "out", SAID, MAKING)
+        release_model(run, tmp_path / "out", SAID, PROVENANCE)
     assert not (tmp_path / "out").exists()
 
 
@@ -165,7 +165,7 @@ def test_weights_of_somebody_else_are_refused(run: Path, tmp_path: Path, recipe:
 )
 def test_a_model_that_lacks_a_part_is_refused(run: Path, tmp_path: Path, fields: dict, message: str) -> None:
     with pytest.raises(BundleError, match=message):
-        release_model(changed(run, **fields), tmp_path / "out", SAID, MAKING)
+        release_model(changed(run, **fields), tmp_path / "out", SAID, PROVENANCE)
 
 
 def test_calibration_that_was_compared_and_left_out_is_one(made: Path) -> None:
@@ -177,14 +177,14 @@ def test_calibration_that_was_compared_and_left_out_is_one(made: Path) -> None:
 def test_a_model_above_ten_megabytes_is_refused(run: Path, tmp_path: Path) -> None:
     said = replace(SAID, patients="x" * 10_000_000)
     with pytest.raises(BundleError, match=r"bytes, and a bundled one 10,000,000 at most"):
-        release_model(run, tmp_path / "out", said, MAKING)
+        release_model(run, tmp_path / "out", said, PROVENANCE)
 
 
 def test_images_that_are_gone_are_refused(run: Path, tmp_path: Path) -> None:
     lines = (run / "manifest.csv").read_text().splitlines()
     (run / "manifest.csv").write_text("\n".join(lines[:-1]))
     with pytest.raises(BundleError, match=r"manifest.csv: not the table the model was trained with"):
-        release_model(run, tmp_path / "out", SAID, MAKING)
+        release_model(run, tmp_path / "out", SAID, PROVENANCE)
 
 
 @pytest.mark.parametrize(
@@ -200,14 +200,14 @@ def test_another_evaluation_is_refused(run: Path, tmp_path: Path, key: str, valu
     path = run / "evaluation.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
     with pytest.raises(BundleError, match=message):
-        release_model(run, tmp_path / "out", SAID, MAKING)
+        release_model(run, tmp_path / "out", SAID, PROVENANCE)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_run_that_was_never_evaluated_is_refused(run: Path, tmp_path: Path) -> None:
     (run / "evaluation.json").unlink()
     with pytest.raises(LungscopeError, match="no evaluation can be read there"):
-        release_model(run, tmp_path / "out", SAID, MAKING)
+        release_model(run, tmp_path / "out", SAID, PROVENANCE)
 
 
 @pytest.mark.parametrize(
@@ -220,12 +220,12 @@ def test_a_run_that_was_never_evaluated_is_refused(run: Path, tmp_path: Path) ->
         ("lungscope train ~/x", "one", "names '~/x'"),
     ],
 )
-def test_a_making_that_helps_nobody_is_refused(command: str, hardware: str, message: str) -> None:
+def test_a_provenance_that_helps_nobody_is_refused(command: str, hardware: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Provenance(command, hardware)
 
 
-def test_the_command_says_what_it_wrote_and_what_is_left_unsaid(
+def test_the_command_says_what_it_wrote_and_what_statements_are_missing(
     made: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     (tmp_path / "said.toml").write_text('trained_on = "a"\nimages = "b"\nlicence = "c"\nattribution = "d"\n')
@@ -233,7 +233,7 @@ def test_the_command_says_what_it_wrote_and_what_is_left_unsaid(
         "--statement",
         tmp_path / "said.toml",
         "--command",
-        MAKING.command,
+        PROVENANCE.command,
         "--hardware",
         "one pencil",
     ]

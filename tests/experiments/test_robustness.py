@@ -42,9 +42,9 @@ def write_recipe(run: Path, *overrides: str) -> None:
     (run / "recipe.toml").write_text(dump_recipe(load_recipe("default", overrides)))
 
 
-def test_parts_and_corruptions_are_measured_and_written(run) -> None:
+def test_strata_and_corruptions_are_measured_and_written(run) -> None:
     found = measure_robustness(run, external=DataSource(run.parent / "data"))
-    names = [site.name for site in found.held_out.strata]
+    names = [stratum.name for stratum in found.held_out.strata]
     assert names[:4] == ["all held-out images", "IM", "NORMAL2-IM", "person-virus"]
     assert len(found.corrupted.strata) == 13
     assert found.left_out is None
@@ -54,7 +54,7 @@ def test_parts_and_corruptions_are_measured_and_written(run) -> None:
     assert document["split"] == "test"
 
 
-def test_parts_left_out_are_never_seen(run, monkeypatch) -> None:
+def test_strata_left_out_are_never_seen(run, monkeypatch) -> None:
     from lungscope.training import leave_out as leaveout
 
     write_recipe(run, *SMALL)
@@ -68,10 +68,10 @@ def test_parts_left_out_are_never_seen(run, monkeypatch) -> None:
     monkeypatch.setattr(leaveout, "train_without", spy)
     found = measure_robustness(run, leave_out=True, weights="none")
     assert found.left_out is not None
-    sites = {site.name: site for site in found.left_out.strata}
-    assert {"IM", "NORMAL2-IM"} <= set(sites)
-    # Without person-virus there is no pneumonia to learn from, so that part is not judged.
-    assert "person-virus" not in sites
+    strata = {stratum.name for stratum in found.left_out.strata}
+    assert {"IM", "NORMAL2-IM"} <= strata
+    # Without person-virus there is no pneumonia to learn from, so that stratum is not measured.
+    assert "person-virus" not in strata
     manifest = read_manifest(run / "manifest.csv")
     held = {i for i, split in enumerate(manifest.splits) if split == "test"}
     first = {i for i, path in enumerate(manifest.paths) if path.name.startswith("IM-")}

@@ -41,23 +41,23 @@ def found(images: Path):
 
 
 def test_the_run_is_found(found) -> None:
-    (site,) = found.sites
-    assert site.series == "IM"
-    assert abs(site.first - ODD[0]) <= 2
-    assert abs(site.last - ODD[-1]) <= 2
-    assert site.patients == len(site.rows) == site.last - site.first + 1
-    assert site.right < 0.3
-    assert site.elsewhere > 0.9
+    (stratum,) = found.strata
+    assert stratum.series == "IM"
+    assert abs(stratum.first - ODD[0]) <= 2
+    assert abs(stratum.last - ODD[-1]) <= 2
+    assert stratum.patients == len(stratum.rows) == stratum.last - stratum.first + 1
+    assert stratum.right < 0.3
+    assert stratum.elsewhere > 0.9
 
 
 def test_its_patients_are_held_out_and_others_too(found) -> None:
-    table, (site,) = found.table, found.sites
-    splits, column = np.array(table.splits), np.array(table.extra["site"])
-    assert set(splits[site.rows]) == {"test"}
-    assert set(column[site.rows]) == {"IM hidden"}
-    assert (column != "").sum() == len(site.rows)
+    table, (stratum,) = found.table, found.strata
+    splits, column = np.array(table.splits), np.array(table.extra["stratum"])
+    assert set(splits[stratum.rows]) == {"test"}
+    assert set(column[stratum.rows]) == {"IM hidden"}
+    assert (column != "").sum() == len(stratum.rows)
     others = splits == "test"
-    others[site.rows] = False
+    others[stratum.rows] = False
     assert set(table.labels[others]) == {0, 1}
     patients = [{p for p, s in zip(table.patients, splits, strict=True) if s == split} for split in set(splits)]
     assert sum(map(len, patients)) == len(set.union(*patients))
@@ -78,14 +78,14 @@ def test_names_without_numbers_are_refused(tmp_path) -> None:
         hidden_strata(tmp_path, RECIPE, weights="none")
 
 
-def test_the_command_tells_what_it_found(images, tmp_path) -> None:
+def test_the_command_prints_what_it_found(images, tmp_path) -> None:
     out = tmp_path / "strata.csv"
     settings = [f"--set={each}" for each in ("network.backbone=cnn-4", "image.size=64")]
     arguments = ["strata", str(images), "--out", str(out), "--weights", "none", *settings]
-    told = CliRunner().invoke(app, arguments)
-    assert told.exit_code == 0, told.output
-    assert "IM 6" in told.output
-    assert "lungscope train" in told.output
+    shown = CliRunner().invoke(app, arguments)
+    assert shown.exit_code == 0, shown.output
+    assert "IM 6" in shown.output
+    assert "lungscope train" in shown.output
     before, again = out.read_bytes(), CliRunner().invoke(app, arguments)
     assert again.exit_code != 0
     assert "exists already" in str(again.exception)
@@ -100,13 +100,13 @@ def test_where_nothing_is_hidden_that_is_said(tmp_path) -> None:
     images = write_images(tmp_path / "data", range(0))
     out = tmp_path / "strata.csv"
     settings = [f"--set={each}" for each in ("network.backbone=cnn-4", "image.size=64")]
-    told = CliRunner().invoke(app, ["strata", str(images), "--out", str(out), "--weights", "none", *settings])
-    assert "No run of numbers differs" in told.output
+    shown = CliRunner().invoke(app, ["strata", str(images), "--out", str(out), "--weights", "none", *settings])
+    assert "No run of numbers differs" in shown.output
     assert set(read_manifest(out).splits) == {"train", "validation", "test"}
 
 
 def test_patients_are_those_of_the_pattern(tmp_path) -> None:
-    """The recipe's patient pattern was ignored, so a patient could stand in two parts of the table."""
+    """The recipe's patient pattern was ignored, so a patient could stand in two splits of the table."""
     images = write_images(tmp_path / "data", ODD)
     recipe = load_recipe(
         "default",

@@ -17,7 +17,7 @@ from lungscope.config.recipe import load_recipe
 from lungscope.data.dataset import prepare
 from lungscope.errors import ConfigError, TrainingDiverged
 from lungscope.experiments import tune as tuning
-from lungscope.experiments.tune import run_study
+from lungscope.experiments.tune import SearchPlan, run_study
 
 SETTINGS = ("network.backbone=cnn-4-8", "image.size=32", "finetune.epochs=1", "finetune.batch=16")
 
@@ -44,7 +44,7 @@ def merits(monkeypatch) -> list[float]:
 
 def study(folder: Path, out: Path, **options):
     defaults = {"overrides": SETTINGS, "trials": 3, "folds": 2, "weights": "none"}
-    return run_study(folder, "scratch", out, **{**defaults, **options})
+    return run_study(folder, "scratch", out, SearchPlan(**{**defaults, **options}))
 
 
 def rows(out: Path) -> list[dict[str, str]]:

@@ -51,19 +51,17 @@ def compare(
 
     Example: lungscope compare chest_xray --recipes default,scratch --seeds 3 --out comparison
     """
-    from lungscope.experiments.compare import compare_recipes, parse_fractions
+    from lungscope.experiments.compare import Protocol, compare_recipes, parse_fractions
     from lungscope.experiments.compare_runs import check_inputs, compare_runs
 
     *runs, data = inputs
     names = check_inputs(runs, recipes)
-    board = (
-        compare_recipes(
-            data, names, out, overrides=settings(overrides, patient_pattern, label_pattern), seeds=seeds, folds=folds,
-            weights=weights, device=device, force=force, fractions=parse_fractions(fractions),
-        )
-        if names
-        else compare_runs(runs, data_source(data, patient_pattern, label_pattern), out, split=split)
-    )  # fmt: skip
+    if names:
+        chosen = tuple(settings(overrides, patient_pattern, label_pattern))
+        protocol = Protocol(chosen, seeds, folds, parse_fractions(fractions), weights, device)
+        board = compare_recipes(data, names, out, protocol, force=force)
+    else:
+        board = compare_runs(runs, data_source(data, patient_pattern, label_pattern), out, split=split)
     _print(board, out)
     if board.comparison.failures:
         raise typer.Exit(FAILED_FILES)

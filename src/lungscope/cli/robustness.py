@@ -28,12 +28,12 @@ def robustness(
     external: Annotated[Path | None, typer.Option(help="Data of the same classes from elsewhere.")] = None,
     patient_pattern: PatientPattern = "",
     label_pattern: LabelPattern = "",
-    leave_out: Annotated[bool, typer.Option("--leave-out", help="Train again without each part.")] = False,
+    leave_out: Annotated[bool, typer.Option("--leave-out", help="Train again without each stratum.")] = False,
     weights: Weights = "imagenet",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Measure a model on parts of its data that differ, on corrupted pictures, and where its data end.
+    """Measure a model on strata of its data that differ, on corrupted pictures, and on data from elsewhere.
 
     Writes robustness.json beside a run's model. No image of another hospital is needed.
 
@@ -57,24 +57,24 @@ def _print(found: "RobustnessReport") -> None:
     from lungscope.evaluation.strata import Robustness
 
     stdout.print(
-        f"Held-out images of the {found.split} split, part by part. A part stands for its whole class; the other class "
+        f"Held-out images of the {found.split} split by stratum. A stratum stands for its whole class; the other class "
         "is everything held out."
     )
-    _print_parts("part", found.held_out)
-    _print_parts("corrupted pictures", found.corrupted)
+    _print_strata("stratum", found.held_out)
+    _print_strata("corrupted pictures", found.corrupted)
     if found.external:
-        _print_parts("data from elsewhere", Robustness((found.external,)))
+        _print_strata("data from elsewhere", Robustness((found.external,)))
     if found.left_out:
-        _print_parts("part, never seen in training", found.left_out)
+        _print_strata("stratum, never seen in training", found.left_out)
     stdout.print(RESEARCH_USE)
 
 
-def _print_parts(title: str, found: "Robustness") -> None:
-    """A table of parts; below it the worst of them, where there are several."""
+def _print_strata(title: str, found: "Robustness") -> None:
+    """A table of strata; below it the worst of them, where there are several."""
     table = plain_table(title, "images", "AUROC", "ECE", "sens.", "spec.")
-    for part in found.strata:
-        more = (estimate_value(estimate) for estimate in (part.sensitivity, part.specificity))
-        table.add_row(part.name, str(part.n), estimate_cell(part.auroc), estimate_value(part.ece), *more)
+    for stratum in found.strata:
+        more = (estimate_value(estimate) for estimate in (stratum.sensitivity, stratum.specificity))
+        table.add_row(stratum.name, str(stratum.n), estimate_cell(stratum.auroc), estimate_value(stratum.ece), *more)
     # On a narrow terminal names go over two lines; figures are never cut.
     table.columns[0].overflow, table.columns[0].no_wrap = "fold", False
     for column in table.columns[1:]:

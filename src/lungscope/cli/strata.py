@@ -36,10 +36,10 @@ def strata(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Find runs of patient numbers that are misjudged unless they were trained on, and hold them out.
+    """Find runs of patient numbers that a model gets wrong unless it was trained on them, and hold them out.
 
     Pictures of another device or ward often hide so in one class.
-    The report of a model trained on the table judges them as a part of their own.
+    The report of a model trained on the table shows them as a stratum of their own.
 
     Example: lungscope strata chest_xray/train --out strata.csv && lungscope train strata.csv
     """
@@ -64,15 +64,15 @@ def _print_json(found: "Hidden", out: Path) -> None:
             "series": each.series, "first": each.first, "last": each.last, "patients": each.patients,
             "images": len(each.rows), "right": each.right, "elsewhere": each.elsewhere, "p": each.p,
         }
-        for each in found.sites
+        for each in found.strata
     ]  # fmt: skip
     print_json({"table": str(out), "splits": Counter(found.table.splits), "strata": strata})
 
 
 def _print(found: "Hidden", out: Path) -> None:
-    if found.sites:
+    if found.strata:
         table = plain_table("numbers", "patients", "images", "right", "elsewhere", "p")
-        for each in found.sites:
+        for each in found.strata:
             table.add_row(
                 f"{each.series} {each.first} to {each.last}", str(each.patients), str(len(each.rows)),
                 f"{each.right:.0%}", f"{each.elsewhere:.0%}", f"{each.p:.3f}",

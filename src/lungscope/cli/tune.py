@@ -39,20 +39,10 @@ def tune(
     Example: lungscope tune chest_xray --trials 30 --out tuning, then: lungscope train chest_xray --recipe
     tuning/best.toml
     """
-    from lungscope.experiments.tune import run_study
+    from lungscope.experiments.tune import SearchPlan, run_study
 
-    chosen = settings(overrides, patient_pattern, label_pattern)
-    found = run_study(
-        data,
-        recipe,
-        out,
-        overrides=chosen,
-        trials=trials,
-        folds=folds,
-        storage=storage,
-        weights=weights,
-        device=device,
-    )
+    chosen = tuple(settings(overrides, patient_pattern, label_pattern))
+    found = run_study(data, recipe, out, SearchPlan(chosen, trials, folds, storage, weights, device))
     stdout.print(f"{found.finished} trials finished, {found.pruned} of them stopped early.")
     best = ", ".join(f"{trial.auroc:.4f} (trial {trial.number})" for trial in found.best)
     stdout.print(f"Best mean validation AUROC: {best}. Settings of the first:")

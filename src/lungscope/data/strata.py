@@ -15,17 +15,17 @@ SERIES = (
     re.compile(r"^(?P<series>(?:NORMAL\d*-)?IM)-(?P<number>\d+)"),
     re.compile(r"^(?P<series>\D*)(?P<number>\d+)"),
 )
-COLUMNS = ("site", "hospital", "device", "series")
+COLUMNS = ("stratum", "site", "hospital", "device", "series")
 FEWEST = 20
-"""Patients below which a part that was cut here is too small to be judged."""
+"""Patients below which a stratum that was cut here is too small to be measured."""
 FEWEST_NAMED = 10
-"""The same of a part that a column names, which somebody wants to be judged."""
-PARTS = 4
+"""The same of a stratum that a column names, which somebody wants to be measured."""
+QUARTERS = 4
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """A part of a data set."""
+    """Images of a data set that belong together."""
 
     name: str
     kind: str
@@ -35,10 +35,10 @@ class Stratum:
 
 
 def find_strata(manifest: Manifest) -> tuple[Stratum, ...]:
-    """Parts that names and columns tell; none where they tell nothing.
+    """Strata that names and columns tell; none where they tell nothing.
 
     Each series, its patients of the lowest fifth of numbers, and its quarters by number; and the lowest
-    fifths of all series together, which is how some published test folders were cut off. Parts with fewer
+    fifths of all series together, which is how some published test folders were cut off. Strata with fewer
     than 20 patients are left out, and those of a column with fewer than 10.
     """
     gathered = list(_columns(manifest))
@@ -74,7 +74,7 @@ def clusters(
     k: int = 4,
     seed: int = 0,
 ) -> tuple[Stratum, ...]:
-    """Parts of each class whose embeddings (N, D) are alike, by k-means on principal components.
+    """Strata of each class whose embeddings (N, D) are alike, by k-means on principal components.
 
     Args:
         embeddings: (N, D).
@@ -89,14 +89,14 @@ def clusters(
     gathered = []
     for label, name in enumerate(classes):
         rows = np.flatnonzero(labels == label)
-        parts = min(k, len(rows) // FEWEST)
-        if parts < 2:
+        n = min(k, len(rows) // FEWEST)
+        if n < 2:
             continue
         own = embeddings[rows]
         components = min(16, len(rows), own.shape[1])
         reduced = PCA(components, random_state=seed).fit_transform(own)
-        which = KMeans(parts, n_init=4, random_state=seed).fit_predict(reduced)
-        gathered += [Stratum(f"{name} cluster {i + 1}", "cluster", rows[which == i]) for i in range(parts)]
+        which = KMeans(n, n_init=4, random_state=seed).fit_predict(reduced)
+        gathered += [Stratum(f"{name} cluster {i + 1}", "cluster", rows[which == i]) for i in range(n)]
     return tuple(stratum for stratum in gathered if len(stratum.rows) >= FEWEST)
 
 
@@ -111,12 +111,12 @@ def _columns(manifest: Manifest) -> list[Stratum]:
 
 def _by_number(name: str, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> list[Stratum]:
     known = np.unique(numbers)
-    if len(known) < PARTS * FEWEST:
+    if len(known) < QUARTERS * FEWEST:
         return []
     lowest = known[: len(known) // 5]
     gathered = [Stratum(f"{name}, lowest numbers", "lowest numbers", rows[np.isin(numbers, lowest)])]
-    for i, part in enumerate(np.array_split(known, PARTS)):
-        gathered.append(Stratum(f"{name}, quarter {i + 1} by number", "numbers", rows[np.isin(numbers, part)]))
+    for i, quarter in enumerate(np.array_split(known, QUARTERS)):
+        gathered.append(Stratum(f"{name}, quarter {i + 1} by number", "numbers", rows[np.isin(numbers, quarter)]))
     return gathered
 
 

@@ -1,4 +1,4 @@
-"""Estimates by stratum: what a model would do if all patients of a class came from one part of the data."""
+"""Estimates by stratum: what a model would do if all patients of a class came from one of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +31,12 @@ class HeldOut:
     threshold: float
     """From validation."""
 
+    @classmethod
+    def of(cls, chosen: Manifest, probabilities: NDArray[np.floating], threshold: float) -> "HeldOut":
+        """From what a model with a reference class says of N images, (N, K)."""
+        scores = p_abnormal(probabilities.astype(np.float64))
+        return cls(chosen.labels > 0, scores, chosen.patients, threshold)
+
     def select(self, rows: NDArray[np.int64]) -> "HeldOut":
         """Some of the rows."""
         patients = tuple(self.patients[row] for row in rows)
@@ -39,7 +45,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class StratumEstimates:
-    """Estimates of one part of the data, or of one change of it."""
+    """Estimates of one stratum of the data, or of one change of it."""
 
     name: str
     kind: str
@@ -53,12 +59,12 @@ class StratumEstimates:
 
 @dataclass(frozen=True)
 class Robustness:
-    """All parts, and which is the worst by each estimate."""
+    """All strata, and which is the worst by each estimate."""
 
     strata: tuple[StratumEstimates, ...]
 
     def worst(self, estimate: str, kinds: Sequence[str] = ()) -> StratumEstimates | None:
-        """The part with the lowest AUROC, or the highest ECE; None when it is nowhere defined."""
+        """The stratum with the lowest AUROC, or the highest ECE; None when it is nowhere defined."""
         defined = [
             each
             for each in self.strata
@@ -76,22 +82,21 @@ def measure(
     *,
     diseased: float | None = None,
 ) -> StratumEstimates:
-    """Estimates of one part.
+    """Estimates of one stratum.
 
-    Where a part has one class only, all held-out cases of the other class stand against it, and it stands
+    Where it has one class only, all held-out cases of the other class stand against it, and it stands
     for its class: its rows count as often as the whole class does, so that the share of diseased is the same
-    for every part.
+    for every stratum.
 
     Args:
-        name: of the part.
-        kind: of the part.
+        name: of the stratum.
+        kind: of the stratum.
         cases: everything held out.
-        rows: the part; everything when not given.
-        diseased: their share where the part has one class only; that of `cases` when not given.
+        rows: the stratum; everything when not given.
+        diseased: their share where it has one class only; that of `cases` when not given.
     """
-    part = np.arange(len(cases.positive)) if rows is None else rows
     inside = np.zeros(len(cases.positive), bool)
-    inside[part] = True
+    inside[slice(None) if rows is None else rows] = True
     chosen, counts = _beside(cases.positive, inside, cases.positive.mean() if diseased is None else diseased)
     held = cases.select(chosen)
     both = np.stack((1 - held.p_abnormal, held.p_abnormal), axis=1)
@@ -109,7 +114,7 @@ def measure(
     own = cases.select(np.flatnonzero(inside))
     called = own.p_abnormal >= cases.threshold
     return StratumEstimates(
-        name, kind, len(part), len(set(own.patients)), found_area, found_error,
+        name, kind, len(own.positive), len(set(own.patients)), found_area, found_error,
         _share(called, own, own.positive, "no diseased patient in it"),
         _share(~called, own, ~own.positive, "no healthy patient in it"),
     )  # fmt: skip
@@ -118,7 +123,7 @@ def measure(
 def _beside(
     positive: NDArray[np.bool_], inside: NDArray[np.bool_], diseased: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rows that a part is measured on, and how often each counts."""
+    """Rows that a stratum is measured on, and how often each counts."""
     own = positive[inside]
     if not own.size or (own.any() and not own.all()):
         return np.flatnonzero(inside), np.ones(int(inside.sum()))
@@ -129,13 +134,13 @@ def _beside(
 
 
 def by_stratum(cases: HeldOut, strata: Sequence[Stratum]) -> Robustness:
-    """Estimates of the whole and of every part, whose rows are positions in `cases`."""
+    """Estimates of the whole and of every stratum, whose rows are positions in `cases`."""
     found = [measure(each.name, each.kind, cases, each.rows) for each in strata]
     return Robustness((measure("all held-out images", "all", cases), *found))
 
 
 def measure_strata(card: Card, chosen: Manifest, probabilities: NDArray[np.float32]) -> Robustness | None:
-    """Estimates of the parts that file names or columns name; None where they name none, or without a threshold.
+    """Estimates of the strata that file names or columns name; None where they name none, or without a threshold.
 
     Args:
         card: of the model.
@@ -145,15 +150,7 @@ def measure_strata(card: Card, chosen: Manifest, probabilities: NDArray[np.float
     strata = find_strata(chosen) if card.operating_points else ()
     if not strata or not 0 < (chosen.labels > 0).sum() < len(chosen):
         return None
-    return by_stratum(
-        HeldOut(
-            chosen.labels > 0,
-            p_abnormal(probabilities.astype(np.float64)),
-            chosen.patients,
-            card.operating_points[0].threshold,
-        ),
-        strata,
-    )
+    return by_stratum(HeldOut.of(chosen, probabilities, card.operating_points[0].threshold), strata)
 
 
 def _share(right: NDArray[np.bool_], own: HeldOut, which: NDArray[np.bool_], empty: str) -> Estimate:

@@ -1,4 +1,4 @@
-"""A run's model made fit to be passed on: one sealed file with a person's statement inside, and its card."""
+"""A run's model made fit to be passed on: one file with a person's statement inside, and its card."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Provenance:
-    """How the run came about, which its folder does not tell."""
+    """How the run came about, which its folder does not say."""
 
     command: str
     hardware: str
@@ -58,19 +58,19 @@ def release_model(
     run: Path,
     out: Path,
     statement: Statement,
-    making: Provenance,
+    provenance: Provenance,
     *,
     ood: Sequence[Path] = (),
     force: bool = False,
 ) -> Released:
-    """Seal a statement into a run's model, measure that very file on the run's held-out images, and write its card.
+    """Write a statement into a run's model, measure that very file on the run's held-out images, and write its card.
 
     Args:
         run: a run folder whose images are still where its manifest.csv says.
         out: folder for model.onnx and card.md.
         statement: what a person says of the model.
-        making: how the run came about.
-        ood: folders of images that the input check should decline; the card tells how many it does.
+        provenance: how the run came about.
+        ood: folders of images that the input check should reject; the card says how many it does.
         force: replace what a former release left in `out`.
 
     Raises:
@@ -90,11 +90,11 @@ def release_model(
         )
     data = _own_images(bundle)
     with TemporaryDirectory() as folder:
-        sealed = _stage(content, bundle, Path(folder))
+        released = _stage(content, bundle, Path(folder))
         options = EvaluationOptions(data.manifest.held_out, runtime="onnxruntime", precision="fp32", ood=ood)
-        done = evaluate_bundle(sealed, data, Path(folder) / "evaluation", options)
+        done = evaluate_bundle(released, data, Path(folder) / "evaluation", options)
     _check_figures(bundle, done)
-    write_atomically(out / CARD, card_markdown(_card(bundle, sealed, done, making)))
+    write_atomically(out / CARD, card_markdown(_card(bundle, released, done, provenance)))
     write_atomically(out / MODEL, content)
     missing_statements = tuple(topic for topic in TOPICS if not getattr(statement, topic))
     return Released(load_bundle(out / MODEL), out / CARD, done, missing_statements)
@@ -182,18 +182,18 @@ def _again(bundle: Bundle, done: Evaluated) -> str:
     return f"Run: lungscope evaluate {run / 'manifest.csv'} --model {run} --split {done.split} --out {run}"
 
 
-def _card(bundle: Bundle, sealed: Bundle, done: Evaluated, making: Provenance) -> ModelCard:
+def _card(bundle: Bundle, released: Bundle, done: Evaluated, provenance: Provenance) -> ModelCard:
     assert done.shown is not None  # an evaluation that was written
     assert done.shown.origin is not None
-    card = model_card(done.shown, sealed.card, done.shown.origin, alone=True)
+    card = model_card(done.shown, released.card, done.shown.origin, alone=True)
     times = evaluations(bundle.path.parent, done.data_fingerprint)
     made = CardSection(
         "How it was made",
         (
-            f"`{making.command}`",
-            f"On: {making.hardware}. Every setting is in the model: `lungscope describe --json`.",
-            f"The graph is that of the run's model (SHA-256 {bundle.sha256}), byte for byte, sealed again with the "
-            f"statements of this card: {len(sealed.graph):,} bytes. All figures here were measured on this file.",
+            f"`{provenance.command}`",
+            f"On: {provenance.hardware}. Every setting is in the model: `lungscope describe --json`.",
+            f"The graph is that of the run's model (SHA-256 {bundle.sha256}), byte for byte, written again with the "
+            f"statements of this card: {len(released.graph):,} bytes. All figures here were measured on this file.",
             *((f"Evaluations of that model on the images held out: {times}.",) if times else ()),
         ),
     )

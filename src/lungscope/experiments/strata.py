@@ -18,15 +18,16 @@ from lungscope.data.manifest import Manifest
 from lungscope.data.split import assign_splits
 from lungscope.data.strata import series_of
 from lungscope.errors import DataError
+from lungscope.stats.patients import patient_index
 from lungscope.stats.scan import low_runs
 
 DEPTH = 1.0
-"""Standard deviations by which a run must lie lower than its series: a site of its own, not a drift."""
+"""Standard deviations by which a run must lie lower than its series: a stratum of its own, not a drift."""
 
 
 @dataclass(frozen=True)
 class HiddenStratum:
-    """Consecutive numbers of a series that are judged otherwise than the rest of it."""
+    """Consecutive numbers of a series that a model gets wrong more often than the rest of it."""
 
     series: str
     first: int
@@ -46,9 +47,9 @@ class HiddenStratum:
 class Hidden:
     """A table whose hidden strata are held out, and what they are."""
 
-    sites: tuple[HiddenStratum, ...]
+    strata: tuple[HiddenStratum, ...]
     table: Manifest
-    """With splits; its column `site` names the hidden ones."""
+    """With splits; its column `stratum` names the hidden ones."""
 
 
 def hidden_strata(source: Path, recipe: Recipe, *, weights: str = "imagenet", device: str = "auto") -> Hidden:
@@ -71,15 +72,15 @@ def hidden_strata(source: Path, recipe: Recipe, *, weights: str = "imagenet", de
     if not any(series for series, _ in known):
         raise DataError(
             f"{source}: no file name has a number, so no order of patients is known. Name the files as "
-            "SERIES-NUMBER, or hold out a part that you know to differ in the CSV's split column."
+            "SERIES-NUMBER, or hold out images that you know to differ in the CSV's split column."
         )
     margins = _margins(data, recipe, weights, device)
-    sites = tuple(
-        site
+    strata = tuple(
+        stratum
         for name in sorted({series for series, _ in known if series})
-        for site in _of_series(name, known, margins, recipe.seed)
+        for stratum in _of_series(name, known, margins, recipe.seed)
     )
-    return Hidden(sites, _held_out(data.manifest, sites, recipe))
+    return Hidden(strata, _held_out(data.manifest, strata, recipe))
 
 
 def _margins(data: Dataset, recipe: Recipe, weights: str, device: str) -> NDArray[np.float64]:
@@ -102,24 +103,24 @@ def _of_series(name: str, known: list[tuple[str, int]], margins: NDArray[np.floa
     rows = np.array([row for row, (series, _) in enumerate(known) if series == name])
     numbers, patient = np.unique([known[row][1] for row in rows], return_inverse=True)
     values = np.bincount(patient, margins[rows]) / np.bincount(patient)
-    sites: list[HiddenStratum] = []
+    strata: list[HiddenStratum] = []
     for run in low_runs(values, depth=DEPTH, seed=seed):
         inside, right = np.isin(patient, run.cases), margins[rows] > 0
-        sites.append(HiddenStratum(
+        strata.append(HiddenStratum(
             name, int(numbers[run.cases[0]]), int(numbers[run.cases[-1]]), len(run.cases), rows[inside],
             float(right[inside].mean()), float(right[~inside].mean()), run.p,
         ))  # fmt: skip
-    return sites
+    return strata
 
 
-def _held_out(manifest: Manifest, sites: tuple[HiddenStratum, ...], recipe: Recipe) -> Manifest:
-    site = np.full(len(manifest), "", dtype=object)
-    for found in sites:
-        site[found.rows] = f"{found.series} hidden"
-    theirs = {manifest.patients[row] for row in np.flatnonzero(site != "")}
-    away = np.array([patient in theirs for patient in manifest.patients], bool)
-    dealt = recipe.data.model_copy(update={"split": "patients"})
+def _held_out(manifest: Manifest, strata: tuple[HiddenStratum, ...], recipe: Recipe) -> Manifest:
+    names = np.full(len(manifest), "", dtype=object)
+    for found in strata:
+        names[found.rows] = f"{found.series} hidden"
+    patients = patient_index(manifest.patients)
+    rest = ~np.isin(patients, patients[names != ""])
+    dealt, _ = assign_splits(manifest.select(rest), recipe.data.model_copy(update={"split": "patients"}), recipe.seed)
     splits = np.full(len(manifest), "test", dtype=object)
-    rest, _ = assign_splits(manifest.select(~away), dealt, recipe.seed)
-    splits[~away] = rest.splits
-    return replace(manifest, splits=tuple(splits.tolist()), extra={**manifest.extra, "site": tuple(site.tolist())})
+    splits[rest] = dealt.splits
+    extra = {**manifest.extra, "stratum": tuple(names.tolist())}
+    return replace(manifest, splits=tuple(splits.tolist()), extra=extra)

@@ -1,4 +1,4 @@
-"""One training run of a contest: its run folder, and its predictions of the held-out images beside it."""
+"""One training run of a comparison: its run folder, and its predictions of the held-out images beside it."""
 
 import json
 import time
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from lungscope.config.recipe import Recipe, dump_recipe
 from lungscope.data.dataset import DataSource, load_for
 from lungscope.errors import ConfigError, OutputError
-from lungscope.evaluation.cost import Scores, score
+from lungscope.evaluation.cost import score
 from lungscope.experiments.train_run import TrainOptions, train_run
 from lungscope.system.files import write_atomically
 from lungscope.system.progress import note
 
 FILE = "scores.json"
-"""Written last: a cell that has it is finished."""
+"""Written last: a run that has it is finished."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class Result:
-    """What a cell came to."""
+    """What a training run came to."""
 
     recipe: str
     """Fully resolved, TOML."""
@@ -49,26 +49,32 @@ class Result:
     milliseconds: float
 
 
-def run_cell(cell: TrainingRun) -> Result:
-    """Train and score a cell, or read its result when it is finished; a killed one goes on.
+def run_training(run: TrainingRun) -> Result:
+    """Train and score, or read the result of a run that is finished; a killed one goes on.
 
     Raises:
         ConfigError: the folder holds a run with other settings.
         LungscopeError: as training does.
     """
-    if (cell.folder / FILE).exists():
-        return _finished(cell)
-    note(f"Training {cell.folder} ...")
-    started, resumed = time.perf_counter(), (cell.folder / "recipe.toml").exists()
+    if (run.folder / FILE).exists():
+        return _finished(run)
+    note(f"Training {run.folder} ...")
+    started, resumed = time.perf_counter(), (run.folder / "recipe.toml").exists()
     # The whole comparison was refused, or allowed leakage.
-    options = TrainOptions(cell.weights, cell.device, resume=resumed, allow_leakage=True)
-    bundle = train_run(cell.source, cell.recipe, cell.folder, options)
+    options = TrainOptions(run.weights, run.device, resume=resumed, allow_leakage=True)
+    bundle = train_run(run.source, run.recipe, run.folder, options)
     if bundle is None:
         raise ConfigError("Recipes are compared in one process. Start 'lungscope compare' without torchrun.")
     seconds = None if resumed else time.perf_counter() - started
-    data = load_for(bundle.card, DataSource(cell.folder / "manifest.csv"))
-    result = _result(cell, score(bundle, data, data.manifest.held_out), seconds)
-    write_atomically(cell.folder / FILE, _json(result))
+    data = load_for(bundle.card, DataSource(run.folder / "manifest.csv"))
+    found = score(bundle, data, data.manifest.held_out)
+    result = Result(
+        dump_recipe(run.recipe), run.weights, found.paths, found.probabilities, seconds, found.images_per_s,
+        found.milliseconds,
+    )  # fmt: skip
+    # float32 survives as it is
+    fields = asdict(result) | {"paths": [*map(str, found.paths)], "probabilities": found.probabilities.tolist()}
+    write_atomically(run.folder / FILE, json.dumps(fields, allow_nan=False))
     return result
 
 
@@ -95,8 +101,8 @@ def weights_for(backbone: str, weights: str) -> str:
     return str(found[0])
 
 
-def _finished(cell: TrainingRun) -> Result:
-    path = cell.folder / FILE
+def _finished(run: TrainingRun) -> Result:
+    path = run.folder / FILE
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         fields["paths"] = tuple(map(Path, fields["paths"]))
@@ -104,28 +110,9 @@ def _finished(cell: TrainingRun) -> Result:
         result = Result(**fields)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise OutputError(f"{path}: cannot be read ({error}). Remove that folder to train it again.") from None
-    if (result.recipe, result.weights) != (dump_recipe(cell.recipe), cell.weights):
+    if (result.recipe, result.weights) != (dump_recipe(run.recipe), run.weights):
         raise ConfigError(
-            f"{cell.folder}: was trained with other settings or weights. Choose another --out, or remove that "
+            f"{run.folder}: was trained with other settings or weights. Choose another --out, or remove that "
             "folder to train it again."
         )
     return result
-
-
-def _result(cell: TrainingRun, found: Scores, seconds: float | None) -> Result:
-    return Result(
-        recipe=dump_recipe(cell.recipe),
-        weights=cell.weights,
-        paths=found.paths,
-        probabilities=found.probabilities,
-        training_s=seconds,
-        images_per_s=found.images_per_s,
-        milliseconds=found.milliseconds,
-    )
-
-
-def _json(result: Result) -> str:
-    fields = asdict(result)
-    fields["paths"] = [str(path) for path in result.paths]
-    fields["probabilities"] = result.probabilities.tolist()  # float32 survives as it is
-    return json.dumps(fields, allow_nan=False)

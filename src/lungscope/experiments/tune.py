@@ -53,36 +53,44 @@ class Study:
 
 
 @dataclass(frozen=True)
+class SearchPlan:
+    """How long is searched, and on what."""
+
+    overrides: tuple[str, ...] = ()
+    """`section.key=value`; these settings are kept as they are."""
+    trials: int = 20
+    """Finished trials the study shall have, those of former calls and other workers included."""
+    folds: int = 3
+    """Parts; 1 uses the recipe's own validation split."""
+    storage: str = ""
+    """An Optuna URL that several workers share; empty: SQLite in the study's folder, for one worker."""
+    weights: str = "imagenet"
+    """"imagenet", "none", or a safetensors file."""
+    device: str = "auto"
+    """"auto", "cpu" or "cuda"."""
+
+
+DEFAULTS = SearchPlan()
+
+
+@dataclass(frozen=True)
 class _Job:
     """What every trial of a study shares."""
 
     source: str
-    overrides: tuple[str, ...]
+    plan: SearchPlan
     space: Space
     data: Dataset
     parts: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
     """Rows to train on and rows to validate on, per fold."""
-    weights: str
-    device: str
 
     def recipe(self, settings: dict[str, str]) -> Recipe:
         """The recipe with these settings."""
-        return load_recipe(self.source, [*self.overrides, *(f"{k}={v}" for k, v in settings.items())])
+        return load_recipe(self.source, [*self.plan.overrides, *(f"{k}={v}" for k, v in settings.items())])
 
 
-def run_study(
-    source: Path,
-    recipe: str,
-    out: Path,
-    *,
-    overrides: Sequence[str] = (),
-    trials: int = 20,
-    folds: int = 3,
-    storage: str = "",
-    weights: str = "imagenet",
-    device: str = "auto",
-) -> Study:
-    """Try settings until the study has `trials` finished ones; write trials.csv and best.toml.
+def run_study(source: Path, recipe: str, out: Path, plan: SearchPlan = DEFAULTS) -> Study:
+    """Try settings until the study has `plan.trials` finished ones; write trials.csv and best.toml.
 
     Every trial is trained and validated on the same patient-grouped folds of everything but the test
     part, one fold after the other; one whose mean so far is below the median of former trials at that
@@ -93,12 +101,7 @@ def run_study(
         source: class folders, folders of splits, or a CSV.
         recipe: where to start from; see `search_space` for what is searched.
         out: folder for the study.
-        overrides: `section.key=value`; these settings are kept as they are.
-        trials: finished trials the study shall have, those of former calls and other workers included.
-        folds: parts; 1 uses the recipe's own validation split.
-        storage: an Optuna URL that several workers share; empty: SQLite in `out`, for one worker.
-        weights: "imagenet", "none", or a safetensors file.
-        device: "auto", "cpu" or "cuda".
+        plan: how long and on what.
 
     Raises:
         RuntimeUnavailable: Optuna is not installed.
@@ -106,25 +109,25 @@ def run_study(
         LungscopeError: as training does.
     """
     optuna = _optuna()
-    if trials < 1 or folds < 1:
-        raise ConfigError(f"--trials {trials} and --folds {folds} must be at least 1. Raise them.")
-    start = load_recipe(recipe, overrides)
-    space = search_space(start, overrides)
+    if plan.trials < 1 or plan.folds < 1:
+        raise ConfigError(f"--trials {plan.trials} and --folds {plan.folds} must be at least 1. Raise them.")
+    start = load_recipe(recipe, plan.overrides)
+    space = search_space(start, plan.overrides)
     data = prepare(source, start.data, start.image.size, start.seed)
-    job = _Job(recipe, tuple(overrides), space, data, _parts(data, folds, start.seed), weights, device)
+    job = _Job(recipe, plan, space, data, _parts(data, plan.folds, start.seed))
     out.mkdir(parents=True, exist_ok=True)
-    with _only_worker(out / "study.lock", shared=bool(storage)):
+    with _only_worker(out / "study.lock", shared=bool(plan.storage)):
         study = optuna.create_study(
-            storage=storage or f"sqlite:///{(out / 'study.db').resolve()}",
+            storage=plan.storage or f"sqlite:///{(out / 'study.db').resolve()}",
             study_name=f"lungscope-{start.name}", direction="maximize", load_if_exists=True,
             pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED),
         )  # fmt: skip
-        _claim(study, job, folds)
+        _claim(study, job)
         # Each start draws anew, else a study that goes on would repeat its first trials.
-        study.sampler = optuna.samplers.TPESampler(seed=None if storage else start.seed + len(study.trials))
-        if not storage:
+        study.sampler = optuna.samplers.TPESampler(seed=None if plan.storage else start.seed + len(study.trials))
+        if not plan.storage:
             _retry_interrupted(study)
-        while len(_finished(study)) < trials:
+        while len(_finished(study)) < plan.trials:
             _try(study, job)
             _write(study, job, out)
         return _write(study, job, out)
@@ -149,9 +152,9 @@ def _parts(data: Dataset, folds: int, seed: int) -> tuple[tuple[NDArray[np.int64
     return tuple((rows[each == "train"], rows[each == "validation"]) for each in splits)
 
 
-def _claim(study: "OptunaStudy", job: _Job, folds: int) -> None:
+def _claim(study: "OptunaStudy", job: _Job) -> None:
     """Refuse a study of other data, folds or settings: its figures could not be compared with ours."""
-    ours = {"data": job.data.manifest.fingerprint(), "folds": folds, "recipe": dump_recipe(job.recipe({}))}
+    ours = {"data": job.data.manifest.fingerprint(), "folds": job.plan.folds, "recipe": dump_recipe(job.recipe({}))}
     theirs = study.user_attrs
     if not theirs:
         for name, value in ours.items():
@@ -232,7 +235,7 @@ def _validation_auroc(recipe: Recipe, job: _Job, training: NDArray[np.int64], va
     trained = train(
         LabelledImages.of(data, training),
         LabelledImages.of(data, validation),
-        len(data.manifest.classes), recipe, weights=job.weights, device=job.device,
+        len(data.manifest.classes), recipe, weights=job.plan.weights, device=job.plan.device,
     )  # fmt: skip
     return max(epoch.validation_auroc for epoch in trained.history)
 
@@ -244,7 +247,7 @@ def _finished(study: "OptunaStudy") -> list["FrozenTrial"]:
 
 
 def _write(study: "OptunaStudy", job: _Job, out: Path) -> Study:
-    """Write what is known so far, and tell it."""
+    """Write what is known so far, and return it."""
     done = _finished(study)
     ranked = sorted((each for each in done if each.value is not None and each.state.name == "COMPLETE"), key=_merit)
     best = tuple(FinishedTrial(each.number, each.value or 0.0, _settings(each)) for each in ranked)
@@ -252,8 +255,8 @@ def _write(study: "OptunaStudy", job: _Job, out: Path) -> Study:
     path = out / "best.toml"
     if best:
         recipe = job.recipe(best[0].settings)
-        told = f"{recipe.name}, tuned: mean validation AUROC {best[0].auroc:.4f} in {len(done)} trials."
-        named = recipe.model_copy(update={"name": f"{recipe.name}-tuned", "description": told})
+        text = f"{recipe.name}, tuned: mean validation AUROC {best[0].auroc:.4f} in {len(done)} trials."
+        named = recipe.model_copy(update={"name": f"{recipe.name}-tuned", "description": text})
         write_atomically(path, dump_recipe(named))
     return Study(job.data.source.path, path, len(done), len(done) - len(ranked), best[:SHOWN])
 
