@@ -8,6 +8,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -146,11 +147,16 @@ def _toml(value: Any) -> str:
 def _meaning(model: Any, name: str) -> str:
     for owner in model.__mro__:
         if name in inspect.get_annotations(owner):
-            attribute = griffe.load(owner.__module__, search_paths=[ROOT / "src"])[owner.__name__][name]
+            attribute = _module_source(owner.__module__)[owner.__name__][name]
             kind = re.sub(r"\s+", " ", str(attribute.annotation)).replace("|", "or")
             words = attribute.docstring.value if attribute.docstring else ""
             return f"{words} ({_kind(kind)})" if words else _kind(kind)
     raise KeyError(name)
+
+
+@cache
+def _module_source(name: str) -> Any:
+    return griffe.load(name, search_paths=[ROOT / "src"])
 
 
 def _kind(annotation: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lungscope import stats as stats
     from lungscope.api.dataset import Dataset, load_dataset
-    from lungscope.api.evaluation import evaluate
+    from lungscope.api.evaluation import ScoreEvaluation, evaluate
     from lungscope.api.images import read_image
     from lungscope.api.model import Model, load_model
     from lungscope.api.result import Result
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from lungscope.errors import LungscopeError
 
 __version__ = "0.1.0"
-__all__ = [
-    "Dataset", "LungscopeError", "Model", "Result", "ResultTable", "Run",
-    "evaluate", "load_dataset", "load_model", "read_image", "stats", "train",
+__all__ = [  # noqa: RUF022 - in the order of use, as the reference shows them
+    "load_model", "Model", "Result", "ResultTable", "read_image", "load_dataset", "Dataset", "train", "Run",
+    "evaluate", "ScoreEvaluation", "stats", "LungscopeError",
 ]  # fmt: skip
 _MODULES = {
     "load_model": "api.model", "Model": "api.model", "Result": "api.result", "ResultTable": "api.result_table",
     "read_image": "api.images", "load_dataset": "api.dataset", "Dataset": "api.dataset",
-    "train": "api.training", "Run": "api.training", "evaluate": "api.evaluation", "LungscopeError": "errors",
+    "train": "api.training", "Run": "api.training", "evaluate": "api.evaluation",
+    "ScoreEvaluation": "api.evaluation", "LungscopeError": "errors",
 }  # fmt: skip
 
 
