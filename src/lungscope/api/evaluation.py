@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lungscope.errors import ConfigError
-from lungscope.experiments.evaluate_scores import ScoreEvaluation, evaluate_scores, read_scores
+from lungscope.experiments.evaluate_scores import ScoreEvaluation as ScoreEvaluation
+from lungscope.experiments.evaluate_scores import evaluate_scores, read_scores
 
 
 def evaluate(
