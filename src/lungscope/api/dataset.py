@@ -121,8 +121,8 @@ class Dataset:
     def _repr_html_(self) -> str:
         counts = Counter((row.label, row.split) for row in self.rows)
         rows = [[name, *(str(counts[name, split]) for split in SPLITS)] for name in self.classes]
-        rows += [[finding.severity, finding.message] for finding in self.audit.findings]
-        return html_table(rows, ("images", *SPLITS))
+        findings = html_table((finding.severity, finding.message) for finding in self.audit.findings)
+        return html_table(rows, ("images", *SPLITS)) + findings
 
 
 def load_dataset(

@@ -22,7 +22,10 @@ from lungscope.inference.result import RESEARCH_USE
 from lungscope.reports.history import TrainingEpoch, parse_history
 from lungscope.system.progress import show_progress
 
-FIGURES = ("auroc", "accuracy", "balanced_accuracy", "brier", "ece")
+FIGURES = {
+    "AUROC": "auroc", "accuracy": "accuracy", "balanced accuracy": "balanced_accuracy", "Brier score": "brier",
+    "calibration error": "ece",
+}  # fmt: skip
 
 
 class Run:
@@ -62,7 +65,7 @@ class Run:
         return f"Run({self.folder}; {self.done.split} split: AUROC {self.evaluation.auroc})"
 
     def _repr_html_(self) -> str:
-        rows = [(name.replace("_", " "), str(getattr(self.evaluation, name))) for name in FIGURES]
+        rows = [(words, str(getattr(self.evaluation, name))) for words, name in FIGURES.items()]
         images = f"{self.evaluation.n} images of {self.evaluation.patients} patients, {self.done.split} split"
         return f"{html_table(rows, (images, '95 % interval'))}<small>{RESEARCH_USE}</small>"
 
