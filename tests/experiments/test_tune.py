@@ -132,6 +132,12 @@ def test_a_study_of_nothing_is_refused(folder, tmp_path, options) -> None:
         study(folder, tmp_path, **options)
 
 
+def test_without_optuna_the_remedy_is_named(refused, folder, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "lungscope.experiments.tune")
+    assert "needs optuna. Run: pip install 'lungscope[tune]'" in refused("tune", folder)
+
+
 @pytest.mark.slow
 def test_a_killed_search_loses_no_trial(folder: Path, tmp_path: Path) -> None:
     settings = [word for each in SETTINGS for word in ("--set", each)]

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lungscope.data.score_table import read_scores
 from lungscope.errors import ConfigError
 from lungscope.experiments.evaluate_scores import ScoreEvaluation as ScoreEvaluation
-from lungscope.experiments.evaluate_scores import evaluate_scores, read_scores
+from lungscope.experiments.evaluate_scores import evaluate_scores
 
 
 def evaluate(

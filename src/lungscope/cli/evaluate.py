@@ -105,7 +105,8 @@ def _refuse(why: str, given: Mapping[str, object]) -> None:
 def _evaluate_scores(
     path: Path, thresholds: list[float], prevalence: float | None, out: Path | None, *, as_json: bool
 ) -> None:
-    from lungscope.experiments.evaluate_scores import evaluate_scores, read_scores
+    from lungscope.data.score_table import read_scores
+    from lungscope.experiments.evaluate_scores import evaluate_scores
     from lungscope.reports.evaluation_json import evaluation_json
 
     table = read_scores(path)

@@ -16,6 +16,7 @@ from lungscope.cli.options import (
     settings,
 )
 from lungscope.cli.tables import stdout
+from lungscope.errors import RuntimeUnavailable
 from lungscope.inference.result import RESEARCH_USE
 
 
@@ -39,7 +40,10 @@ def tune(
     Example: lungscope tune chest_xray --trials 30 --out tuning, then: lungscope train chest_xray --recipe
     tuning/best.toml
     """
-    from lungscope.experiments.tune import SearchPlan, run_study
+    try:
+        from lungscope.experiments.tune import SearchPlan, run_study
+    except ModuleNotFoundError as error:
+        raise RuntimeUnavailable(f"The search needs {error.name}. Run: pip install 'lungscope[tune]'.") from None
 
     chosen = tuple(settings(overrides, patient_pattern, label_pattern))
     found = run_study(data, recipe, out, SearchPlan(chosen, trials, folds, storage, weights, device))

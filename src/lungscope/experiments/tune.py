@@ -6,23 +6,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import optuna
 from numpy.typing import NDArray
+from optuna.trial import FrozenTrial, TrialState
 
 from lungscope.config.recipe import Recipe, dump_recipe, load_recipe
 from lungscope.data.dataset import Dataset, prepare
 from lungscope.data.split import folds as fold_tables
-from lungscope.errors import ConfigError, LungscopeError, RuntimeUnavailable, TrainingDiverged
+from lungscope.errors import ConfigError, LungscopeError, TrainingDiverged
 from lungscope.experiments.search_space import Choice, Space, search_space
 from lungscope.system.files import write_atomically
 from lungscope.system.progress import note
-
-if TYPE_CHECKING:
-    from optuna import Study as OptunaStudy
-    from optuna.trial import FrozenTrial
-    from optuna.trial import Trial as OptunaTrial
 
 SHOWN = 5
 UNPRUNED = 3
@@ -104,11 +100,9 @@ def run_study(source: Path, recipe: str, out: Path, plan: SearchPlan = DEFAULTS)
         plan: how long and on what.
 
     Raises:
-        RuntimeUnavailable: Optuna is not installed.
         ConfigError: nothing left to search, or the study in the storage is another one.
         LungscopeError: as training does.
     """
-    optuna = _optuna()
     if plan.trials < 1 or plan.folds < 1:
         raise ConfigError(f"--trials {plan.trials} and --folds {plan.folds} must be at least 1. Raise them.")
     start = load_recipe(recipe, plan.overrides)
@@ -116,6 +110,7 @@ def run_study(source: Path, recipe: str, out: Path, plan: SearchPlan = DEFAULTS)
     data = prepare(source, start.data, start.image.size, start.seed)
     job = _Job(recipe, plan, space, data, _parts(data, plan.folds, start.seed))
     out.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     with _only_worker(out / "study.lock", shared=bool(plan.storage)):
         study = optuna.create_study(
             storage=plan.storage or f"sqlite:///{(out / 'study.db').resolve()}",
@@ -125,21 +120,14 @@ def run_study(source: Path, recipe: str, out: Path, plan: SearchPlan = DEFAULTS)
         _claim(study, job)
         # Each start draws anew, else a study that goes on would repeat its first trials.
         study.sampler = optuna.samplers.TPESampler(seed=None if plan.storage else start.seed + len(study.trials))
-        if not plan.storage:
-            _retry_interrupted(study)
+        if not plan.storage:  # what was running when the only worker was stopped
+            for trial in study.get_trials(states=(TrialState.RUNNING,)):
+                study.tell(trial.number, state=TrialState.FAIL)
+                study.enqueue_trial(trial.params)
         while len(_finished(study)) < plan.trials:
             _try(study, job)
             _write(study, job, out)
         return _write(study, job, out)
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError:
-        raise RuntimeUnavailable("Optuna is not installed. Run: pip install 'lungscope[tune]'.") from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
 
 
 def _parts(data: Dataset, folds: int, seed: int) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
@@ -152,7 +140,7 @@ def _parts(data: Dataset, folds: int, seed: int) -> tuple[tuple[NDArray[np.int64
     return tuple((rows[each == "train"], rows[each == "validation"]) for each in splits)
 
 
-def _claim(study: "OptunaStudy", job: _Job) -> None:
+def _claim(study: optuna.Study, job: _Job) -> None:
     """Refuse a study of other data, folds or settings: its figures could not be compared with ours."""
     ours = {"data": job.data.manifest.fingerprint(), "folds": job.plan.folds, "recipe": dump_recipe(job.recipe({}))}
     theirs = study.user_attrs
@@ -185,21 +173,15 @@ def _only_worker(path: Path, *, shared: bool) -> Iterator[None]:
         yield
 
 
-def _retry_interrupted(study: "OptunaStudy") -> None:
-    from optuna.trial import TrialState
-
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
-
-
-def _try(study: "OptunaStudy", job: _Job) -> None:
+def _try(study: optuna.Study, job: _Job) -> None:
     """One trial, fold after fold, until it is finished or stopped."""
-    from optuna.trial import TrialState
-
     trial = study.ask()
-    settings = _suggest(trial, job.space)
-    recipe, found = job.recipe(settings), []
+    for each in job.space:
+        if isinstance(each, Choice):
+            trial.suggest_categorical(each.name, each.values)
+        else:
+            trial.suggest_float(each.name, each.low, each.high, log=each.log)
+    recipe, found = job.recipe(_settings(trial)), list[float]()
     try:
         for step, part in enumerate(job.parts):
             found.append(_validation_auroc(recipe, job, *part))
@@ -218,15 +200,6 @@ def _try(study: "OptunaStudy", job: _Job) -> None:
     note(f"Trial {trial.number}: AUROC {np.mean(found):.4f}")
 
 
-def _suggest(trial: "OptunaTrial", space: Space) -> dict[str, str]:
-    return {
-        each.name: str(trial.suggest_categorical(each.name, each.values))
-        if isinstance(each, Choice)
-        else f"{trial.suggest_float(each.name, each.low, each.high, log=each.log):.6g}"
-        for each in space
-    }
-
-
 def _validation_auroc(recipe: Recipe, job: _Job, training: NDArray[np.int64], validation: NDArray[np.int64]) -> float:
     from lungscope.training.labelled_images import LabelledImages
     from lungscope.training.train import train
@@ -240,17 +213,16 @@ def _validation_auroc(recipe: Recipe, job: _Job, training: NDArray[np.int64], va
     return max(epoch.validation_auroc for epoch in trained.history)
 
 
-def _finished(study: "OptunaStudy") -> list["FrozenTrial"]:
-    from optuna.trial import TrialState
-
+def _finished(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
-def _write(study: "OptunaStudy", job: _Job, out: Path) -> Study:
+def _write(study: optuna.Study, job: _Job, out: Path) -> Study:
     """Write what is known so far, and return it."""
     done = _finished(study)
-    ranked = sorted((each for each in done if each.value is not None and each.state.name == "COMPLETE"), key=_merit)
-    best = tuple(FinishedTrial(each.number, each.value or 0.0, _settings(each)) for each in ranked)
+    complete = [(each.value, each) for each in done if each.value is not None and each.state is TrialState.COMPLETE]
+    ranked = sorted(complete, key=lambda pair: (-pair[0], pair[1].number))
+    best = tuple(FinishedTrial(each.number, value, _settings(each)) for value, each in ranked)
     write_atomically(out / "trials.csv", _trials_csv(done, job.space))
     path = out / "best.toml"
     if best:
@@ -261,15 +233,11 @@ def _write(study: "OptunaStudy", job: _Job, out: Path) -> Study:
     return Study(job.data.source.path, path, len(done), len(done) - len(ranked), best[:SHOWN])
 
 
-def _merit(trial: "FrozenTrial") -> tuple[float, int]:
-    return (-(trial.value or 0.0), trial.number)
-
-
-def _settings(trial: "FrozenTrial") -> dict[str, str]:
+def _settings(trial: FrozenTrial | optuna.Trial) -> dict[str, str]:
     return {k: v if isinstance(v, str) else f"{v:.6g}" for k, v in trial.params.items()}
 
 
-def _trials_csv(trials: Sequence["FrozenTrial"], space: Space) -> str:
+def _trials_csv(trials: Sequence[FrozenTrial], space: Space) -> str:
     text = io.StringIO()
     names = [each.name for each in space]
     writer = csv.DictWriter(text, ["trial", "state", "auroc", "folds", *names], lineterminator="\n")
