@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import struct
 import tempfile
-import time
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Iterator
@@ -173,12 +172,10 @@ def test_a_bomb_is_refused_by_its_header(served: tuple[TestClient, Path], side: 
         struct.pack(">II", 100, 100), struct.pack(">II", side, side)
     )
     tracemalloc.start()
-    started = time.monotonic()
     (one,) = client.post("/v1/predictions", files=[("files", ("a.png", content))]).json()["predictions"]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert one["status"] == "not_assessed"
-    assert time.monotonic() - started < 5
     assert peak < 50 * 2**20
 
 
