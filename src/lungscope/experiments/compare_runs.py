@@ -89,7 +89,7 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 
 def _refuse_seen(name: str, bundle: Bundle, data: Dataset, split: str) -> list[str]:
-    """Refuse images that the model learned from or was chosen on; a note where that cannot be told."""
+    """Refuse images that the model learned from or was chosen on; a note where that is not known."""
     path = bundle.path.parent / "manifest.csv"
     try:
         known = read_manifest(path)

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from lungscope.bundle.bundle import Bundle, load_bundle
 from lungscope.bundle.card import Calibration, Parity
-from lungscope.data.dataset import Dataset, DataSource, load_for
+from lungscope.data.dataset import Dataset
 from lungscope.data.manifest import write_csv
 from lungscope.errors import BundleError, ConfigError
 from lungscope.evaluation.measurements import EvaluationOptions
-from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle
+from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle, own_data
 from lungscope.experiments.finalize import CheckOutputs, Choices, ModelOrigin, ValidationOutputs, apply, finalize
 from lungscope.experiments.train_run import PARITY_IMAGES
 from lungscope.inference.predictions import Predictions
 from lungscope.inference.predictor import Predictor
+from lungscope.networks.onnx_ensemble import average_heatmaps, merge_graphs
 from lungscope.runtime.engine import choose_engine
 from lungscope.runtime.session import open_session
 from lungscope.stats.reference_class import p_abnormal
@@ -50,10 +51,10 @@ def build_ensemble(runs: Sequence[Path], out: Path, *, force: bool = False) -> E
     pixels = np.ascontiguousarray(data.pixels[rows])
     predictors = [Predictor(each, runtime="onnxruntime", precision="fp32") for each in bundles]
     members = [each.predict(pixels, embeddings=True) for each in predictors]
-    outputs = _average(bundles, members)
+    outputs, calibrations = _average(bundles, members), [each.card.calibration for each in bundles]
 
     def build(calibration: Calibration, threshold: float) -> tuple[bytes, Parity]:
-        graph = _merge(bundles, calibration)
+        graph = merge_graphs([each.graph for each in bundles], calibrations, calibration, _limits(bundles))
         return graph, _check_parity(graph, apply(calibration, outputs.logits), members, pixels, threshold)
 
     goals = tomllib.loads(card.recipe).get("operating_points", {})
@@ -70,8 +71,8 @@ def common_data(runs: Sequence[Path], bundles: Sequence[Bundle]) -> Dataset:
     """The data set that all members were trained on, with the same split.
 
     Raises:
-        ConfigError: fewer than two members, or of other classes, input size, data or split, or the table of the first
-            is not the one it was trained with.
+        ConfigError: fewer than two members, or of other classes, input size, data or split.
+        BundleError: the table of the first is not the one it was trained with.
     """
     if len(bundles) < 2:
         raise ConfigError("An ensemble needs at least two run folders. Name more.")
@@ -91,19 +92,14 @@ def common_data(runs: Sequence[Path], bundles: Sequence[Bundle]) -> Dataset:
             raise ConfigError(
                 f"{pair} data or split. Train them on one split, as the seeds of 'lungscope compare' are."
             )
-    table = bundles[0].path.parent / "manifest.csv"
-    data = load_for(first, DataSource(table))
-    if data.manifest.fingerprint() != first.data.get("fingerprint"):
-        raise ConfigError(f"{table}: not the table the model was trained with. Restore it, or train again.")
-    return data
+    return own_data(bundles[0])
 
 
 def _average(bundles: Sequence[Bundle], members: Sequence[Predictions]) -> ValidationOutputs:
     """What the merged graph will compute of the validation images: the mean of the members' calibrated logits."""
-    calibrations = [each.card.calibration for each in bundles]
     logits = [
-        calibration.scale * found.logits + np.array(calibration.shift or 0.0)
-        for calibration, found in zip(calibrations, members, strict=True)
+        each.card.calibration.scale * found.logits + np.array(each.card.calibration.shift or 0.0)
+        for each, found in zip(bundles, members, strict=True)
     ]
     embeddings = [each.embeddings for each in members if each.embeddings is not None]
     if len(embeddings) < len(members):
@@ -124,13 +120,6 @@ def _checks(bundles: Sequence[Bundle], members: Sequence[Predictions]) -> CheckO
     return CheckOutputs(mean, checks, first.checks, first.coverage)
 
 
-def _merge(bundles: Sequence[Bundle], calibration: Calibration) -> bytes:
-    from lungscope.networks.onnx_ensemble import merge_graphs
-
-    graphs, calibrations = [each.graph for each in bundles], [each.card.calibration for each in bundles]
-    return merge_graphs(graphs, calibrations, calibration, _limits(bundles))
-
-
 def _check_parity(
     graph: bytes,
     wanted: NDArray[np.float64],
@@ -139,8 +128,6 @@ def _check_parity(
     threshold: float,
 ) -> Parity:
     """Hold the graph against the average of its members, whose probabilities (N, K) are `wanted`."""
-    from lungscope.networks.onnx_ensemble import average_heatmaps
-
     n = min(PARITY_IMAGES, len(pixels))
     engine, wanted = choose_engine("onnxruntime", "fp32"), wanted[:n]
     found, heat = open_session(graph, engine, threads=1).run([pixels[:n]], ["probabilities", "heatmap"])

@@ -10,10 +10,10 @@ import numpy as np
 
 from lungscope.bundle.bundle import Bundle
 from lungscope.bundle.card import Card
-from lungscope.data.dataset import Dataset
+from lungscope.data.dataset import Dataset, DataSource, load_for
 from lungscope.data.images.radiograph import read_radiograph
 from lungscope.data.manifest import Manifest
-from lungscope.errors import ManifestError
+from lungscope.errors import BundleError, ManifestError
 from lungscope.evaluation.evaluate import Evaluation, ModelReference
 from lungscope.evaluation.measurements import EvaluationOptions, Measurements, measure_all
 from lungscope.evaluation.usage import count_evaluation
@@ -83,8 +83,7 @@ def evaluate_bundle(
     )
     if out is None:
         return done
-    relation = _relation(card, data, split)
-    origin = Origin(done.model, fingerprint, split, relation, card.recipe, card.versions)
+    origin = Origin(done.model, fingerprint, split, _relation(card, data, split), card.recipe, card.versions)
     report = Report(
         done.evaluation,
         origin,
@@ -99,6 +98,21 @@ def evaluate_bundle(
     write_report_files(out, report, card, document, origin)
     write_report(out / "report.html", report, linked(report))
     return replace(done, report=out / "report.html", shown=report)
+
+
+def own_data(bundle: Bundle) -> Dataset:
+    """The images of a run, as it split them.
+
+    Raises:
+        BundleError: they are not those it was trained with.
+    """
+    table = bundle.path.with_name("manifest.csv")
+    data = load_for(bundle.card, DataSource(table))
+    if data.manifest.fingerprint() != bundle.card.data.get("fingerprint"):
+        raise BundleError(
+            f"{table}: not the table the model was trained with, or files are missing. Restore them, or train again."
+        )
+    return data
 
 
 def _relation(card: Card, data: Dataset, split: str) -> Relation:

@@ -18,6 +18,7 @@ from lungscope.evaluation.validation import validation_outcome
 from lungscope.stats.calibrator import choose_calibrator, fit
 from lungscope.stats.conformal import fit_conformal
 from lungscope.stats.operating_points import OperatingPoint, choose, parse_goal
+from lungscope.stats.patients import Patients
 from lungscope.stats.reference_class import p_abnormal
 
 BuildGraph = Callable[[Calibration, float], tuple[bytes, Parity]]
@@ -36,6 +37,10 @@ class CheckOutputs:
     """Of the C checks."""
     coverage: float
     """Share of images that it is to let pass."""
+
+    def calibrate(self, patients: Patients) -> InputCheck:
+        """Choose its limits; patients (N,), whose each image is."""
+        return calibrate_input_check(self.distances, self.checks, self.names, patients, self.coverage)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +100,7 @@ def finalize(
         versions={name: version(name) for name in origin.packages},
         data=origin.data,
         parity=(parity,),
-        input_check=_input_check(outputs.input_check, validation),
+        input_check=outputs.input_check.calibrate(validation.patients) if outputs.input_check else None,
         conformal=fit_conformal(validation.labels, probabilities),
     )
     return bundle_bytes(graph, replace(card, validation=_summary(card, outputs, probabilities, validation)))
@@ -137,12 +142,6 @@ def choose_operating_points(
         )
     except UndefinedEstimate as error:
         raise DataError(f"No operating point can be chosen on validation: {error} Add validation images.") from None
-
-
-def _input_check(found: CheckOutputs | None, validation: Manifest) -> InputCheck | None:
-    if found is None:
-        return None
-    return calibrate_input_check(found.distances, found.checks, found.names, validation.patients, found.coverage)
 
 
 def _summary(

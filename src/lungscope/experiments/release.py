@@ -10,14 +10,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lungscope.bundle.bundle import Bundle, load_bundle, replace_card
-from lungscope.bundle.card import Card
 from lungscope.bundle.default_model import CARD, MODEL
 from lungscope.bundle.provenance import TOPICS, Statement
-from lungscope.data.dataset import Dataset, DataSource, load_for
 from lungscope.errors import BundleError, ConfigError
 from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.evaluation.usage import evaluations
-from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle
+from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle, own_data
 from lungscope.reports.model_card import CardSection, ModelCard, card_markdown, model_card
 from lungscope.system.files import check_free, write_atomically
 
@@ -88,9 +86,12 @@ def release_model(
             f"{run}: the model has {len(content):,} bytes, and a bundled one {LARGEST:,} at most. Train a smaller "
             "network, or set input_check.directions lower."
         )
-    data = _own_images(bundle)
+    data, history = own_data(bundle), bundle.path.with_name("history.csv")
     with TemporaryDirectory() as folder:
-        released = _stage(content, bundle, Path(folder))
+        write_atomically(Path(folder) / MODEL, content)
+        if history.exists():
+            shutil.copy(history, folder)
+        released = load_bundle(Path(folder) / MODEL)
         options = EvaluationOptions(data.manifest.held_out, runtime="onnxruntime", precision="fp32", ood=ood)
         done = evaluate_bundle(released, data, Path(folder) / "evaluation", options)
     _check_figures(bundle, done)
@@ -106,7 +107,7 @@ def check_fit(bundle: Bundle, run: Path) -> None:
     Raises:
         BundleError: it may not, or lacks a part.
     """
-    card = bundle.card
+    card, calibrated = bundle.card, bundle.card.calibration.method != "none" or bundle.card.calibration.candidates
     if card.export:
         raise BundleError(f"{run}: an export. Name the run folder it was made of.")
     if still := _unlearned(tomllib.loads(card.recipe)):
@@ -114,9 +115,13 @@ def check_fit(bundle: Bundle, run: Path) -> None:
             f"{run}: {still}, so weights of its backbone are those it started from, which are somebody else's to pass "
             "on. Train all layers: lungscope train DATA --set finetune.epochs=5."
         )
-    if lacking := _lacks(card):
-        name, remedy = lacking[0]
-        raise BundleError(f"{run}: the model has no {name.replace('_', ' ')}. {remedy}")
+    for part, there, remedy in (
+        ("calibration", calibrated, "Train it with --set calibration.method=auto."),
+        ("operating points", card.operating_points, "Name its reference class 'normal', and train it again."),
+        ("input check", card.input_check, "Train it with --set input_check.enabled=true."),
+    ):
+        if not there:
+            raise BundleError(f"{run}: the model has no {part}. {remedy}")
 
 
 def _unlearned(recipe: dict[str, Any]) -> str:
@@ -131,55 +136,20 @@ def _unlearned(recipe: dict[str, Any]) -> str:
     return "" if layers == "all" else f"its recipe has finetune.layers = {layers}"
 
 
-def _lacks(card: Card) -> list[tuple[str, str]]:
-    """Parts that a reader of a bundled model relies on, with what to do about each."""
-    calibrated = card.calibration.method != "none" or card.calibration.candidates
-    parts = {
-        "calibration": (calibrated, "Train it with --set calibration.method=auto."),
-        "operating points": (card.operating_points, "Name its reference class 'normal', and train it again."),
-        "input_check": (card.input_check, "Train it with --set input_check.enabled=true."),
-    }
-    return [(part, remedy) for part, (there, remedy) in parts.items() if not there]
-
-
-def _own_images(bundle: Bundle) -> Dataset:
-    """The images of the run, as it split them."""
-    table, card = bundle.path.with_name("manifest.csv"), bundle.card
-    data = load_for(card, DataSource(table))
-    if data.manifest.fingerprint() != card.data.get("fingerprint"):
-        raise BundleError(
-            f"{table}: not the table the model was trained with, or files are missing. Restore them: the card's "
-            "figures are measured on the images held out."
-        )
-    return data
-
-
-def _stage(content: bytes, bundle: Bundle, folder: Path) -> Bundle:
-    write_atomically(folder / MODEL, content)
-    history = bundle.path.with_name("history.csv")
-    if history.exists():
-        shutil.copy(history, folder / history.name)
-    return load_bundle(folder / MODEL)
-
-
 def _check_figures(bundle: Bundle, done: Evaluated) -> None:
     """The run's own evaluation.json and what was measured now are of the same model and images, and agree."""
-    path = bundle.path.with_name("evaluation.json")
+    run, path = bundle.path.parent, bundle.path.with_name("evaluation.json")
+    again = f"Run: lungscope evaluate {run / 'manifest.csv'} --model {run} --split {done.split} --out {run}"
     try:
         former = json.loads(path.read_text(encoding="utf-8"))
         model, data, area = former["model"]["sha256"], former["data"]["fingerprint"], former["auroc"]["value"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise BundleError(f"{path}: no evaluation can be read there. {_again(bundle, done)}") from None
+        raise BundleError(f"{path}: no evaluation can be read there. {again}") from None
     if model != bundle.sha256 or data != done.data_fingerprint:
-        raise BundleError(f"{path}: of another model or other images than the run's. {_again(bundle, done)}")
+        raise BundleError(f"{path}: of another model or other images than the run's. {again}")
     now = done.evaluation.auroc.value
     if (area is None) != (now is None) or abs((area or 0) - (now or 0)) > TOLERANCE:
         raise BundleError(f"{path}: AUROC {area}, and {now} is measured now. Find out why before passing the model on.")
-
-
-def _again(bundle: Bundle, done: Evaluated) -> str:
-    run = bundle.path.parent
-    return f"Run: lungscope evaluate {run / 'manifest.csv'} --model {run} --split {done.split} --out {run}"
 
 
 def _card(bundle: Bundle, released: Bundle, done: Evaluated, provenance: Provenance) -> ModelCard:

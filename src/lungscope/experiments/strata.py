@@ -20,6 +20,10 @@ from lungscope.data.strata import series_of
 from lungscope.errors import DataError
 from lungscope.stats.patients import patient_index
 from lungscope.stats.scan import low_runs
+from lungscope.training.features import plain_features
+from lungscope.training.hard_examples import cross_fitted
+from lungscope.training.labelled_images import LabelledImages
+from lungscope.training.leave_out import frozen_embedder
 
 DEPTH = 1.0
 """Standard deviations by which a run must lie lower than its series: a stratum of its own, not a drift."""
@@ -85,15 +89,9 @@ def hidden_strata(source: Path, recipe: Recipe, *, weights: str = "imagenet", de
 
 def _margins(data: Dataset, recipe: Recipe, weights: str, device: str) -> NDArray[np.float64]:
     """Log odds (N,) of each image's own class, by heads that have not seen its patient."""
-    from lungscope.training.features import plain_features
-    from lungscope.training.hard_examples import cross_fitted
-    from lungscope.training.labelled_images import LabelledImages
-    from lungscope.training.leave_out import frozen_embedder
-
     images, labels = LabelledImages.of(data, data.rows("all")), data.manifest.labels
-    features = plain_features(
-        images, frozen_embedder(len(data.manifest.classes), recipe, weights=weights, device=device)
-    )
+    embed = frozen_embedder(len(data.manifest.classes), recipe, weights=weights, device=device)
+    features = plain_features(images, embed)
     own = cross_fitted(features, labels, images.patients, recipe.seed).clip(1e-12, 1 - 1e-12)
     odds: NDArray[np.float64] = np.log(own / (1 - own))
     return odds

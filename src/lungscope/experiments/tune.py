@@ -19,6 +19,8 @@ from lungscope.errors import ConfigError, LungscopeError, TrainingDiverged
 from lungscope.experiments.search_space import Choice, Space, search_space
 from lungscope.system.files import write_atomically
 from lungscope.system.progress import note
+from lungscope.training.labelled_images import LabelledImages
+from lungscope.training.train import train
 
 SHOWN = 5
 UNPRUNED = 3
@@ -201,15 +203,9 @@ def _try(study: optuna.Study, job: _Job) -> None:
 
 
 def _validation_auroc(recipe: Recipe, job: _Job, training: NDArray[np.int64], validation: NDArray[np.int64]) -> float:
-    from lungscope.training.labelled_images import LabelledImages
-    from lungscope.training.train import train
-
-    data = job.data
-    trained = train(
-        LabelledImages.of(data, training),
-        LabelledImages.of(data, validation),
-        len(data.manifest.classes), recipe, weights=job.plan.weights, device=job.plan.device,
-    )  # fmt: skip
+    data, plan = job.data, job.plan
+    shown, held_out = LabelledImages.of(data, training), LabelledImages.of(data, validation)
+    trained = train(shown, held_out, len(data.manifest.classes), recipe, weights=plan.weights, device=plan.device)
     return max(epoch.validation_auroc for epoch in trained.history)
 
 

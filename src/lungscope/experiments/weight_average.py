@@ -11,7 +11,11 @@ from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.experiments.ensemble import common_data
 from lungscope.experiments.evaluate_run import Evaluated, evaluate_bundle
 from lungscope.experiments.train_run import write_bundle
+from lungscope.networks.network import build_network
+from lungscope.networks.onnx_graph import export_backbone
 from lungscope.system.files import claim_folder, write_atomically
+from lungscope.training.train import Trained
+from lungscope.training.weight_averaging import mean_weights
 
 
 def average_weights(runs: Sequence[Path], out: Path, *, force: bool = False) -> Evaluated:
@@ -29,11 +33,6 @@ def average_weights(runs: Sequence[Path], out: Path, *, force: bool = False) -> 
         ConfigError: fewer than two members, or they do not fit together.
         BundleError: the weights of a member cannot be read.
     """
-    from lungscope.networks.network import build_network
-    from lungscope.networks.onnx_graph import export_backbone
-    from lungscope.training.train import Trained
-    from lungscope.training.weight_averaging import mean_weights
-
     bundles = [load_bundle(run) for run in runs]
     data = common_data(runs, bundles)
     recipe = common_recipe(runs, [load_recipe(run / "recipe.toml") for run in runs])
