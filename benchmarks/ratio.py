@@ -107,7 +107,7 @@ def how_many_times(ours: Measured, other: Measured, unit: Unit) -> Spread | None
     return spread([a / b if unit == "images/s" else b / a for a, b in pairs])
 
 
-def judge(key: str, unit: Unit, measured: Sequence[Measured]) -> list[Verdict]:
+def compare(key: str, unit: Unit, measured: Sequence[Measured]) -> list[Verdict]:
     """Hold a section against its targets, as far as the other contenders are there."""
     verdicts = []
     for target in TARGETS:

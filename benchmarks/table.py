@@ -11,9 +11,9 @@ from benchmarks.contender import Measured
 from benchmarks.ratio import (
     Spread,
     Verdict,
+    compare,
     cpu_ms_per_image,
     how_many_times,
-    judge,
     percentile,
     spread,
     values,
@@ -26,9 +26,11 @@ TARGET_COLUMNS = ("target", "goal", "measured", "reached", "remark")
 
 
 def verdicts(benchmark: Benchmark) -> list[Verdict]:
-    """Every target that could be judged."""
+    """Every target that could be compared."""
     return [
-        verdict for found in benchmark.found for verdict in judge(found.section.key, found.section.unit, found.measured)
+        verdict
+        for found in benchmark.found
+        for verdict in compare(found.section.key, found.section.unit, found.measured)
     ]
 
 
@@ -107,9 +109,9 @@ def markdown(benchmark: Benchmark) -> str:
     lines = [f"{benchmark.machine}, {benchmark.cores} cores; {versions}; {benchmark.seconds / 60:.0f} minutes."]
     for found in benchmark.found:
         lines += ["", f"**{heading(found)}**", "", *_table(COLUMNS, list(rows(found)))]
-    judged = [verdict_cells(verdict) for verdict in verdicts(benchmark)]
-    if judged:
-        lines += ["", "**Targets**", "", *_table(TARGET_COLUMNS, judged)]
+    reached = [verdict_cells(verdict) for verdict in verdicts(benchmark)]
+    if reached:
+        lines += ["", "**Targets**", "", *_table(TARGET_COLUMNS, reached)]
     lines += ["", *(f"Not measured. {reason}" for reason in benchmark.missing)]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -129,13 +131,13 @@ def to_json(benchmark: Benchmark) -> str:
         }
         for found in benchmark.found
     ]
-    judged = [{**asdict(verdict), "reached": verdict.reached} for verdict in verdicts(benchmark)]
+    reached = [{**asdict(verdict), "reached": verdict.reached} for verdict in verdicts(benchmark)]
     head = {"machine": benchmark.machine, "cores": benchmark.cores, "versions": benchmark.versions}
     tail = {
         "seconds": benchmark.seconds,
         "missing": benchmark.missing,
         "sections": sections,
-        "targets": judged,
+        "targets": reached,
     }
     return json.dumps({**head, **tail}, indent=2)
 

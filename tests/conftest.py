@@ -206,7 +206,7 @@ def checked_model(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]
         input_check=calibrate_input_check(distances, checks, CHECKS, [""] * 41, 0.95),
         conformal=fit_conformal(images.labels, probabilities),
     )
-    path = tmp_path_factory.mktemp("gated") / "model.onnx"
+    path = tmp_path_factory.mktemp("checked") / "model.onnx"
     path.write_bytes(bundle_bytes(graph, card))
     return path
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.contender import Contender, Measured, Turn
-from benchmarks.ratio import TARGETS, cpu_ms_per_image, how_many_times, judge, percentile, values
+from benchmarks.ratio import TARGETS, compare, cpu_ms_per_image, how_many_times, percentile, values
 from benchmarks.sections import SECTIONS, Bench, build_sections
 
 
@@ -47,7 +47,7 @@ def test_a_section_is_held_against_the_nearer_limit() -> None:
         measured("Lungscope", [90], "ours"), measured("plain PyTorch, 160 px", [20]),
         measured("decoding alone", [400], "limit"), measured("runtime alone", [100], "limit"),
     ]  # fmt: skip
-    verdicts = {verdict.target.against: verdict for verdict in judge("bulk", "images/s", contenders)}
+    verdicts = {verdict.target.against: verdict for verdict in compare("bulk", "images/s", contenders)}
     assert verdicts["decoding alone|runtime alone"].ratio.median == 0.9
     assert verdicts["decoding alone|runtime alone"].reached
     assert verdicts["plain PyTorch, 160 px"].ratio.median == 4.5
@@ -57,7 +57,7 @@ def test_a_section_is_held_against_the_nearer_limit() -> None:
 
 def test_a_contender_without_a_turn_is_not_judged() -> None:
     contenders = [measured("Lungscope", [90], "ours"), measured("plain PyTorch, 160 px", [])]
-    assert judge("bulk", "images/s", contenders) == []
+    assert compare("bulk", "images/s", contenders) == []
 
 
 def test_every_target_names_a_contender_that_there_is(tmp_path: object) -> None:
@@ -77,7 +77,7 @@ def test_what_computes_in_bf16_is_judged_by_its_own_rate_and_not_against_fp32_li
         measured("decoding alone", [1000.0] * 3, "limit"),
         measured("runtime alone", [400.0] * 3, "limit"),
     ]
-    found = [(each.target.against, each.ratio.median, each.reached) for each in judge("bulk", "images/s", contenders)]
+    found = [(each.target.against, each.ratio.median, each.reached) for each in compare("bulk", "images/s", contenders)]
     assert found == [
         ("plain PyTorch, 160 px", 1.0, False),
         ("decoding alone|runtime alone", 0.25, False),

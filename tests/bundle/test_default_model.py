@@ -41,7 +41,7 @@ def small(checked_model: Path, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def box(small: Path, monkeypatch) -> Path:
+def packaged(small: Path, monkeypatch) -> Path:
     """The package's own folder when there is a model in it, else a small one in its place; it must stay as it is."""
     if not (REAL / bundled.MODEL).is_file():
         monkeypatch.setattr(bundled, "folder", lambda: small)
@@ -78,7 +78,7 @@ def content(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if "__pycache__" not in path.parts}
 
 
-def test_predict_says_which_model_it_is_beside_the_results(box, pictures, tmp_path, run) -> None:
+def test_predict_says_which_model_it_is_beside_the_results(packaged, pictures, tmp_path, run) -> None:
     status, out, err = run("predict", pictures[0])
     assert status == 0
     assert re.match(r"Bundled model, trained on .+; research use only\.\n", err)
@@ -88,27 +88,27 @@ def test_predict_says_which_model_it_is_beside_the_results(box, pictures, tmp_pa
         assert "undled" not in (tmp_path / name).read_text()
 
 
-def test_a_named_model_is_used_and_nothing_is_said_of_the_bundled_one(box, model, pictures, run) -> None:
+def test_a_named_model_is_used_and_nothing_is_said_of_the_bundled_one(packaged, model, pictures, run) -> None:
     status, out, err = run("predict", pictures[0], "--model", model)
     assert status == 0
     assert "undled" not in out + err
 
 
-def test_evaluate_writes_only_where_it_is_told(box, data, tmp_path, run) -> None:
-    before, bundle = content(box), load_bundle(box)
+def test_evaluate_writes_only_where_it_is_told(packaged, data, tmp_path, run) -> None:
+    before, bundle = content(packaged), load_bundle(packaged)
     status, out, err = run("evaluate", data, "--json", "--out", tmp_path / "out", "--no-heat-checks")
     assert status == 0
     assert json.loads(out)["model"]["sha256"] == bundle.sha256
     assert err.startswith("Bundled model")
-    assert content(box) == before
+    assert content(packaged) == before
     card = (tmp_path / "out" / "model_card.md").read_text()
     assert bundle.card.statement.attribution in card
     assert "does not know whether the model has seen them" in card
 
 
-def test_score_and_export_take_it(box, data, tmp_path, run) -> None:
+def test_score_and_export_take_it(packaged, data, tmp_path, run) -> None:
     pytest.importorskip("pyarrow")
-    before, sha256 = content(box), load_bundle(box).sha256
+    before, sha256 = content(packaged), load_bundle(packaged).sha256
     status, _, err = run("score", data, "--out", tmp_path / "scores")
     assert (status, err.startswith("Bundled model")) == (0, True)
     assert sha256 in (tmp_path / "scores" / "score.json").read_text()
@@ -116,47 +116,47 @@ def test_score_and_export_take_it(box, data, tmp_path, run) -> None:
     assert run("export", "--format", "onnx", "--out", out, "--data", data)[0] == 0
     card = load_bundle(out).card
     assert card.export.source_sha256 == sha256
-    assert card.statement == load_bundle(box).card.statement  # attribution goes with every copy
-    assert content(box) == before
+    assert card.statement == load_bundle(packaged).card.statement  # attribution goes with every copy
+    assert content(packaged) == before
 
 
-def test_export_asks_for_images_that_a_package_does_not_hold(box, tmp_path, run) -> None:
+def test_export_asks_for_images_that_a_package_does_not_hold(packaged, tmp_path, run) -> None:
     status, _, err = run("export", "--format", "onnx", "--out", tmp_path / "x.onnx")
     assert status == 2
     assert "Name labelled images: --data DATA" in err.splitlines()[-1]
 
 
-def test_describe_without_a_name_tells_origin_and_card(box, run) -> None:
+def test_describe_without_a_name_tells_origin_and_card(packaged, run) -> None:
     status, out, _ = run("describe")
-    said = load_bundle(box).card.statement
+    said = load_bundle(packaged).card.statement
     assert status == 0
-    for text in (load_bundle(box).sha256, f"trained on   {said.trained_on}", said.licence, said.attribution):
+    for text in (load_bundle(packaged).sha256, f"trained on   {said.trained_on}", said.licence, said.attribution):
         assert text in out
-    assert str(box / bundled.CARD) in out
+    assert str(packaged / bundled.CARD) in out
     assert json.loads(run("describe", "--json")[1])["statement"]["trained_on"] == said.trained_on
 
 
-def test_stress_leaves_nothing_in_the_package_and_asks_for_data(box, data, run) -> None:
-    before = content(box)
-    status, out, _ = run("robustness", box / bundled.MODEL, data, "--json")
+def test_robustness_leaves_nothing_in_the_package_and_asks_for_data(packaged, data, run) -> None:
+    before = content(packaged)
+    status, out, _ = run("robustness", packaged / bundled.MODEL, data, "--json")
     assert status == 0
     assert json.loads(out)["split"] == "all"
-    assert content(box) == before
-    status, _, err = run("robustness", box / bundled.MODEL)
+    assert content(packaged) == before
+    status, _, err = run("robustness", packaged / bundled.MODEL)
     assert status == 2
     assert "lungscope robustness RUN DATA" in err.splitlines()[-1]
 
 
-def test_serve_takes_it(box, tmp_path, run, monkeypatch) -> None:
+def test_serve_takes_it(packaged, tmp_path, run, monkeypatch) -> None:
     server = pytest.importorskip("lungscope.serve.server")
     seen: list[Path] = []
     monkeypatch.setattr(server, "serve", lambda model, *_, **__: seen.append(model))
     status, _, err = run("serve", "--data", tmp_path)
-    assert (status, seen) == (0, [box / bundled.MODEL])
+    assert (status, seen) == (0, [packaged / bundled.MODEL])
     assert err.startswith("Bundled model")
 
 
-def test_the_service_tells_what_was_said_of_the_model(box, tmp_path) -> None:
+def test_the_service_tells_what_was_said_of_the_model(packaged, tmp_path) -> None:
     pytest.importorskip("fastapi")
     from starlette.testclient import TestClient
 
@@ -206,7 +206,7 @@ def test_a_model_of_which_nothing_was_said_is_introduced_all_the_same(checked_mo
     assert bundled.introduction(load_bundle(checked_model).card) == "Bundled model; research use only."
 
 
-def test_a_run_beside_the_package_is_not_the_bundled_one(box, checked_model) -> None:
+def test_a_run_beside_the_package_is_not_the_bundled_one(packaged, checked_model) -> None:
     assert bundled.is_bundled(bundled.bundled_model())
     assert not bundled.is_bundled(checked_model)
 
@@ -222,9 +222,9 @@ def installed(small: Path, tmp_path_factory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, source / name)
     shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    box = source / "src" / "lungscope" / "bundle" / "default"
-    if not (box / bundled.MODEL).exists():
-        shutil.copytree(small, box, dirs_exist_ok=True)
+    packaged = source / "src" / "lungscope" / "bundle" / "default"
+    if not (packaged / bundled.MODEL).exists():
+        shutil.copytree(small, packaged, dirs_exist_ok=True)
     (source / "src" / "lungscope" / "stray.onnx").touch()
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "dist"]
     subprocess.run(build, cwd=source, check=True, capture_output=True)
@@ -304,7 +304,7 @@ def test_the_statement_in_the_package_is_whole() -> None:
 
 
 @real
-def test_it_declines_what_is_no_radiograph(tmp_path: Path) -> None:
+def test_it_rejects_what_is_no_radiograph(tmp_path: Path) -> None:
     pictures = pytest.importorskip("skimage.data")
     from PIL import Image
 

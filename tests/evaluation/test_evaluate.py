@@ -167,7 +167,7 @@ def test_a_class_without_cases_makes_the_mean_undefined_and_names_itself(three) 
     assert found.per_class[1].auroc.value is not None
 
 
-def test_without_a_reference_class_there_is_no_suspicion(three) -> None:
+def test_without_a_reference_class_there_is_no_p_abnormal(three) -> None:
     found = evaluate(
         check_cases(
             three.labels,

@@ -9,7 +9,7 @@ from lungscope.bundle.bundle import load_bundle
 from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.data.manifest import Manifest
 from lungscope.errors import ManifestError
-from lungscope.evaluation import out_of_distribution as strangers
+from lungscope.evaluation import out_of_distribution as ood
 from lungscope.evaluation.input_check import (
     COMMON,
     RATES,
@@ -127,26 +127,26 @@ def test_far_fewer_assessed_than_planned_is_a_warning(estimates) -> None:
 
 
 def test_pictures_that_are_not_installed_are_left_out_with_a_note(monkeypatch) -> None:
-    monkeypatch.setattr(strangers, "find_spec", lambda name: None if name == "skimage" else find_spec(name))
-    found, notes = strangers.other_pictures(64)
+    monkeypatch.setattr(ood, "find_spec", lambda name: None if name == "skimage" else find_spec(name))
+    found, notes = ood.other_pictures(64)
     assert found.radiographs  # of scikit-learn and Matplotlib
     assert "pip install scikit-image" in notes[0]
 
 
 def test_nothing_installed_is_an_undefined_figure(monkeypatch, predictor, chosen, images, results) -> None:
-    monkeypatch.setattr(strangers, "find_spec", lambda name: None)
+    monkeypatch.setattr(ood, "find_spec", lambda name: None)
     found = measure_input_check(predictor, chosen, images, results)
     assert found.detections[0].rejected == Estimate(None, reason="no such picture is installed")
 
 
 def test_a_folder_without_images_names_the_remedy(tmp_path) -> None:
     with pytest.raises(ManifestError, match=r"--ood .* Name a folder of other images"):
-        strangers.out_of_distribution(tmp_path, 64)
+        ood.out_of_distribution(tmp_path, 64)
 
 
 def test_turning_is_what_it_says() -> None:
     picture = np.arange(9, dtype=np.uint8).reshape(1, 3, 3)
-    ways = {each.kind: each.radiographs[0].pixels for each in strangers.misplaced(picture, ("a",))}
+    ways = {each.kind: each.radiographs[0].pixels for each in ood.misplaced(picture, ("a",))}
     np.testing.assert_array_equal(ways["radiographs upside down"], picture[0, ::-1, ::-1])
     assert ways["radiographs turned to the left"][0, 0] == 2  # what was at the right is at the top
     assert ways["radiographs turned to the right"][0, 0] == 6

@@ -38,14 +38,14 @@ def runs(table: Path, tmp_path_factory, request) -> list[Path]:
 
 
 def test_its_weights_are_the_mean_and_its_graph_computes_with_them(runs, table, tmp_path) -> None:
-    average_weights(runs, tmp_path / "soup")
+    average_weights(runs, tmp_path / "average")
     members = [load_file(run / "weights.safetensors") for run in runs]
-    found = load_file(tmp_path / "soup" / "weights.safetensors")
+    found = load_file(tmp_path / "average" / "weights.safetensors")
     assert any(not torch.equal(members[0][name], members[1][name]) for name in found)
     for name, value in found.items():
         torch.testing.assert_close(value, (members[0][name] + members[1][name]) / 2, check_dtype=False)
-    bundle = load_bundle(tmp_path / "soup")
-    recipe = load_recipe(tmp_path / "soup" / "recipe.toml")
+    bundle = load_bundle(tmp_path / "average")
+    recipe = load_recipe(tmp_path / "average" / "recipe.toml")
     network = build_network(recipe.network, recipe.image, 2).eval()
     network.load_state_dict(found)
     pixels = np.random.default_rng(1).integers(0, 256, (5, 32, 32), dtype=np.uint8)
@@ -53,17 +53,17 @@ def test_its_weights_are_the_mean_and_its_graph_computes_with_them(runs, table, 
         wanted = network(torch.from_numpy(pixels)).numpy()
     np.testing.assert_allclose(Predictor(bundle).predict(pixels).logits, wanted, rtol=1e-3, atol=1e-4)
     assert bundle.card.operating_points
-    assert (tmp_path / "soup" / "report.html").exists()
+    assert (tmp_path / "average" / "report.html").exists()
     assert abs(bundle.path.stat().st_size - (runs[0] / "model.onnx").stat().st_size) < 5_000
 
 
 def test_the_command(runs, tmp_path, monkeypatch) -> None:
-    arguments = ["ensemble", *map(str, runs), "--average", "weights", "--out", str(tmp_path / "soup")]
+    arguments = ["ensemble", *map(str, runs), "--average", "weights", "--out", str(tmp_path / "average")]
     monkeypatch.setattr(sys, "argv", ["lungscope", *arguments])
     with pytest.raises(SystemExit) as stop:
         main()
     assert not stop.value.code
-    assert (tmp_path / "soup" / "model.onnx").exists()
+    assert (tmp_path / "average" / "model.onnx").exists()
 
 
 def test_trainings_of_other_settings_are_refused(runs, table, tmp_path) -> None:

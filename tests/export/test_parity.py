@@ -106,7 +106,7 @@ def test_int8_may_lose_no_more_auroc_than_promised() -> None:
     assert flips_accepted("fp32", 10) == 1
 
 
-def test_what_the_gate_declines_is_a_decision_too(checked_model, pictures) -> None:
+def test_what_the_input_check_rejects_is_a_decision_too(checked_model, pictures) -> None:
     from lungscope.data.images.radiograph import read_radiograph
 
     bundle = load_bundle(checked_model)

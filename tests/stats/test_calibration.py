@@ -56,7 +56,7 @@ def test_temperature_matches_scikit_learn():
     assert fit_temperature(logits, labels) == pytest.approx(1 / scale, rel=1e-4)
 
 
-def test_temperature_stays_finite_when_no_case_is_misjudged():
+def test_temperature_stays_finite_when_no_case_is_called_wrongly():
     labels = np.repeat([0, 1], 20)
     logits = np.stack([-10.0 * labels, 10.0 * labels], axis=1) - 5
     temperature = fit_temperature(logits, labels)

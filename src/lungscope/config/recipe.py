@@ -48,10 +48,10 @@ class Recipe(Settings):
     claimed_parameters: Count = 0
     """Size of the network as its source states it; 0 when it does not."""
     imbalance: Literal["none", "class-weights", "oversample", "balanced-batches", "focal", "smote"] = "class-weights"
-    """What is done about classes of unequal size; see `model/imbalance.py`."""
+    """What is done about classes of unequal size; see `training/imbalance.py`."""
     hard_examples: NotNegative = 0.0
-    """Copies to add of an image that a simple head surely misjudges when it has not seen its patient, fewer
-    in proportion; see `model/misjudged.py`."""
+    """Copies to add of an image that a simple head gets wrong for sure when it has not seen its patient, fewer
+    in proportion; see `training/hard_examples.py`."""
     loss: LossSettings = LossSettings()
     data: DataSettings = DataSettings()
     image: ImageSettings = ImageSettings()

@@ -43,7 +43,7 @@ class NetworkSettings(Settings):
     """Features → global average pooling → head."""
 
     backbone: str = "mobilenetv2_100"
-    """A timm name, or a network of our own such as `cnn-32-64-128-256`; see `model/backbones.py`."""
+    """A timm name, or a network of our own such as `cnn-32-64-128-256`; see `networks/backbones.py`."""
     hidden: tuple[AtLeastOne, ...] = ()
     """Widths of dense ReLU layers between the pooled features and the output."""
     pooled_dropout: Fraction = 0.2

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class AccessControl:
-    """An ASGI application around another: refuses strangers, adds security headers, counts answers."""
+    """An ASGI application around another: refuses who has no key, adds security headers, counts answers."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self.app, self._metrics = app, metrics

@@ -96,7 +96,7 @@ def test_agreement_does_not_mind_brightness_and_contrast() -> None:
         assert agreement(grid(picture), grid(changed.astype(np.uint8)), window)[0] > 0.97
 
 
-def test_strangers_and_blank_pictures_do_not_agree() -> None:
+def test_different_and_blank_pictures_do_not_agree() -> None:
     window = np.zeros((1, 4), np.float32)
     blank = np.full((160, 160), 90, np.uint8)
     for one, other in ((texture(8), texture(9)), (blank, texture(8)), (blank, blank)):
