@@ -1,4 +1,4 @@
-"""Strata: parts of a data set that may differ as another hospital does, from file names, a column or clusters."""
+"""Strata: images of a data set that may differ as another hospital does, from file names, a column or clusters."""
 
 import re
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Stratum:
 
 
 def find_strata(manifest: Manifest) -> tuple[Stratum, ...]:
-    """Strata that names and columns tell; none where they tell nothing.
+    """Strata that names and columns give; none where they give none.
 
     Each series, its patients of the lowest fifth of numbers, and its quarters by number; and the lowest
     fifths of all series together, which is how some published test folders were cut off. Strata with fewer

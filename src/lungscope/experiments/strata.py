@@ -1,7 +1,7 @@
-"""Hidden strata: runs of patient numbers that a model misjudges unless it has seen them, held out as a test.
+"""Hidden strata: runs of patient numbers that a model calls wrongly unless it has seen them, held out as a test.
 
-Where pictures of one class come from one device and those of the other from another, a held-out part drawn
-at random has the same mixture as the training part and shows nothing. A few pictures usually break the rule,
+Where pictures of one class come from one device and those of the other from another, a test split drawn
+at random has the same mixture as the training split and shows nothing. A few pictures usually break the rule,
 and numbers that were given one after another keep them together (hidden stratification: Oakden-Rayner et
 al. 2020). They are found here by what a head on frozen features says of patients it has not seen.
 """
@@ -57,7 +57,7 @@ class Hidden:
 
 
 def hidden_strata(source: Path, recipe: Recipe, *, weights: str = "imagenet", device: str = "auto") -> Hidden:
-    """Find hidden strata of a data set, and split it so that they and other patients are the test part.
+    """Find hidden strata of a data set, and split it so that they and other patients are the test split.
 
     All patients of a hidden stratum are held out; the others are dealt by patient as the recipe says.
 

@@ -93,7 +93,7 @@ def train_run(source: Path, recipe: Recipe, out: Path, options: TrainOptions = D
 
 
 def train_and_evaluate(source: Path, recipe: Recipe, out: Path, options: TrainOptions = DEFAULTS) -> Evaluated | None:
-    """`train_run`, then the evaluation of its held-out part, beside the model; None where that gives None.
+    """`train_run`, then the evaluation on its held-out images, beside the model; None where that gives None.
 
     The test split is measured; where there is none, the validation split, on which choices were made.
     """
@@ -185,7 +185,7 @@ def _run(graph: bytes, pixels: NDArray[np.uint8], coverage: float | None) -> Val
     """What a graph says of images; `coverage` is that of its input check, None without one."""
     session = open_session(graph, choose_engine(), threads=1)
     wanted = ("logits", "embedding", *(INPUT_CHECK_OUTPUTS if coverage else ()))
-    parts = [session.run([pixels[i : i + 16]], wanted) for i in range(0, len(pixels), 16)]
-    logits, embeddings, *checks = (np.concatenate(column) for column in zip(*parts, strict=True))
+    batches = [session.run([pixels[i : i + 16]], wanted) for i in range(0, len(pixels), 16)]
+    logits, embeddings, *checks = (np.concatenate(column) for column in zip(*batches, strict=True))
     input_check = CheckOutputs(checks[0], checks[1], CHECKS, coverage) if coverage else None
     return ValidationOutputs(logits, embeddings, input_check)

@@ -79,7 +79,7 @@ class _Job:
     plan: SearchPlan
     space: Space
     data: Dataset
-    parts: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
+    folds: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
     """Rows to train on and rows to validate on, per fold."""
 
     def recipe(self, settings: dict[str, str]) -> Recipe:
@@ -91,7 +91,7 @@ def run_study(source: Path, recipe: str, out: Path, plan: SearchPlan = DEFAULTS)
     """Try settings until the study has `plan.trials` finished ones; write trials.csv and best.toml.
 
     Every trial is trained and validated on the same patient-grouped folds of everything but the test
-    part, one fold after the other; one whose mean so far is below the median of former trials at that
+    split, one fold after the other; one whose mean so far is below the median of former trials at that
     fold is stopped. Finished trials are kept in the storage, so a study that was stopped goes on, and the
     trial it was stopped in is tried again.
 
@@ -110,7 +110,7 @@ def run_study(source: Path, recipe: str, out: Path, plan: SearchPlan = DEFAULTS)
     start = load_recipe(recipe, plan.overrides)
     space = search_space(start, plan.overrides)
     data = prepare(source, start.data, start.image.size, start.seed)
-    job = _Job(recipe, plan, space, data, _parts(data, plan.folds, start.seed))
+    job = _Job(recipe, plan, space, data, _folds(data, plan.folds, start.seed))
     out.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with _only_worker(out / "study.lock", shared=bool(plan.storage)):
@@ -132,7 +132,7 @@ def run_study(source: Path, recipe: str, out: Path, plan: SearchPlan = DEFAULTS)
         return _write(study, job, out)
 
 
-def _parts(data: Dataset, folds: int, seed: int) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
+def _folds(data: Dataset, folds: int, seed: int) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
     """Rows of training and validation of each fold; test rows are in none."""
     if folds == 1:
         return ((data.rows("train"), data.rows("validation")),)
@@ -185,10 +185,10 @@ def _try(study: optuna.Study, job: _Job) -> None:
             trial.suggest_float(each.name, each.low, each.high, log=each.log)
     recipe, found = job.recipe(_settings(trial)), list[float]()
     try:
-        for step, part in enumerate(job.parts):
-            found.append(_validation_auroc(recipe, job, *part))
+        for step, fold in enumerate(job.folds):
+            found.append(_validation_auroc(recipe, job, *fold))
             trial.report(float(np.mean(found)), step)
-            if step + 1 < len(job.parts) and trial.should_prune():
+            if step + 1 < len(job.folds) and trial.should_prune():
                 study.tell(trial, state=TrialState.PRUNED)
                 return
     except TrainingDiverged as error:  # such as a rate at which the loss is no number any more

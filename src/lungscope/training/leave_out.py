@@ -1,4 +1,4 @@
-"""Heads trained again and again on features computed once, each time without a part of the data."""
+"""Heads trained again and again on features computed once, each time without a stratum of the data."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ def compute_features(
 ) -> Features:
     """Features of every image under the augmented views of a recipe, but without style transfer.
 
-    The styles of other images would show a head the part that is left out.
+    The styles of other images would show a head the stratum that is left out.
 
     Args:
         images: N of them.
@@ -53,7 +53,7 @@ def compute_features(
     head = recipe.head
     if recipe.finetune.epochs or not head.epochs or not head.augmented_views or recipe.imbalance == "oversample":
         raise ConfigError(
-            f"Leaving a part out again and again needs a frozen backbone with cached views, and this recipe has "
+            f"Leaving strata out needs a frozen backbone with cached views, and this recipe has "
             f"finetune.epochs = {recipe.finetune.epochs}, head.epochs = {head.epochs}, head.augmented_views = "
             f"{head.augmented_views}, imbalance = {recipe.imbalance!r}. Use another recipe, or leave "
             "--leave-out away."
