@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+from lungscope.api.evaluation import evaluate as evaluate_scores
 from lungscope.bundle.bundle import bundle_bytes, load_bundle
 from lungscope.bundle.card import Calibration, Card
 from lungscope.bundle.validation_summary import SKETCH, Curve, Reference, Validation
@@ -19,7 +20,6 @@ from lungscope.data.strata import Stratum
 from lungscope.evaluation.measurements import EvaluationOptions
 from lungscope.evaluation.strata import HeldOut, by_stratum
 from lungscope.experiments.evaluate_run import evaluate_bundle
-from lungscope.experiments.evaluate_scores import evaluate_scores
 from lungscope.experiments.robustness import RobustnessReport, robustness_document
 from lungscope.networks.network import build_network
 from lungscope.networks.onnx_graph import build_graph, export_backbone

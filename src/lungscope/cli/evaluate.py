@@ -105,15 +105,10 @@ def _refuse(why: str, given: Mapping[str, object]) -> None:
 def _evaluate_scores(
     path: Path, thresholds: list[float], prevalence: float | None, out: Path | None, *, as_json: bool
 ) -> None:
-    from lungscope.data.score_table import read_scores
-    from lungscope.experiments.evaluate_scores import evaluate_scores
+    from lungscope.api.evaluation import evaluate
     from lungscope.reports.evaluation_json import evaluation_json
 
-    table = read_scores(path)
-    done = evaluate_scores(
-        table.labels, table.probabilities, patients=table.patients, classes=table.classes,
-        thresholds=thresholds, prevalence=prevalence, columns=table.columns,
-    )  # fmt: skip
+    done = evaluate(path, thresholds=thresholds, prevalence=prevalence)
     page = done.write(out) if out else None
     if as_json:
         print_json(evaluation_json(done.measurements, None, ""))

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lungscope.api.evaluation import evaluate as evaluate_scores
 from lungscope.data.score_table import read_scores
 from lungscope.errors import ConfigError, DataError, OutputError
 from lungscope.evaluation.cases import check_cases
 from lungscope.evaluation.decision_curve import DecisionCurve
 from lungscope.evaluation.evaluate import evaluate
-from lungscope.experiments.evaluate_scores import evaluate_scores
 from lungscope.stats.metrics import auroc
 
 N = 120
