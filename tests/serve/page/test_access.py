@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lungscope.serve.settings import RESEARCH_USE
+from lungscope.inference.result import RESEARCH_USE
 
 expect = pytest.importorskip("playwright.sync_api").expect
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
