@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,25 +119,25 @@ def test_tripod_items_no_run_can_know_are_left_to_a_person(facts: Facts, number:
 
 def test_every_fact_is_used_somewhere(facts: Facts, report: Report, card: Card) -> None:
     told = card_markdown(model_card(report, card, ORIGIN)) + checklists_markdown(fill_checklists(facts))
-    unused = [each.name for each in fields(facts) if (value := getattr(facts, each.name)) and value not in told]
+    unused = [name for name, value in facts.items() if value and value not in told]
     assert not unused
 
 
 def test_answers_are_the_runs_own(facts: Facts) -> None:
-    assert "mobilenetv2_100" in facts.model
-    assert "dense layers of 64" in facts.model
-    assert "rotation up to 7°" in facts.augmentation
-    assert "flip" not in facts.augmentation
-    assert "50% of the images in the style of another one" in facts.augmentation
-    assert "up to 3 times more often" in facts.augmentation
-    assert "1,200 train" in facts.counts
-    assert "auroc" in facts.selection
-    assert "finetune" not in facts.training
+    assert "mobilenetv2_100" in facts["model"]
+    assert "dense layers of 64" in facts["model"]
+    assert "rotation up to 7°" in facts["augmentation"]
+    assert "flip" not in facts["augmentation"]
+    assert "50% of the images in the style of another one" in facts["augmentation"]
+    assert "up to 3 times more often" in facts["augmentation"]
+    assert "1,200 train" in facts["counts"]
+    assert "auroc" in facts["selection"]
+    assert "finetune" not in facts["training"]
 
 
 def test_a_recipe_of_another_version_leaves_gaps_and_does_not_fail(report: Report, card: Card) -> None:
     bare = gather(report, replace(card, recipe='name = "old"\n', data={}), ELSEWHERE)
-    assert (bare.model, bare.training, bare.counts, bare.partitions) == ("", "", "", "")
+    assert [bare[name] for name in ("model", "training", "counts", "partitions")] == [""] * 4
     item = fill_checklists(bare)[0].items[21]
     assert wanted(item) == "A person must supply this."
 
@@ -148,7 +148,7 @@ def test_images_of_which_the_run_knows_nothing_are_not_called_external(report: R
     assert not internal.answer
     assert "does not know whether the model has seen them" in external.answer
     assert "another institution" in wanted(external)
-    assert "trained on" in gather(report, card, replace(ORIGIN, images="trained on")).evaluated
+    assert "trained on" in gather(report, card, replace(ORIGIN, images="trained on"))["evaluated"]
 
 
 def test_undefined_figures_are_told_with_the_reason(two, report: Report, card: Card) -> None:
@@ -159,7 +159,7 @@ def test_undefined_figures_are_told_with_the_reason(two, report: Report, card: C
         two.points(),
         resamples=50,
     )
-    told = gather(replace(report, evaluation=only), card, ORIGIN).performance
+    told = gather(replace(report, evaluation=only), card, ORIGIN)["performance"]
     assert "AUROC undefined (every case is PNEUMONIA)" in told
     assert "nan" not in told.lower()
 

@@ -7,12 +7,10 @@ Radiology: Artificial Intelligence 2024;6(4):e240300. TRIPOD+AI: Collins, Moons,
 
 import csv
 import io
-import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
-from lungscope.reports.facts import Facts
+from lungscope.reports.facts import Facts, read_template
 from lungscope.reports.section import slug
 
 MISSING = "A person must supply this."
@@ -71,18 +69,8 @@ def checklists_csv(lists: tuple[Checklist, ...]) -> str:
     for checklist in lists:
         for each in checklist.items:
             asked = each.asked or ("" if each.answer else each.topic)
-            writer.writerow(
-                (
-                    checklist.name,
-                    each.number,
-                    each.part,
-                    each.topic,
-                    each.state,
-                    each.answer,
-                    each.where,
-                    asked,
-                )
-            )
+            known = (each.number, each.part, each.topic, each.state, each.answer, each.where)
+            writer.writerow((checklist.name, *known, asked))
     return text.getvalue()
 
 
@@ -119,13 +107,12 @@ def standing(checklist: Checklist) -> str:
 
 
 def _fill(name: str, facts: Facts) -> Checklist:
-    text = (files("lungscope.reports") / "templates" / name).read_text(encoding="utf-8")
-    table = tomllib.loads(text)
+    table = read_template(name)
     return Checklist(table["name"], table["source"], tuple(_item(each, facts) for each in table["items"]))
 
 
 def _item(row: dict[str, Any], facts: Facts) -> Item:
-    known = [str(getattr(facts, name)) for name in row.get("facts", ())]
+    known = [facts[name] for name in row.get("facts", ())]
     answer = " ".join(each for each in (*known, row.get("says", "")) if each)
     return Item(
         number=row["number"],

@@ -4,7 +4,8 @@ The model card and the reporting checklists say only this, and ask a person for 
 """
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from importlib.resources import files
 from typing import Any
 
 from lungscope.bundle.card import Card
@@ -13,44 +14,8 @@ from lungscope.reports.report import Origin, Relation, Report
 from lungscope.reports.section import SectionKey
 from lungscope.stats.metrics import Estimate
 
-
-@dataclass(frozen=True)
-class Facts:
-    """Each a sentence or two."""
-
-    task: str
-    model: str
-    preprocessing: str
-    training: str
-    augmentation: str
-    selection: str
-    software: str
-    partitions: str
-    disjoint: str
-    counts: str
-    evaluated: str
-    excluded: str
-    imbalance: str
-    calibration: str
-    operating_points: str
-    parity: str
-    performance: str
-    uncertainty: str
-    errors: str
-    provenance: str
-    recipe: str
-    ensemble: str
-    metrics: str
-    internal: str
-    external: str
-    at_points: str
-    calibrated: str
-    explained: str
-    by_group: str
-    input_check: str
-    further: str
-    """The report's further sections."""
-
+Facts = Mapping[str, str]
+"""A sentence or two by topic; `templates/` names the topics."""
 
 WHENCE: dict[Relation, str] = {
     "test": "held out from the same data the model was trained on",
@@ -60,51 +25,54 @@ WHENCE: dict[Relation, str] = {
 }
 
 
+LIMITS = {
+    False: "All that was measured comes from images of the same source as the training images. Elsewhere it can be far "
+    "worse: evaluate on images of the hospital in question before believing any of it.",
+    True: "What was measured holds for the images evaluated here; another hospital, device or age group needs an "
+    "evaluation of its own.",
+}
+"""By whether the images evaluated are of another source than those trained on."""
+
+
 def gather(report: Report, card: Card, origin: Origin) -> Facts:
     """Put into sentences what a report, the model's card and their origin say."""
-    recipe = tomllib.loads(card.recipe)
-    return Facts(
-        task=_task(card),
-        model=recipe_facts.model(recipe, card),
-        preprocessing=(
-            f"Images are read as 8-bit grey (DICOM windows and inversion applied) and squashed to {card.size} × "
-            f"{card.size} pixels; {recipe_facts.scaling(recipe)}all scaling is part of the model file."
-        ),
-        training=recipe_facts.training(recipe, len(report.history)),
-        augmentation=recipe_facts.augmentation(recipe),
-        selection=recipe_facts.selection(recipe),
-        software=", ".join(f"{name} {number}" for name, number in sorted(card.versions.items())),
-        partitions=_partitions(recipe, report),
-        disjoint=_disjoint(report),
-        counts=_counts(card),
-        evaluated=_evaluated(report, origin),
-        excluded=_excluded(report),
-        imbalance=_imbalance(recipe),
-        calibration=_calibration(card, report),
-        operating_points=_points(card),
-        parity=_parity(card),
-        performance=_performance(report),
-        uncertainty=(
-            "95 % intervals: proportions by Wilson's score widened for several images per patient, the others by "
-            "drawing patients with replacement, calibration slopes by patient-clustered standard errors."
-        ),
-        errors=_errors(report),
-        provenance=(
-            f"Model SHA-256 {origin.model.sha256}; fingerprint of the evaluated data {origin.data_fingerprint}; "
-            f"run by {origin.model.runtime} in {origin.model.precision}."
-        ),
-        recipe=f"Lungscope recipe “{card.recipe_name}”, with every setting in recipe.toml.",
-        ensemble=recipe_facts.ensemble(recipe),
-        metrics=_metrics(report),
-        internal="" if origin.images == "other" else f"{_evaluated(report, origin)} {_performance(report)}",
-        external=f"{_evaluated(report, origin)} {_performance(report)}" if origin.images == "other" else "",
-        at_points=_at_points(report),
-        calibrated=_calibrated(card),
-        explained=_section(report, SectionKey.HEATMAPS, "Grad-CAM heat maps, checked"),
-        by_group=_section(report, SectionKey.SUBGROUPS, "Estimates by group"),
-        input_check=_input_check(report, card),
-        further=_further(report),
-    )
+    recipe, names = tomllib.loads(card.recipe), summary.joined(card.classes)
+    evaluated, external = _evaluated(report, origin), origin.images == "other"
+    owned = card.statement and card.statement.licence
+    return {
+        "task": f"A deep-learning model (convolutional network) that tells {names} apart on frontal chest radiographs.",
+        "classes": ", ".join(card.classes),
+        "model": recipe_facts.model(recipe, card),
+        "preprocessing": "Images are read as 8-bit grey (DICOM windows and inversion applied) and squashed to "
+        f"{card.size} × {card.size} pixels; {recipe_facts.scaling(recipe)}all scaling is part of the model file.",
+        "training": recipe_facts.training(recipe, len(report.history)),
+        "augmentation": recipe_facts.augmentation(recipe),
+        "selection": recipe_facts.selection(recipe),
+        "software": ", ".join(f"{name} {number}" for name, number in sorted(card.versions.items())),
+        "imbalance": f"Recipe setting: imbalance = “{recipe['imbalance']}”." if recipe.get("imbalance") else "",
+        "recipe": f"Lungscope recipe “{card.recipe_name}”, with every setting in recipe.toml.",
+        "ensemble": recipe_facts.ensemble(recipe),
+        "partitions": _partitions(recipe, report),
+        **_data(report, card),
+        "evaluated": evaluated,
+        **_measured(report, card),
+        "internal": "" if external else f"{evaluated} {_performance(report)}",
+        "external": f"{evaluated} {_performance(report)}" if external else "",
+        **_sections(report, card),
+        "whence": LIMITS[external],
+        "unchecked": ""
+        if card.input_check
+        else "It assesses every picture that can be read, also one that is no chest radiograph.",
+        "provenance": f"Model SHA-256 {origin.model.sha256}; fingerprint of the evaluated data "
+        f"{origin.data_fingerprint}; run by {origin.model.runtime} in {origin.model.precision}.",
+        "licence": "Made with Lungscope, which is under the Apache License 2.0"
+        f"{'' if owned else '; that licence does not cover the model'}.",
+    }
+
+
+def read_template(name: str) -> dict[str, Any]:
+    """A TOML file of `templates/`, whose sentences facts are put into."""
+    return tomllib.loads((files("lungscope.reports") / "templates" / name).read_text(encoding="utf-8"))
 
 
 def format_estimate(estimate: Estimate, form: summary.Format = summary.percent) -> str:
@@ -113,11 +81,6 @@ def format_estimate(estimate: Estimate, form: summary.Format = summary.percent) 
     if estimate.value is None:
         return f"undefined ({shown.reason})"
     return f"{shown.value} ({shown.interval})" if shown.interval else f"{shown.value} ({shown.reason})"
-
-
-def _task(card: Card) -> str:
-    names = summary.joined(card.classes)
-    return f"A deep-learning model (convolutional network) that tells {names} apart on frontal chest radiographs."
 
 
 def _partitions(recipe: dict[str, Any], report: Report) -> str:
@@ -131,67 +94,10 @@ def _partitions(recipe: dict[str, Any], report: Report) -> str:
     ).strip()
 
 
-def _disjoint(report: Report) -> str:
-    if report.audit is None:
-        return ""
-    if report.audit.leaks:
-        return "Not disjoint: the audit found patients or pictures in two parts; see “Data” in the report."
-    if len(report.audit.splits) < 2:
-        return ""
-    return (
-        "By patient, as far as names or a patient column say; the audit found no patient and no identical "
-        "picture in two parts."
-    )
-
-
-def _counts(card: Card) -> str:
-    parts = [f"{card.data[name]:,} {name}" for name in ("train", "validation", "test") if card.data.get(name)]
-    return f"Radiographs by part: {', '.join(parts)}." if parts else ""
-
-
 def _evaluated(report: Report, origin: Origin) -> str:
     found = report.evaluation
     share = f"; {format_estimate(found.prevalence)} diseased" if found.prevalence.value is not None else ""
     return f"{found.n:,} radiographs of {found.patients:,} patients ({origin.split}), {WHENCE[origin.images]}{share}."
-
-
-def _excluded(report: Report) -> str:
-    if report.audit is None:
-        return ""
-    return f"{report.audit.unreadable:,} of {report.audit.n:,} files could not be read and were left out."
-
-
-def _imbalance(recipe: dict[str, Any]) -> str:
-    way = recipe.get("imbalance", "")
-    return f"Recipe setting: imbalance = “{way}”." if way else ""
-
-
-def _calibration(card: Card, report: Report) -> str:
-    found = report.evaluation
-    return (
-        f"{_calibrated(card)} Here: calibration error {format_estimate(found.ece, summary.decimal)}, Brier score "
-        f"{format_estimate(found.brier, summary.decimal)}, slope "
-        f"{format_estimate(found.recalibration.slope, summary.decimal)}."
-    )
-
-
-def _calibrated(card: Card) -> str:
-    if card.calibration.method == "none":
-        return "The probabilities are not recalibrated."
-    return f"Probabilities are calibrated on validation, never on the test part ({card.calibration.method})."
-
-
-def _points(card: Card) -> str:
-    shown = [f"{each.name} ({each.goal}): {each.threshold:.3f}" for each in card.operating_points]
-    return f"Chosen on validation, flagged from this probability on: {'; '.join(shown)}." if shown else ""
-
-
-def _parity(card: Card) -> str:
-    return " ".join(
-        f"Exported graph in {each.engine} against PyTorch on {each.images} images: largest difference of a probability "
-        f"{each.largest_difference:.1e}, {each.flips} decisions changed."
-        for each in card.parity
-    )
 
 
 def _performance(report: Report) -> str:
@@ -208,43 +114,75 @@ def _performance(report: Report) -> str:
     return f"{', '.join(parts)}."
 
 
-def _errors(report: Report) -> str:
-    shown = len(report.gallery)
-    return f"The {shown} most confident errors are shown with their heat maps." if shown else ""
+def _data(report: Report, card: Card) -> dict[str, str]:
+    """What is known of the images and their parts."""
+    parts = [f"{card.data[name]:,} {name}" for name in ("train", "validation", "test") if card.data.get(name)]
+    found, disjoint = report.audit, ""
+    if found and found.leaks:
+        disjoint = "Not disjoint: the audit found patients or pictures in two parts; see “Data” in the report."
+    elif found and len(found.splits) > 1:
+        disjoint = (
+            "By patient, as far as names or a patient column say; the audit found no patient and no identical "
+            "picture in two parts."
+        )
+    return {
+        "counts": f"Radiographs by part: {', '.join(parts)}." if parts else "",
+        "disjoint": disjoint,
+        "excluded": f"{found.unreadable:,} of {found.n:,} files could not be read and were left out." if found else "",
+    }
 
 
-def _metrics(report: Report) -> str:
-    points = (
-        "sensitivity, specificity, PPV, NPV and F1 at every operating point, "
-        if report.evaluation.operating_points
-        else ""
+def _measured(report: Report, card: Card) -> dict[str, str]:
+    """What was chosen on validation and measured here."""
+    found, shown = report.evaluation, len(report.gallery)
+    calibrated = (
+        "The probabilities are not recalibrated."
+        if card.calibration.method == "none"
+        else f"Probabilities are calibrated on validation, never on the test part ({card.calibration.method})."
     )
-    return (
-        f"AUROC, average precision, accuracy, balanced accuracy, {points}Brier score, expected calibration error, "
-        "calibration slope and intercept; ROC, precision-recall and reliability curves."
+    ece, brier, slope = (
+        format_estimate(each, summary.decimal) for each in (found.ece, found.brier, found.recalibration.slope)
     )
+    points = "; ".join(f"{each.name} ({each.goal}): {each.threshold:.3f}" for each in card.operating_points)
+    at_each = "sensitivity, specificity, PPV, NPV and F1 at every operating point, " if found.operating_points else ""
+    return {
+        "calibrated": calibrated,
+        "calibration": f"{calibrated} Here: calibration error {ece}, Brier score {brier}, slope {slope}.",
+        "operating_points": f"Chosen on validation, flagged from this probability on: {points}." if points else "",
+        "parity": " ".join(
+            f"Exported graph in {each.engine} against PyTorch on {each.images} images: largest difference of a "
+            f"probability {each.largest_difference:.1e}, {each.flips} decisions changed."
+            for each in card.parity
+        ),
+        "performance": _performance(report),
+        "at_points": " ".join(
+            f"At {each.point.name} ({each.point.threshold:.3f}): sensitivity "
+            f"{format_estimate(each.estimates.sensitivity)}, specificity {format_estimate(each.estimates.specificity)}."
+            for each in found.operating_points
+        ),
+        "metrics": f"AUROC, average precision, accuracy, balanced accuracy, {at_each}Brier score, expected calibration "
+        "error, calibration slope and intercept; ROC, precision-recall and reliability curves.",
+        "uncertainty": "95 % intervals: proportions by Wilson's score widened for several images per patient, the "
+        "others by drawing patients with replacement, calibration slopes by patient-clustered standard errors.",
+        "errors": f"The {shown} most confident errors are shown with their heat maps." if shown else "",
+    }
 
 
-def _at_points(report: Report) -> str:
-    return " ".join(
-        f"At {each.point.name} ({each.point.threshold:.3f}): sensitivity "
-        f"{format_estimate(each.estimates.sensitivity)}, specificity {format_estimate(each.estimates.specificity)}."
-        for each in report.evaluation.operating_points
-    )
+def _sections(report: Report, card: Card) -> dict[str, str]:
+    """Where in the report more is said."""
+    titles = {each.key: each.title for each in report.sections}
+    further = ", ".join(title for key, title in titles.items() if key != SectionKey.HEATMAPS)
+    measured = " How often it does so is in the report." if SectionKey.INPUT_CHECK in titles else ""
+    return {
+        "explained": _place("Grad-CAM heat maps, checked", titles.get(SectionKey.HEATMAPS)),
+        "by_group": _place("Estimates by group", titles.get(SectionKey.SUBGROUPS)),
+        "further": f"Sections of the report: {further}." if further else "",
+        "input_check": "The input check rejects pictures unlike the training images, and says why in place of a "
+        f"finding.{measured}"
+        if card.input_check
+        else "",
+    }
 
 
-def _section(report: Report, key: SectionKey, words: str) -> str:
-    found = report.section(key)
-    return f"{words}: section “{found.title}” of the report." if found else ""
-
-
-def _input_check(report: Report, card: Card) -> str:
-    if card.input_check is None:
-        return ""
-    measured = " How often it does so is in the report." if report.section(SectionKey.INPUT_CHECK) else ""
-    return f"The input check rejects pictures unlike the training images, and says why in place of a finding.{measured}"
-
-
-def _further(report: Report) -> str:
-    titles = [each.title for each in report.sections if each.key != SectionKey.HEATMAPS]
-    return f"Sections of the report: {', '.join(titles)}." if titles else ""
+def _place(words: str, title: str | None) -> str:
+    return f"{words}: section “{title}” of the report." if title else ""

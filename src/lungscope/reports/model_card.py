@@ -1,16 +1,20 @@
 """The model card (Mitchell et al. 2019): what a model is, is for, was measured to do, and what a person must add."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from lungscope.bundle.card import Card
 from lungscope.data.audit.checks import AuditReport
 from lungscope.evaluation.evaluate import Evaluation
-from lungscope.reports.facts import Facts, gather
-from lungscope.reports.report import Origin, Relation, Report
+from lungscope.reports.facts import Facts, gather, read_template
+from lungscope.reports.report import Origin, Report
 from lungscope.reports.section import Section, Table, slug
 from lungscope.reports.summary import Cell, cell, decimal, sentences
 
 PERSON = "A person must supply this"
+TEMPLATE = "model_card.toml"
+MEASURED = 4
+"""Place of the section whose sentences are those of the report."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +51,16 @@ def model_card(report: Report, card: Card, origin: Origin, *, alone: bool = Fals
         origin: of the model and of the images evaluated.
         alone: whether it stands without the report; then it has all tables.
     """
-    facts = gather(report, card, origin)
+    facts, found = gather(report, card, origin), report.evaluation
+    tables = {
+        "Data": () if report.audit is None else (_by_class(report.audit),),
+        "What was measured": (_overall(facts, found), *((_points(found),) if found.operating_points else ())),
+    }
+    own = [_section(row, facts, card, tables.get(row["title"], ())) for row in read_template(TEMPLATE)["sections"]]
+    own[MEASURED] = replace(own[MEASURED], paragraphs=sentences(found))
     return ModelCard(
         f"{origin.model.recipe}: {', '.join(card.classes)}",
-        (
-            _what(facts, card),
-            _use(card),
-            _data(facts, report, card),
-            _training(facts, card),
-            _measured(facts, report.evaluation),
-            CardSection("Calibration and decisions", _given(facts.calibration, facts.operating_points)),
-            *(_report_section(each, alone) for each in report.sections),
-            _limits(card, origin.images),
-            _provenance(facts, card),
-        ),
+        (*own[:-2], *(_report_section(each, alone) for each in report.sections), *own[-2:]),
     )
 
 
@@ -102,66 +102,12 @@ def _text(shown: str | Cell) -> str:
     return f"{shown.value} ({note})" if note else shown.value
 
 
-def _given(*paragraphs: str) -> tuple[str, ...]:
-    return tuple(each for each in paragraphs if each)
-
-
-def _section(
-    title: str,
-    paragraphs: tuple[str, ...],
-    card: Card,
-    asked: dict[str, str],
-    tables: tuple[Table, ...] = (),
-) -> CardSection:
-    """A section with what a person said of some topics, and what is still `asked` of one."""
-    said = {topic: getattr(card.statement, topic, "") for topic in asked}
-    missing = tuple(text for topic, text in asked.items() if not said[topic])
-    return CardSection(title, (*paragraphs, *_given(*said.values())), tables=tables, missing=missing)
-
-
-def _what(facts: Facts, card: Card) -> CardSection:
-    return _section(
-        "What it is",
-        _given(facts.task, facts.model, facts.preprocessing, facts.parity),
-        card,
-        {
-            "maker": "who made it, when, and whom to ask",
-            "version": "a version number that your institution gives it",
-        },
-    )
-
-
-def _use(card: Card) -> CardSection:
-    return _section(
-        "Use",
-        (
-            "Made for research on the classification of frontal chest radiographs, by people who can judge the "
-            "pictures themselves.",
-            "Not for diagnosis, triage or treatment; not for lateral views, CT or other modalities; not for other "
-            f"diseases than its classes ({', '.join(card.classes)}): any other still gets one of these names.",
-        ),
-        card,
-        {
-            "question": "the question it is to answer, where in the care pathway, and who acts on the answer",
-            "scope": "the age groups, hospitals and devices it may be used for",
-        },
-    )
-
-
-def _data(facts: Facts, report: Report, card: Card) -> CardSection:
-    tables = () if report.audit is None else (_by_class(report.audit),)
-    return _section(
-        "Data",
-        _given(facts.counts, f"Evaluated: {facts.evaluated}", facts.partitions, facts.disjoint, facts.excluded),
-        card,
-        {
-            "images": "where the images come from, when they were taken, with which devices, and under which licence",
-            "patients": "ages, sexes and ethnic groups of the patients, and who is under-represented",
-            "labels": "how the labels were made, by whom, and how well readers agree",
-            "approval": "approval by an ethics committee, and how the images were de-identified",
-        },
-        tables,
-    )
+def _section(row: dict[str, Any], facts: Facts, card: Card, tables: tuple[Table, ...]) -> CardSection:
+    """A section of the template, with what a person said of some topics, and what is still asked of one."""
+    said = {topic: getattr(card.statement, topic, "") for topic in row.get("asked", {})}
+    paragraphs = (*(each.format_map(facts) for each in row["paragraphs"]), *said.values())
+    missing = tuple(words for topic, words in row.get("asked", {}).items() if not said[topic])
+    return CardSection(row["title"], tuple(filter(None, paragraphs)), tables=tables, missing=missing)
 
 
 def _by_class(audit: AuditReport) -> Table:
@@ -179,32 +125,14 @@ def _by_class(audit: AuditReport) -> Table:
     )
 
 
-def _training(facts: Facts, card: Card) -> CardSection:
-    return _section(
-        "Training",
-        _given(
-            facts.training,
-            facts.augmentation,
-            facts.imbalance,
-            facts.selection,
-            f"Software: {facts.software}.",
-        ),
-        card,
-        {"weights": "which weights it started from (--weights), and their licence"},
-    )
-
-
-def _measured(facts: Facts, found: Evaluation) -> CardSection:
-    rows = [
+def _overall(facts: Facts, found: Evaluation) -> Table:
+    rows = (
         ("AUROC", cell(found.auroc, decimal)),
         ("Average precision", cell(found.average_precision, decimal)),
         ("Balanced accuracy", cell(found.balanced_accuracy)),
         ("Brier score", cell(found.brier, decimal)),
-    ]
-    tables = [Table("Overall", ("Estimate", "Value (95 % interval)"), tuple(rows), facts.uncertainty)]
-    if found.operating_points:
-        tables.append(_points(found))
-    return CardSection("What was measured", sentences(found), tables=tuple(tables))
+    )
+    return Table("Overall", ("Estimate", "Value (95 % interval)"), rows, facts["uncertainty"])
 
 
 def _points(found: Evaluation) -> Table:
@@ -228,44 +156,3 @@ def _report_section(section: Section, alone: bool) -> CardSection:
         return CardSection(section.title, (section.lead,), section.warnings, section.tables)
     more = (f"More in report.html, section “{section.title}”.",) if len(section.tables) > 1 or section.plots else ()
     return CardSection(section.title, (section.lead, *more), section.warnings, section.tables[:1])
-
-
-def _limits(card: Card, images: Relation) -> CardSection:
-    whence = (
-        "All that was measured comes from images of the same source as the training images. Elsewhere it can be far "
-        "worse: "
-        "evaluate on images of the hospital in question before believing any of it."
-        if images != "other"
-        else "What was measured holds for the images evaluated here; another hospital, device or age group needs an "
-        "evaluation of its own."
-    )
-    paragraphs = [
-        whence,
-        "A heat map shows where evidence for a class is found, not why, and is no proof of a finding.",
-    ]
-    if card.input_check is None:
-        paragraphs.append("It assesses every picture that can be read, also one that is no chest radiograph.")
-    return _section(
-        "Limits",
-        tuple(paragraphs),
-        card,
-        {
-            "weaknesses": "how it performs on groups of patients that these data do not tell apart",
-            "harms": "known harms and who watches for them",
-        },
-    )
-
-
-def _provenance(facts: Facts, card: Card) -> CardSection:
-    licence = "Made with Lungscope, which is under the Apache License 2.0"
-    if not (card.statement and card.statement.licence):
-        licence += "; that licence does not cover the model"
-    return _section(
-        "Provenance, licence and attribution",
-        (facts.provenance, f"{licence}."),
-        card,
-        {
-            "licence": "the licence of this model",
-            "attribution": "attribution that the licences of images and starting weights ask for",
-        },
-    )
