@@ -77,8 +77,6 @@ def train(
     out: str | os.PathLike[str] | None = None,
     settings: Mapping[str, object] | None = None,
     weights: str | os.PathLike[str] = "imagenet",
-    device: str = "auto",
-    force: bool = False,
     allow_leakage: bool = False,
     progress: bool = False,
 ) -> Run:
@@ -90,8 +88,6 @@ def train(
         out: the run folder to fill; None for one that is removed with the `Run`.
         settings: changes of the recipe by dotted name, such as {"finetune.epochs": 3}.
         weights: "imagenet" (downloaded by timm), "none", or a safetensors file.
-        device: "auto", "cpu" or "cuda".
-        force: replace a former run in `out`.
         allow_leakage: train even when a patient or a picture stands in two splits.
         progress: show how far it is, on a terminal or in a notebook.
 
@@ -110,7 +106,7 @@ def train(
             chosen = chosen.model_copy(
                 update={"data": chosen.data.model_copy(update={"split": "predefined", **patterns})}
             )
-            options = TrainOptions(os.fspath(weights), device, force=force or out is None, allow_leakage=allow_leakage)
+            options = TrainOptions(os.fspath(weights), force=out is None, allow_leakage=allow_leakage)
             done = train_and_evaluate(table.path, chosen, folder, options)
     if done is None:
         raise ConfigError("Only the first process of torchrun holds the model. Use: torchrun -m lungscope train DATA.")
