@@ -81,14 +81,7 @@ def run_benchmark(
     keras, xrv = (_peer(keras_python, "tensorflow"), _peer(xrv_python, "torchxrayvision"))
     with tempfile.TemporaryDirectory(prefix="lungscope-bench-") as folder:
         bench = Bench(
-            data,
-            Path(folder),
-            weights,
-            full_size,
-            keras,
-            xrv,
-            QUICK_SECONDS if quick else SECONDS,
-            _has_gpu(),
+            data, Path(folder), weights, full_size, keras, xrv, QUICK_SECONDS if quick else SECONDS, _has_gpu()
         )
         sections = build_sections(bench, only)
         _prepare(bench, sections)

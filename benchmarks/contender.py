@@ -97,11 +97,7 @@ class _Program:
     def _start(self) -> subprocess.Popen[bytes]:
         with self._errors.open("w") as errors:
             return subprocess.Popen(
-                self._contender.command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                bufsize=0,
+                self._contender.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, bufsize=0
             )
 
     def wait_until_ready(self) -> None:

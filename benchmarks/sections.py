@@ -72,15 +72,7 @@ def models_of(sections: Iterable[Section]) -> set[tuple[str, int]]:
 
 def _cold(bench: Bench) -> Section:
     first = next(bench.data.rglob("*.jp*g"), bench.data)
-    predict = (
-        sys.executable,
-        "-m",
-        "lungscope",
-        "predict",
-        str(first),
-        "--model",
-        str(bench.model(MOBILENET, SIZE)),
-    )
+    predict = (sys.executable, "-m", "lungscope", "predict", str(first), "--model", str(bench.model(MOBILENET, SIZE)))
     contenders = [
         Contender("Lungscope, one file to its printed prediction", "ours", predict, once=True),
         Contender("import torch, timm", "peer", (sys.executable, "-c", "import torch, timm"), once=True),

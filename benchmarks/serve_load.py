@@ -70,17 +70,7 @@ def running_service(model: Path) -> Iterator[Service]:
 
 def wrk(service: Service, listing: Path, connections: int, seconds: float) -> dict:
     """What wrk found with so many connections at once."""
-    command = [
-        "wrk",
-        "-t1",
-        f"-c{connections}",
-        f"-d{seconds:.0f}s",
-        "--timeout",
-        "120s",
-        "-s",
-        LUA,
-        service.url,
-    ]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--timeout", "120s", "-s", LUA, service.url]
     done = subprocess.run([*command, "--", listing], capture_output=True, text=True, check=True)
     return json.loads(next(line[5:] for line in done.stdout.splitlines() if line.startswith("JSON ")))
 
@@ -118,17 +108,7 @@ def measure(service: Service, model: Path, images: list[Path], listing: Path, se
 def overload(service: Service, listing: Path, seconds: float) -> None:
     """More connections than twice the queue, for a while; memory is read as it goes."""
     before = service.stored()
-    command = [
-        "wrk",
-        "-t1",
-        f"-c{2 * QUEUE + 64}",
-        f"-d{seconds:.0f}s",
-        "--timeout",
-        "120s",
-        "-s",
-        LUA,
-        service.url,
-    ]
+    command = ["wrk", "-t1", f"-c{2 * QUEUE + 64}", f"-d{seconds:.0f}s", "--timeout", "120s", "-s", LUA, service.url]
     load = subprocess.Popen([*command, "--", listing], stdout=subprocess.PIPE, text=True)
     memory = []
     while load.poll() is None:

@@ -8,16 +8,7 @@ from typing import Any
 
 from benchmarks.bench import Benchmark, Found
 from benchmarks.contender import Measured
-from benchmarks.ratio import (
-    Spread,
-    Verdict,
-    compare,
-    cpu_ms_per_image,
-    how_many_times,
-    percentile,
-    spread,
-    values,
-)
+from benchmarks.ratio import Spread, Verdict, compare, cpu_ms_per_image, how_many_times, percentile, spread, values
 from lungscope.system.files import write_atomically
 
 COLUMNS = ("", "median", "ours is", "CPU ms/image", "peak MB", "turns", "busy before")
@@ -133,12 +124,7 @@ def to_json(benchmark: Benchmark) -> str:
     ]
     reached = [{**asdict(verdict), "reached": verdict.reached} for verdict in verdicts(benchmark)]
     head = {"machine": benchmark.machine, "cores": benchmark.cores, "versions": benchmark.versions}
-    tail = {
-        "seconds": benchmark.seconds,
-        "missing": benchmark.missing,
-        "sections": sections,
-        "targets": reached,
-    }
+    tail = {"seconds": benchmark.seconds, "missing": benchmark.missing, "sections": sections, "targets": reached}
     return json.dumps({**head, **tail}, indent=2)
 
 

@@ -116,14 +116,7 @@ def frozen(given: argparse.Namespace) -> Work:
                 LabelledImages(pixels, manifest.labels, np.flatnonzero(splits == name))
                 for name in ("train", "validation")
             )
-            train(
-                training,
-                validation,
-                len(manifest.classes),
-                recipe,
-                weights=given.weights,
-                device=given.device,
-            )
+            train(training, validation, len(manifest.classes), recipe, weights=given.weights, device=given.device)
         return {"images": given.epochs * len(training), "seconds": time.perf_counter() - started}
 
     return work

@@ -113,8 +113,7 @@ def recipes() -> str:
     """The recipes in the package, with what they say of themselves."""
     read = [load_recipe(name) for name in recipe_names()]
     return _table(
-        ("Recipe", "What it is", "Source"),
-        ((f"`{each.name}`", each.description, each.source) for each in read),
+        ("Recipe", "What it is", "Source"), ((f"`{each.name}`", each.description, each.source) for each in read)
     )
 
 

@@ -54,10 +54,7 @@ def tree() -> str:
     order = list(MEANING)
     if unknown := sorted(set(packages) - set(order) - {"."}):
         raise SystemExit(f"docs/tree.py: say in MEANING what {', '.join(unknown)} is for.")
-    lines = [
-        "src/lungscope/",
-        *(f"  {path.name:<18} {MEANING[path.name]}" for path in sorted(PACKAGE.glob("*.py"))),
-    ]
+    lines = ["src/lungscope/", *(f"  {path.name:<18} {MEANING[path.name]}" for path in sorted(PACKAGE.glob("*.py")))]
     for name in sorted(set(packages) - {"."}, key=order.index):
         lines += _package(name)
     return "\n".join(lines)

@@ -118,11 +118,7 @@ def test_a_table_gives_back_what_was_written(tmp_path: Path) -> None:
     assert found.patients == tuple(PATIENTS)
     assert list(found.columns) == ["sex"]
     measured = evaluate_scores(
-        found.labels,
-        found.probabilities,
-        patients=found.patients,
-        classes=found.classes,
-        columns=found.columns,
+        found.labels, found.probabilities, patients=found.patients, classes=found.classes, columns=found.columns
     ).measurements
     assert measured.subgroups is not None
     assert [each.column for each in measured.subgroups.groupings] == ["sex"]

@@ -16,14 +16,10 @@ from lungscope.errors import OutputError
 @pytest.fixture
 def benchmark() -> Benchmark:
     ours = Measured(
-        Contender("Lungscope", "ours", ("secret/path",)),
-        tuple(Turn(n, 1.0, 1.0, 0.1) for n in (340, 380, 360)),
-        512,
+        Contender("Lungscope", "ours", ("secret/path",)), tuple(Turn(n, 1.0, 1.0, 0.1) for n in (340, 380, 360)), 512
     )
     peer = Measured(
-        Contender("plain PyTorch, 160 px", "peer", ()),
-        tuple(Turn(n, 1.0, 2.0, 0.2) for n in (40, 40, 60)),
-        900,
+        Contender("plain PyTorch, 160 px", "peer", ()), tuple(Turn(n, 1.0, 2.0, 0.2) for n in (40, 40, 60)), 900
     )
     limit = Measured(Contender("runtime alone", "limit", ()), (Turn(400, 1.0, None, None),))
     failed = Measured(Contender("Keras, 160 px", "peer", ()), (), 0.0, "no | memory")

@@ -32,10 +32,7 @@ def test_a_card_survives_its_json(card: Card) -> None:
     [
         ({"classes": None}, r"Expected `array`, got `null` - at `\$.classes`"),
         ({"size": "64"}, r"Expected `int`, got `str` - at `\$.size`"),
-        (
-            {"operating_points": [{"name": "half"}]},
-            r"missing required field `goal` - at `\$.operating_points\[0\]`",
-        ),
+        ({"operating_points": [{"name": "half"}]}, r"missing required field `goal` - at `\$.operating_points\[0\]`"),
         ({"classes": ["NORMAL"]}, r"Expected `array` of length >= 2 - at `\$.classes`"),
         ({"size": 0}, r"Expected `int` >= 1 - at `\$.size`"),
         ({"input_chek": None}, r"unknown field - at `\$.input_chek`"),

@@ -285,13 +285,7 @@ def test_the_package_holds_a_model_that_may_be_passed_on_and_its_card() -> None:
     check_fit(bundle, REAL)
     assert bundle.card.statement == read_statement(REAL / "statement.toml")
     card = (REAL / bundled.CARD).read_text(encoding="utf-8")
-    for text in (
-        bundle.sha256,
-        "10.17632/rscbjbr9sj.2",
-        "CC BY 4.0",
-        "--recipes thorough",
-        "Research use only",
-    ):
+    for text in (bundle.sha256, "10.17632/rscbjbr9sj.2", "CC BY 4.0", "--recipes thorough", "Research use only"):
         assert text in card
     assert "A person must supply this" not in card
     assert not re.search(r"/(work|home|root|tmp|mnt)/", card + json.dumps(bundle.card.recipe))

@@ -36,8 +36,7 @@ def test_a_distance_beyond_the_limit_is_told_with_both() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "words"),
-    [(1, "upside down"), (2, "lie on its side"), (3, "black and white seem to be exchanged")],
+    ("column", "words"), [(1, "upside down"), (2, "lie on its side"), (3, "black and white seem to be exchanged")]
 )
 def test_a_picture_that_lies_wrongly_is_told_so(column: int, words: str) -> None:
     checks = [0.04] + [0.01] * 3

@@ -63,11 +63,7 @@ def test_the_report_has_the_sections_and_the_json_their_data(run, model: Path, t
 @pytest.mark.parametrize(
     ("kind", "undefined", "reason"),
     [
-        (
-            {"patients": 20, "both": False},
-            ("auroc", "average_precision", "balanced_accuracy"),
-            "every case is",
-        ),
+        ({"patients": 20, "both": False}, ("auroc", "average_precision", "balanced_accuracy"), "every case is"),
         ({"patients": 20, "constant": True}, ("auroc", "average_precision"), "same score"),
     ],
 )

@@ -42,12 +42,7 @@ def test_a_published_recipe_says_where_each_setting_is_from(name: str) -> None:
 
 def test_recipes_state_what_their_sources_do() -> None:
     a, b, c, d = (load_recipe(name) for name in ("a-resnet50", "b-deepcnn200", "c-resnet50-two-phase", "d-mobilenet"))
-    assert (a.data.validation, a.data.test, a.image.scaling, a.network.output) == (
-        0.15,
-        0.15,
-        "unit",
-        "sigmoid",
-    )
+    assert (a.data.validation, a.data.test, a.image.scaling, a.network.output) == (0.15, 0.15, "unit", "sigmoid")
     assert a.network.hidden == (512,)
     assert (a.head.optimizer, a.head.learning_rate, a.head.epochs, a.head.batch) == ("adam", 1e-3, 10, 32)
     assert (b.image.size, b.augment.flip, b.finetune.monitor, b.finetune.epochs) == (200, 0.0, "both", 40)

@@ -52,11 +52,7 @@ def blocks(page: Path) -> Iterator[Block]:
         elif start is not None and line.strip() == "```":
             marked = NOT_RUN.match(above.strip())
             yield Block(
-                page,
-                start + 2,
-                language,
-                "\n".join(lines[start + 1 : number]),
-                marked["reason"] if marked else "",
+                page, start + 2, language, "\n".join(lines[start + 1 : number]), marked["reason"] if marked else ""
             )
             start = None
         elif start is None and line.strip():

@@ -32,12 +32,7 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 RUN_PAGES = sorted({str(block.page.relative_to(ROOT)) for block in BLOCKS if block.is_run})
 COMMANDS = typer.main.get_command(app).commands
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-SMALL = (
-    "network.backbone=cnn-4-8",
-    "image.size=32",
-    "head.augmented_views=2",
-    "finetune.frozen_batchnorm=false",
-)
+SMALL = ("network.backbone=cnn-4-8", "image.size=32", "head.augmented_views=2", "finetune.frozen_batchnorm=false")
 TRAIN = ("train", "compare", "strata")
 NOT_RUN = {
     "demo": "trains on 400 phantoms; `make demo` is run by hand",
@@ -124,10 +119,7 @@ def small(words: list[str]) -> list[str]:
     named = words[words.index("--recipe") + 1] if "--recipe" in words else "default"
     named = words[words.index("--recipes") + 1].split(",")[0] if "--recipes" in words else named
     recipe = load_recipe(named)
-    epochs = (
-        f"head.epochs={min(2, recipe.head.epochs)}",
-        f"finetune.epochs={min(2, recipe.finetune.epochs)}",
-    )
+    epochs = (f"head.epochs={min(2, recipe.head.epochs)}", f"finetune.epochs={min(2, recipe.finetune.epochs)}")
     options = ["--weights", "none", *(["--force"] if words[1] == "train" else [])]
     return options + [word for setting in (*SMALL, *epochs) for word in ("--set", setting)]
 

@@ -124,12 +124,7 @@ def test_modules_stay_short() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    [
-        "lungscope.cli.app",
-        "lungscope.cli.predict",
-        "lungscope.inference.result_table",
-        "lungscope.inference.predictor",
-    ],
+    ["lungscope.cli.app", "lungscope.cli.predict", "lungscope.inference.result_table", "lungscope.inference.predictor"],
 )
 def test_the_way_to_a_prediction_loads_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*[name for name in {HEAVY!r} if name in sys.modules])"

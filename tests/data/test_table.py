@@ -50,11 +50,7 @@ def test_an_archive_with_one_folder_around_its_split_folders_is_entered(tmp_path
 
 
 def test_folders_and_images_that_are_passed_over_are_noted(tmp_path: Path) -> None:
-    draw(
-        tmp_path / "train" / "A" / "1.png",
-        tmp_path / "copy" / "A" / "1.png",
-        tmp_path / "train" / "loose.png",
-    )
+    draw(tmp_path / "train" / "A" / "1.png", tmp_path / "copy" / "A" / "1.png", tmp_path / "train" / "loose.png")
     read = read_folder(tmp_path)
     assert len(read.rows) == 1
     assert read.notes == (
@@ -64,11 +60,7 @@ def test_folders_and_images_that_are_passed_over_are_noted(tmp_path: Path) -> No
 
 
 def test_a_class_may_be_absent_from_one_split(tmp_path: Path) -> None:
-    draw(
-        tmp_path / "train" / "A" / "1.png",
-        tmp_path / "train" / "B" / "2.png",
-        tmp_path / "test" / "A" / "3.png",
-    )
+    draw(tmp_path / "train" / "A" / "1.png", tmp_path / "train" / "B" / "2.png", tmp_path / "test" / "A" / "3.png")
     (tmp_path / "test" / "B").mkdir()
     assert len(read_folder(tmp_path).rows) == 3
 

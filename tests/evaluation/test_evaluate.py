@@ -124,19 +124,14 @@ def test_one_class_only_leaves_figures_undefined_with_a_reason() -> None:
     assert found.recalibration.slope.value is None
     assert found.curves.roc is None
     (point,) = found.operating_points
-    assert (point.estimates.sensitivity.value, point.estimates.sensitivity.reason) == (
-        None,
-        "no positive case",
-    )
+    assert (point.estimates.sensitivity.value, point.estimates.sensitivity.reason) == (None, "no positive case")
     assert point.estimates.specificity.value is not None
     assert (point.ppv_expected.value, point.ppv_expected.reason) == (None, "no case is other than NORMAL")
 
 
 def test_constant_scores_rank_nothing_and_are_not_called_chance() -> None:
     found = evaluate(
-        check_cases(np.arange(40) % 2, columns(np.full(40, 0.7)), patients(40), CLASSES),
-        [HALF],
-        prevalence=0.1,
+        check_cases(np.arange(40) % 2, columns(np.full(40, 0.7)), patients(40), CLASSES), [HALF], prevalence=0.1
     )
     for estimate in (found.auroc, found.average_precision, found.p_abnormal_auroc):
         assert (estimate.value, estimate.reason) == (None, "every case has the same score")
@@ -170,11 +165,7 @@ def test_a_class_without_cases_makes_the_mean_undefined_and_names_itself(three) 
 def test_without_a_reference_class_there_is_no_p_abnormal(three) -> None:
     found = evaluate(
         check_cases(
-            three.labels,
-            three.probabilities,
-            three.patients,
-            ("BACTERIAL", "FUNGAL", "VIRAL"),
-            has_reference=False,
+            three.labels, three.probabilities, three.patients, ("BACTERIAL", "FUNGAL", "VIRAL"), has_reference=False
         ),
         [],
     )
@@ -196,12 +187,7 @@ def test_the_format_of_the_json_is_stable(two) -> None:
         "calibration_in_the_large", "operating_points", "expected_prevalence", "confusion_matrix", "per_class", "model",
         "data", "input_check", "prediction_sets",
     ]  # fmt: skip
-    assert content["model"] == {
-        "sha256": "ab" * 32,
-        "recipe": "default",
-        "runtime": "onnxruntime",
-        "precision": "fp32",
-    }
+    assert content["model"] == {"sha256": "ab" * 32, "recipe": "default", "runtime": "onnxruntime", "precision": "fp32"}
     assert content["data"] == {"fingerprint": "f" * 64, "patients": len(set(two.patients))}
     assert (content["n"], content["classes"]) == (300, ["NORMAL", "PNEUMONIA"])
     assert list(content["operating_points"]) == ["sensitivity-95", "specificity-90", "half"]

@@ -10,13 +10,7 @@ from lungscope.data.images.radiograph import Radiograph, read_radiograph
 from lungscope.data.manifest import Manifest
 from lungscope.errors import ManifestError
 from lungscope.evaluation import out_of_distribution as ood
-from lungscope.evaluation.input_check import (
-    COMMON,
-    RATES,
-    InputCheckEstimates,
-    measure_input_check,
-    measure_sets,
-)
+from lungscope.evaluation.input_check import COMMON, RATES, InputCheckEstimates, measure_input_check, measure_sets
 from lungscope.inference.predictions import Predictions
 from lungscope.inference.predictor import Predictor
 from lungscope.inference.result import ImageResult

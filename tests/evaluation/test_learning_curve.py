@@ -23,11 +23,7 @@ def point(fraction, gain, seeds=2, n=200):
         columns.append(np.column_stack([1 - p, p]))
     candidate = Candidate("default", tuple(range(seeds)), tuple(columns))
     size = round(1000 * fraction)
-    return (
-        labels,
-        columns,
-        learning_point(candidate, fraction, (size, size // 2), labels, np.arange(n), CLASSES),
-    )
+    return (labels, columns, learning_point(candidate, fraction, (size, size // 2), labels, np.arange(n), CLASSES))
 
 
 def test_the_auroc_is_the_mean_over_seeds() -> None:

@@ -5,12 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from lungscope.data.strata import Stratum
-from lungscope.evaluation.strata import (
-    HeldOut,
-    Robustness,
-    by_stratum,
-    measure,
-)
+from lungscope.evaluation.strata import HeldOut, Robustness, by_stratum, measure
 from lungscope.reports.evaluation_json import strata_json
 from lungscope.reports.sections.strata import strata_section, worst_stratum
 from lungscope.stats.calibration import expected_calibration_error

@@ -69,8 +69,7 @@ def test_it_is_the_average_of_its_members(ensemble: Path, runs: list[Path]) -> N
     found = Predictor(whole, precision="fp32").predict(pixels, embeddings=True)
     shift = np.array([0.0, 0.2])
     logits = np.mean(
-        [scale * each.logits + shift for each, (_, scale) in zip(members, NETWORKS.values(), strict=True)],
-        axis=0,
+        [scale * each.logits + shift for each, (_, scale) in zip(members, NETWORKS.values(), strict=True)], axis=0
     )
     assert found.logits == pytest.approx(logits, abs=1e-4)
     wanted = softmax(whole.card.calibration.scale * logits, axis=1)

@@ -229,14 +229,7 @@ def test_the_command_says_what_it_wrote_and_what_statements_are_missing(
     made: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     (tmp_path / "said.toml").write_text('trained_on = "a"\nimages = "b"\nlicence = "c"\nattribution = "d"\n')
-    arguments = [
-        "--statement",
-        tmp_path / "said.toml",
-        "--command",
-        PROVENANCE.command,
-        "--hardware",
-        "one pencil",
-    ]
+    arguments = ["--statement", tmp_path / "said.toml", "--command", PROVENANCE.command, "--hardware", "one pencil"]
     monkeypatch.setattr(sys, "argv", ["lungscope", "release", *map(str, [made, "--out", tmp_path, *arguments])])
     with pytest.raises(SystemExit) as stopped:
         main()

@@ -109,8 +109,7 @@ def test_patients_are_those_of_the_pattern(tmp_path) -> None:
     """The recipe's patient pattern was ignored, so a patient could stand in two splits of the table."""
     images = write_images(tmp_path / "data", ODD)
     recipe = load_recipe(
-        "default",
-        ["network.backbone=cnn-4", "image.size=64", r"data.patient_pattern=(\d?\d)(?:-|_virus_)\d+\.png$"],
+        "default", ["network.backbone=cnn-4", "image.size=64", r"data.patient_pattern=(\d?\d)(?:-|_virus_)\d+\.png$"]
     )
     table = hidden_strata(images, recipe, weights="none").table
     assert len(set(table.patients)) == 110  # 270 without the pattern

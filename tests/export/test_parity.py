@@ -88,10 +88,7 @@ def test_a_lost_output_or_no_number_is_refused(card: Card, p_abnormal) -> None:
         ({"largest_difference": float("nan")}, "largest |Δp| nan"),
         ({"flips": (Flips("half", 9),)}, "9 of 400 decisions flipped at half (accepted: 8)"),
         ({"auroc_difference": -0.0021}, "AUROC differs by -0.0021 (accepted: 0.002)"),
-        (
-            {"outputs": (OutputDifference("heatmap", 0.4),)},
-            "heat maps differ by 0.4 of their size (accepted: 0.2)",
-        ),
+        ({"outputs": (OutputDifference("heatmap", 0.4),)}, "heat maps differ by 0.4 of their size (accepted: 0.2)"),
     ],
 )
 def test_each_limit_of_int8_is_told(changed, words: str) -> None:
@@ -114,8 +111,7 @@ def test_what_the_input_check_rejects_is_a_decision_too(checked_model, pictures)
     session = open_session(bundle.graph, Engine("onnxruntime", "fp32"), threads=1)
     whole = collect(session, pixels)
     far = Reference(
-        whole.names,
-        tuple(x * 50 if n == "distance" else x for n, x in zip(whole.names, whole.outputs, strict=True)),
+        whole.names, tuple(x * 50 if n == "distance" else x for n, x in zip(whole.names, whole.outputs, strict=True))
     )
     labels = np.arange(len(pixels)) % 2
     found = compare(whole, far, labels, bundle.card)

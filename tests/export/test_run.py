@@ -137,16 +137,7 @@ def test_what_is_too_far_from_the_original_is_not_written(
     monkeypatch, model: Path, table: Path, tmp_path: Path, format: str, name: str
 ) -> None:
     monkeypatch.setitem(parity.TOLERANCES, "fp32", NEVER)
-    arguments = [
-        "export",
-        str(model),
-        "--format",
-        format,
-        "--data",
-        str(table),
-        "--out",
-        str(tmp_path / name),
-    ]
+    arguments = ["export", str(model), "--format", format, "--data", str(table), "--out", str(tmp_path / name)]
     run = CliRunner().invoke(app, arguments)
     assert isinstance(run.exception, BundleError)  # the command line turns it into one line and exit status 2
     assert "too far from the original" in str(run.exception)

@@ -25,11 +25,7 @@ TIMM = {
     "efficientnet_b0": 64,
     "convnextv2_tiny": 64,
 }
-OWN = {
-    "cnn-16x2-32x2-64x2-128x3-256x3": 64,
-    "cnn-rgb-32-64-128-256": 64,
-    "cnn-nobn-32-64-128": 64,
-}
+OWN = {"cnn-16x2-32x2-64x2-128x3-256x3": 64, "cnn-rgb-32-64-128-256": 64, "cnn-nobn-32-64-128": 64}
 CONVERTED = {"densenet121", "inception_v3", "mobilenetv3_large_100", "resnet50"}
 """Which of them are held against PyTorch made of their graph again, too."""
 QUICK = {"vgg16", *OWN}

@@ -90,9 +90,6 @@ def test_a_network_whose_layers_run_in_another_order_is_refused_and_left_whole()
     torch.manual_seed(0)
     built = Crossed()
     built.norm.running_mean.fill_(3.0)
-    with (
-        pytest.raises(ConfigError, match=r"finetune.frozen_batchnorm = false"),
-        frozen_batchnorm(built, images()),
-    ):
+    with pytest.raises(ConfigError, match=r"finetune.frozen_batchnorm = false"), frozen_batchnorm(built, images()):
         pass
     assert [type(part) for part in built.children()] == [nn.Conv2d, nn.BatchNorm2d, nn.Conv2d]

@@ -18,8 +18,7 @@ def test_a_history_without_epochs_is_empty() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["phase,epoch\nhead,1\n", "phase,epoch,train_loss,validation_loss,validation_auroc\nhead,1,x,1,1\n"],
+    "text", ["phase,epoch\nhead,1\n", "phase,epoch,train_loss,validation_loss,validation_auroc\nhead,1,x,1,1\n"]
 )
 def test_a_history_that_does_not_fit_is_refused_with_a_remedy(text: str) -> None:
     with pytest.raises(DataError, match="Train the run again"):

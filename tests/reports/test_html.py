@@ -217,11 +217,7 @@ def test_figures_that_are_undefined_say_why(report) -> None:
 
 def test_three_classes_with_and_without_a_reference_are_reported(report, three) -> None:
     assert "Telling NORMAL, BACTERIAL and VIRAL apart" in render_report(replace(report, evaluation=three.evaluation()))
-    found = evaluate(
-        three.without_reference(),
-        [],
-        resamples=50,
-    )
+    found = evaluate(three.without_reference(), [], resamples=50)
     html = render_report(replace(report, evaluation=found))
     assert "no class is the reference" in html
     assert 'id="points"' not in html

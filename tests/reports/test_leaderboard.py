@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 
 from lungscope.evaluation.comparison import Candidate, Comparison, Cost, Failure, compare
-from lungscope.reports.leaderboard import (
-    Leaderboard,
-    leaderboard_csv,
-    render_leaderboard,
-    verdicts,
-    write_leaderboard,
-)
+from lungscope.reports.leaderboard import Leaderboard, leaderboard_csv, render_leaderboard, verdicts, write_leaderboard
 
 N = 200
 LABELS = np.arange(N) % 2
@@ -59,14 +53,7 @@ def test_a_single_method_and_one_class_are_told_plainly() -> None:
 
 def test_the_page_is_self_contained_and_shows_every_method() -> None:
     text = page(build({"good & <new>": 4, "bad": 0.5}, 3, [Failure("c", "needs 9 GiB <more>")]))
-    for wanted in (
-        "good &amp; &lt;new&gt;",
-        "2,223,872",
-        "needs 9 GiB &lt;more&gt;",
-        "± 0.",
-        "&lt;b&gt;hm",
-        "worse",
-    ):
+    for wanted in ("good &amp; &lt;new&gt;", "2,223,872", "needs 9 GiB &lt;more&gt;", "± 0.", "&lt;b&gt;hm", "worse"):
         assert wanted in text, wanted
     assert not re.search(r"(src|href)=\"(?!#|data:)", text)
     assert "<script" not in text

@@ -14,13 +14,7 @@ from lungscope.bundle.card import Card
 from lungscope.evaluation.cases import check_cases
 from lungscope.evaluation.evaluate import ModelReference, evaluate
 from lungscope.evaluation.measurements import Measurements
-from lungscope.reports.checklists import (
-    checklists_csv,
-    checklists_markdown,
-    fill_checklists,
-    standing,
-    wanted,
-)
+from lungscope.reports.checklists import checklists_csv, checklists_markdown, fill_checklists, standing, wanted
 from lungscope.reports.csv_files import curve_csvs, estimates_csv
 from lungscope.reports.evaluation_json import evaluation_json
 from lungscope.reports.facts import Facts, gather
@@ -57,12 +51,7 @@ epochs = 0
 """
 
 ORIGIN = Origin(
-    ModelReference("3f" * 32, "default", "onnxruntime", "fp32"),
-    "9c" * 32,
-    "test",
-    "test",
-    RECIPE,
-    {"numpy": "2.0.0"},
+    ModelReference("3f" * 32, "default", "onnxruntime", "fp32"), "9c" * 32, "test", "test", RECIPE, {"numpy": "2.0.0"}
 )
 ELSEWHERE = replace(ORIGIN, images="other")
 
@@ -155,9 +144,7 @@ def test_undefined_figures_are_told_with_the_reason(two, report: Report, card: C
     sick = two.labels > 0
     patients = tuple(name for name, kept in zip(two.patients, sick, strict=True) if kept)
     only = evaluate(
-        check_cases(two.labels[sick], two.probabilities[sick], patients, two.classes),
-        two.points(),
-        resamples=50,
+        check_cases(two.labels[sick], two.probabilities[sick], patients, two.classes), two.points(), resamples=50
     )
     told = gather(replace(report, evaluation=only), card, ORIGIN)["performance"]
     assert "AUROC undefined (every case is PNEUMONIA)" in told

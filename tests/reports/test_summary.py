@@ -21,23 +21,13 @@ def counted(found: int, missed: int, alarms: int, cleared: int, prevalence: floa
     share = np.column_stack([1 - p_abnormal, p_abnormal])
     names = [f"p{i}" for i in range(len(labels))]
     return evaluate(
-        check_cases(labels, share, names, ("NORMAL", "PNEUMONIA")),
-        [HALF],
-        prevalence=prevalence,
-        resamples=50,
+        check_cases(labels, share, names, ("NORMAL", "PNEUMONIA")), [HALF], prevalence=prevalence, resamples=50
     )
 
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [
-        (1.0, "100"),
-        (0.0, "0"),
-        (0.999, "more than 99"),
-        (0.001, "fewer than 1"),
-        (0.958, "96"),
-        (0.994, "99"),
-    ],
+    [(1.0, "100"), (0.0, "0"), (0.999, "more than 99"), (0.001, "fewer than 1"), (0.958, "96"), (0.994, "99")],
 )
 def test_all_and_none_are_said_only_of_all_and_none(share: float, text: str) -> None:
     assert summary.per_hundred(share) == text
@@ -85,11 +75,7 @@ def test_a_single_miss_in_thousands_stays_visible_among_the_dots() -> None:
 
 
 def test_without_operating_points_the_share_of_right_names_is_told(three) -> None:
-    found = evaluate(
-        three.without_reference(),
-        [],
-        resamples=50,
-    )
+    found = evaluate(three.without_reference(), [], resamples=50)
     (sentence,) = summary.sentences(found)
     assert f"names the right class for {round(100 * found.accuracy.value)}" in sentence
     assert [headline.name for headline in summary.headlines(found)][:2] == ["AUROC", "Accuracy"]

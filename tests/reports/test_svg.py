@@ -22,10 +22,7 @@ def test_a_figure_tells_its_title_and_description_to_a_screen_reader() -> None:
     root = ElementTree.fromstring(drawn())
     assert root.get("role") == "img"
     named = {element.get("id"): element.text for element in root.iter() if element.tag in ("title", "desc")}
-    assert [named[key] for key in root.get("aria-labelledby", "").split()] == [
-        CAPTION.title,
-        CAPTION.description,
-    ]
+    assert [named[key] for key in root.get("aria-labelledby", "").split()] == [CAPTION.title, CAPTION.description]
     assert [element.tag for element in root][:2] == ["title", "desc"]
 
 

@@ -103,11 +103,7 @@ def test_one_shard_is_refused_with_the_way_to_do_it(bundle: Bundle, tmp_path: Pa
 
 
 def test_a_bundle_that_does_not_keep_its_prevalence_is_refused_before_anything_is_scored(
-    tiny: Path,
-    folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tiny: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     monkeypatch.setattr(

@@ -22,18 +22,7 @@ from lungscope.scoring.parquet import path_of, split_path
 
 
 def score(source: object, model: Path, out: Path, *more: str, **how: object) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "lungscope",
-        "score",
-        str(source),
-        "-m",
-        str(model),
-        "--out",
-        str(out),
-        *more,
-    ]
+    command = [sys.executable, "-m", "lungscope", "score", str(source), "-m", str(model), "--out", str(out), *more]
     return subprocess.run(command, capture_output=True, text=True, check=False, **how)  # type: ignore[call-overload]
 
 

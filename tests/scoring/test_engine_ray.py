@@ -20,10 +20,7 @@ SMALL = Settings(rows_per_part=16)
 ON_RAY = replace(SMALL, engine="ray", workers=2)
 TIMES = ("fetch_ms", "decode_ms", "infer_ms")
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")]
 
 
 @pytest.fixture(scope="module")

@@ -61,11 +61,7 @@ def test_an_object_store_gives_the_same_names(folder: Path, memory) -> None:
 
 def test_dicom_objects_without_a_suffix_are_found_by_their_content(memory) -> None:
     memory.pipe(
-        {
-            "/bucket/1.2.3": b"\0" * 128 + b"DICM",
-            "/bucket/1.2.4": b"no",
-            "/bucket/DICOMDIR": b"\0" * 128 + b"DICM",
-        }
+        {"/bucket/1.2.3": b"\0" * 128 + b"DICM", "/bucket/1.2.4": b"no", "/bucket/DICOMDIR": b"\0" * 128 + b"DICM"}
     )
     assert [item.name for item in open_listing("memory://bucket")] == ["1.2.3"]
 

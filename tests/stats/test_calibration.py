@@ -105,11 +105,7 @@ def test_platt_calibrates_the_mean_of_every_class_of_huge_logits():
 @pytest.mark.parametrize(
     ("logits", "labels", "remedy"),
     [
-        (
-            [[0.0, 1.0]] * 3,
-            [1, 1, 1],
-            "Class 0 has no validation case to calibrate on. Enlarge data.validation",
-        ),
+        ([[0.0, 1.0]] * 3, [1, 1, 1], "Class 0 has no validation case to calibrate on. Enlarge data.validation"),
         ([[0.0, np.nan]] * 2, [0, 1], "The network has diverged; train it again"),
         ([0.3, 0.2], [0, 1], "Pass one column per class"),
         ([[0.0, 1.0]] * 2, [0, 2], "Check the order of the classes"),

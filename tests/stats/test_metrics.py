@@ -202,10 +202,7 @@ def test_weighted_counts_count_each_resample():
     for at, row in enumerate(weights):
         alone = count(np.repeat(positive, row), np.repeat(scores > 0.5, row))
         assert counts.sensitivity[at] == alone.sensitivity
-        assert (counts.false_positive[at], counts.true_negative[at]) == (
-            alone.false_positive,
-            alone.true_negative,
-        )
+        assert (counts.false_positive[at], counts.true_negative[at]) == (alone.false_positive, alone.true_negative)
 
 
 @pytest.mark.parametrize(

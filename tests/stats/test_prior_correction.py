@@ -74,10 +74,7 @@ def test_one_column_of_probabilities_cannot_be_shifted():
         shift_prior([0.5, 0.7], [0.5, 0.5], [0.9, 0.1])
 
 
-@pytest.mark.parametrize(
-    ("probabilities", "reason"),
-    [(np.empty((0, 2)), "no case"), ([[0.5, np.nan]], "not numbers")],
-)
+@pytest.mark.parametrize(("probabilities", "reason"), [(np.empty((0, 2)), "no case"), ([[0.5, np.nan]], "not numbers")])
 def test_no_cases_and_missing_probabilities_are_undefined(probabilities, reason):
     with pytest.raises(UndefinedEstimate, match=reason):
         em_prior(probabilities, [0.5, 0.5])

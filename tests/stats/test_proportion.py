@@ -69,9 +69,4 @@ def test_few_patients_count_as_one_case_each():
 
 def test_no_case_is_undefined_with_the_given_reason():
     estimate = proportion([], [], empty="no positive case")
-    assert (estimate.value, estimate.low, estimate.high, estimate.reason) == (
-        None,
-        None,
-        None,
-        "no positive case",
-    )
+    assert (estimate.value, estimate.low, estimate.high, estimate.reason) == (None, None, None, "no positive case")

@@ -90,10 +90,7 @@ def test_figures_share_their_draws():
 
 @pytest.mark.parametrize(
     ("positive", "scores", "reason"),
-    [
-        ([1] * 20, np.arange(20.0), "no negative case among 20"),
-        ([0, 1] * 10, [np.nan] * 20, "20 of 20 scores"),
-    ],
+    [([1] * 20, np.arange(20.0), "no negative case among 20"), ([0, 1] * 10, [np.nan] * 20, "20 of 20 scores")],
 )
 def test_an_undefined_figure_carries_its_reason(positive, scores, reason):
     result = estimate(lambda w: auroc(positive, scores, w), np.arange(20))
@@ -148,15 +145,7 @@ def test_count_figures_carry_wilson_and_bootstrap_intervals():
 @pytest.mark.parametrize(
     ("positive", "called", "reasons"),
     [
-        (
-            0,
-            0,
-            {
-                "sensitivity": "no positive case",
-                "ppv": "no case was called positive",
-                "f1": "no case is positive",
-            },
-        ),
+        (0, 0, {"sensitivity": "no positive case", "ppv": "no case was called positive", "f1": "no case is positive"}),
         (1, 1, {"specificity": "no negative case", "npv": "no case was called negative"}),
         (1, 0, {"ppv": "no case was called positive", "balanced_accuracy": "no negative case"}),
     ],
@@ -183,10 +172,7 @@ def test_patients_of_other_rows_are_refused():
 def test_a_thousand_resamples_of_five_thousand_rows_take_under_two_seconds():
     positive, scores = overlapping(5000)
     started = time.process_time()
-    estimates(
-        [lambda w: auroc(positive, scores, w), lambda w: average_precision(positive, scores, w)],
-        np.arange(5000),
-    )
+    estimates([lambda w: auroc(positive, scores, w), lambda w: average_precision(positive, scores, w)], np.arange(5000))
     assert time.process_time() - started < 2
 
 

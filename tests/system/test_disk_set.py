@@ -13,15 +13,7 @@ from lungscope.system.disk_set import DiskSet, sort_entries
 @pytest.fixture
 def crowded(tmp_path: Path) -> Path:
     """A folder with files, links, folders and names that are no text, made in no order."""
-    for name in (
-        b"z.png",
-        b"a.png",
-        b"caf\xe9.png",
-        "ä.png".encode(),
-        b"m/inner.png",
-        b"b.png",
-        b".hidden.png",
-    ):
+    for name in (b"z.png", b"a.png", b"caf\xe9.png", "ä.png".encode(), b"m/inner.png", b"b.png", b".hidden.png"):
         path = os.path.join(os.fsencode(tmp_path), name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb"):
@@ -33,13 +25,7 @@ def crowded(tmp_path: Path) -> Path:
 
 def test_a_name_is_new_once() -> None:
     names = DiskSet()
-    assert [names.add(name) for name in (b"a", b"b", b"a", b"caf\xe9", b"b")] == [
-        True,
-        True,
-        False,
-        True,
-        False,
-    ]
+    assert [names.add(name) for name in (b"a", b"b", b"a", b"caf\xe9", b"b")] == [True, True, False, True, False]
     names.close()
 
 

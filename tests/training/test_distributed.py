@@ -14,15 +14,7 @@ from lightning_fabric import Fabric
 from lungscope.data.phantoms.phantom import write_phantoms
 from lungscope.errors import ConfigError
 from lungscope.runtime.engine import processor_has_bf16
-from lungscope.training.distributed import (
-    choose_device,
-    gather,
-    is_first,
-    n_workers,
-    open_fabric,
-    share,
-    total,
-)
+from lungscope.training.distributed import choose_device, gather, is_first, n_workers, open_fabric, share, total
 
 SETTINGS = [
     "--recipe", "scratch", "--weights", "none", "--device", "cpu", "--set", "image.size=32",

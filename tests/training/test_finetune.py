@@ -91,11 +91,7 @@ def test_a_damaged_checkpoint_names_the_remedy(images, tmp_path) -> None:
 
 
 def test_a_checkpoint_that_cannot_be_written_keeps_the_former_one(images, tmp_path, monkeypatch) -> None:
-    run(
-        images,
-        tmp_path / "state.pt",
-        RECIPE.model_copy(update={"finetune": FinetuneSettings(epochs=1, batch=8)}),
-    )
+    run(images, tmp_path / "state.pt", RECIPE.model_copy(update={"finetune": FinetuneSettings(epochs=1, batch=8)}))
     kept = (tmp_path / "state.pt").read_bytes()
 
     def full(state: object, path: object) -> None:
@@ -132,12 +128,7 @@ def test_only_the_last_layers_learn(images, layers: int) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [
-        {"optimizer": "adam"},
-        {"schedule": "none"},
-        {"schedule": "plateau", "patience": 4},
-        {"monitor": "both"},
-    ],
+    [{"optimizer": "adam"}, {"schedule": "none"}, {"schedule": "plateau", "patience": 4}, {"monitor": "both"}],
 )
 def test_every_way_to_train_continues_to_the_same_weights(images, tmp_path, settings) -> None:
     recipe = changed(**settings)

@@ -40,10 +40,7 @@ def test_among_equal_epochs_the_one_of_lower_loss_is_kept() -> None:
     assert [found.add(item) for item in (row(1, 0.5), row(2, 0.4), row(3, 0.45))] == [True, True, False]
 
 
-@pytest.mark.parametrize(
-    ("monitor", "stops"),
-    [("loss", 0), ("accuracy", 3), ("auroc", 4), ("both", 3)],
-)
+@pytest.mark.parametrize(("monitor", "stops"), [("loss", 0), ("accuracy", 3), ("auroc", 4), ("both", 3)])
 def test_training_stops_by_the_monitored_figure(monitor: str, stops: int) -> None:
     rows = [
         row(1, 0.5, 0.80, 0.90), row(2, 0.4, 0.79, 0.91), row(3, 0.3, 0.79, 0.90), row(4, 0.2, 0.79, 0.90),

@@ -96,8 +96,7 @@ def test_a_loss_is_its_total_over_its_weight(smoothing: float) -> None:
     loss = Loss(weights, smoothing)
     torch.testing.assert_close(loss.total(logits, labels) / loss.weight_of(labels), loss(logits, labels))
     torch.testing.assert_close(
-        loss(logits, labels),
-        functional.cross_entropy(logits, labels, weights, label_smoothing=smoothing),
+        loss(logits, labels), functional.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
     )
 
 

@@ -8,13 +8,7 @@ from lungscope.errors import ConfigError, RuntimeUnavailable
 from lungscope.training.labelled_images import LabelledImages
 from lungscope.training.train import train
 
-SMALL = [
-    "network.backbone=cnn-4-8",
-    "image.size=32",
-    "head.epochs=3",
-    "head.augmented_views=2",
-    "head.patience=3",
-]
+SMALL = ["network.backbone=cnn-4-8", "image.size=32", "head.epochs=3", "head.augmented_views=2", "head.patience=3"]
 
 
 @pytest.fixture(scope="module")

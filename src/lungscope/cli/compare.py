@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 def compare(
     inputs: Annotated[
-        list[Path],
-        typer.Argument(metavar="[RUN]... DATA", help="Data; before them, models that exist already."),
+        list[Path], typer.Argument(metavar="[RUN]... DATA", help="Data; before them, models that exist already.")
     ],
     recipes: Annotated[str, typer.Option(help="Recipes to train, separated by commas.")] = "",
     seeds: Annotated[int, typer.Option(help="Training runs per recipe; 3 to call one better.")] = 1,

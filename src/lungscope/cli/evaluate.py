@@ -17,14 +17,7 @@ from lungscope.cli.options import (
     chosen_model,
     data_source,
 )
-from lungscope.cli.tables import (
-    estimate_cell,
-    estimate_value,
-    plain_table,
-    print_json,
-    print_table,
-    stdout,
-)
+from lungscope.cli.tables import estimate_cell, estimate_value, plain_table, print_json, print_table, stdout
 from lungscope.errors import ConfigError
 from lungscope.inference.result import RESEARCH_USE
 
@@ -37,8 +30,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     data: Annotated[
-        Path | None,
-        typer.Argument(help="Class folders, train/ val/ test/ above them, or a CSV with path,label."),
+        Path | None, typer.Argument(help="Class folders, train/ val/ test/ above them, or a CSV with path,label.")
     ] = None,
     model: Model = None,
     scores: Annotated[

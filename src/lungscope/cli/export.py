@@ -19,8 +19,7 @@ def export(
     format: Annotated[str, typer.Option("--format", "-f", help="onnx, openvino or litert (TensorFlow Lite).")],
     out: Annotated[Path, typer.Option(help="FILE.onnx, or the folder of any other format.")],
     run: Annotated[
-        Path | None,
-        typer.Argument(help="A run folder, or a model.onnx with --data; without it the bundled model."),
+        Path | None, typer.Argument(help="A run folder, or a model.onnx with --data; without it the bundled model.")
     ] = None,
     precision: Annotated[str, typer.Option(help="fp32, int8, fp16 or bf16, as the format has it.")] = "fp32",
     data: Annotated[

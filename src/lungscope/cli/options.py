@@ -20,8 +20,7 @@ PatientPattern = Annotated[
 ]
 LabelPattern = Annotated[str, typer.Option(help="The same whose first group is the label: '_(bacteria|virus)_'.")]
 Model = Annotated[
-    Path | None,
-    typer.Option("--model", "-m", help="A run folder or a model.onnx; without it the bundled model."),
+    Path | None, typer.Option("--model", "-m", help="A run folder or a model.onnx; without it the bundled model.")
 ]
 RecipeName = Annotated[str, typer.Option(help="A recipe's name or TOML file; see 'lungscope recipes'.")]
 Overrides = Annotated[

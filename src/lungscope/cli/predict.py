@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lungscope.cli.options import (
-    FAILED_FILES,
-    ErrorRate,
-    Model,
-    PrecisionName,
-    Runtime,
-    chosen_model,
-    chosen_point,
-)
+from lungscope.cli.options import FAILED_FILES, ErrorRate, Model, PrecisionName, Runtime, chosen_model, chosen_point
 from lungscope.errors import BundleError
 from lungscope.inference.result import RESEARCH_USE
 from lungscope.system.progress import note, track

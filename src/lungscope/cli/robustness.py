@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lungscope.cli.options import Device, Json, LabelPattern, PatientPattern, Weights, data_source
-from lungscope.cli.tables import (
-    estimate_cell,
-    estimate_value,
-    plain_table,
-    print_json,
-    print_table,
-    stdout,
-)
+from lungscope.cli.tables import estimate_cell, estimate_value, plain_table, print_json, print_table, stdout
 from lungscope.inference.result import RESEARCH_USE
 
 if TYPE_CHECKING:

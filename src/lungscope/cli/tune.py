@@ -5,16 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lungscope.cli.options import (
-    Data,
-    Device,
-    LabelPattern,
-    Overrides,
-    PatientPattern,
-    RecipeName,
-    Weights,
-    settings,
-)
+from lungscope.cli.options import Data, Device, LabelPattern, Overrides, PatientPattern, RecipeName, Weights, settings
 from lungscope.cli.tables import stdout
 from lungscope.errors import RuntimeUnavailable
 from lungscope.inference.result import RESEARCH_USE

@@ -33,10 +33,7 @@ class DataSource:
     def read(self) -> Manifest:
         """The table of the data set; raises as `read_manifest` does."""
         return read_manifest(
-            self.path,
-            patient_pattern=self.patient_pattern,
-            label_pattern=self.label_pattern,
-            classes=self.classes,
+            self.path, patient_pattern=self.patient_pattern, label_pattern=self.label_pattern, classes=self.classes
         )
 
 

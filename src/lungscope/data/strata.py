@@ -67,12 +67,7 @@ def series_of(name: str) -> tuple[str, int]:
 
 
 def clusters(
-    embeddings: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    classes: Sequence[str],
-    *,
-    k: int = 4,
-    seed: int = 0,
+    embeddings: NDArray[np.float32], labels: NDArray[np.int64], classes: Sequence[str], *, k: int = 4, seed: int = 0
 ) -> tuple[Stratum, ...]:
     """Strata of each class whose embeddings (N, D) are alike, by k-means on principal components.
 

@@ -45,12 +45,7 @@ class DecisionCurve:
 
 
 def decision_curve(
-    positive: ArrayLike,
-    probabilities: ArrayLike,
-    patients: Patients,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    positive: ArrayLike, probabilities: ArrayLike, patients: Patients, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> DecisionCurve:
     """Net benefit at every risk from 1 % to 99 %.
 

@@ -13,14 +13,7 @@ from lungscope.stats.metrics import Estimate, confusion_matrix
 from lungscope.stats.operating_points import OperatingPoint, predictive_values
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import proportion
-from lungscope.stats.resampling import (
-    RESAMPLES,
-    CountEstimates,
-    Metric,
-    count_metrics,
-    estimates,
-    with_counts,
-)
+from lungscope.stats.resampling import RESAMPLES, CountEstimates, Metric, count_metrics, estimates, with_counts
 
 NO_REFERENCE = Estimate(None, reason="no class is the reference")
 

@@ -14,12 +14,7 @@ from lungscope.evaluation.cases import Cases, check_cases
 from lungscope.evaluation.decision_curve import DecisionCurve, decisions
 from lungscope.evaluation.evaluate import Evaluation, evaluate
 from lungscope.evaluation.heatmaps.checks import HeatChecks, check_heat
-from lungscope.evaluation.input_check import (
-    InputCheckEstimates,
-    SetEstimates,
-    measure_input_check,
-    measure_sets,
-)
+from lungscope.evaluation.input_check import InputCheckEstimates, SetEstimates, measure_input_check, measure_sets
 from lungscope.evaluation.prevalence import Adaptation, adapt_to
 from lungscope.evaluation.shift import Shift, measure_shift
 from lungscope.evaluation.skipped import Skipped

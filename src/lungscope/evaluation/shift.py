@@ -50,10 +50,7 @@ class Shift:
 
 
 def measure_shift(
-    evaluation: Evaluation,
-    scores: NDArray[np.floating],
-    embeddings: NDArray[np.float32],
-    validation: Validation,
+    evaluation: Evaluation, scores: NDArray[np.floating], embeddings: NDArray[np.float32], validation: Validation
 ) -> Shift:
     """Hold an evaluation against what the card keeps of validation.
 

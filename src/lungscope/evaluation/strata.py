@@ -75,12 +75,7 @@ class Robustness:
 
 
 def measure(
-    name: str,
-    kind: str,
-    cases: HeldOut,
-    rows: NDArray[np.int64] | None = None,
-    *,
-    diseased: float | None = None,
+    name: str, kind: str, cases: HeldOut, rows: NDArray[np.int64] | None = None, *, diseased: float | None = None
 ) -> StratumEstimates:
     """Estimates of one stratum.
 

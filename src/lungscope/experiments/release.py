@@ -53,13 +53,7 @@ class Released:
 
 
 def release_model(
-    run: Path,
-    out: Path,
-    statement: Statement,
-    provenance: Provenance,
-    *,
-    ood: Sequence[Path] = (),
-    force: bool = False,
+    run: Path, out: Path, statement: Statement, provenance: Provenance, *, ood: Sequence[Path] = (), force: bool = False
 ) -> Released:
     """Write a statement into a run's model, measure that very file on the run's held-out images, and write its card.
 

@@ -19,10 +19,7 @@ FAINT = 1e-12
 
 
 def merge_graphs(
-    graphs: Sequence[bytes],
-    calibrations: Sequence[Calibration],
-    own: Calibration,
-    limits: Sequence[float] = (),
+    graphs: Sequence[bytes], calibrations: Sequence[Calibration], own: Calibration, limits: Sequence[float] = ()
 ) -> bytes:
     """One graph that runs every member on the same image.
 

@@ -17,17 +17,7 @@ from lungscope.reports import summary
 from lungscope.reports.audit_json import inspection_json
 from lungscope.reports.page import render_page
 from lungscope.reports.section import Picture, Plot, Row, Section, SectionKey, Table
-from lungscope.reports.svg import (
-    ACCENT,
-    MUTED,
-    PAPER,
-    REFERENCE,
-    Caption,
-    dress,
-    label,
-    new_figure,
-    render,
-)
+from lungscope.reports.svg import ACCENT, MUTED, PAPER, REFERENCE, Caption, dress, label, new_figure, render
 from lungscope.system.files import write_atomically
 
 LONGEST_SIDE = 200

@@ -77,10 +77,7 @@ def verdicts(comparison: Comparison) -> tuple[str, ...]:
     if not others:
         return (*lines, "There is no other method to hold it against.")
     lines += _apart(comparison) if comparison.decisive else [_too_few_seeds(comparison)]
-    return (
-        *lines,
-        "The leader was picked on these very images, so its estimates are a little favourable.",
-    )
+    return (*lines, "The leader was picked on these very images, so its estimates are a little favourable.")
 
 
 def standing_word(comparison: Comparison, standing: Standing) -> str:

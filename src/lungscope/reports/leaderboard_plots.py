@@ -74,15 +74,7 @@ def auroc_plot(standings: Sequence[Standing]) -> Markup:
                 each.auroc_by_seed, [place] * len(each.auroc_by_seed), "o", color=INK, markersize=4,
                 markerfacecolor="none", markeredgewidth=0.9, zorder=4,
             )  # fmt: skip
-        axes.plot(
-            [each.auroc.value or 0.0],
-            [place],
-            "o",
-            color=colour,
-            markersize=7,
-            markeredgecolor=PAPER,
-            zorder=3,
-        )
+        axes.plot([each.auroc.value or 0.0], [place], "o", color=colour, markersize=7, markeredgecolor=PAPER, zorder=3)
     axes.set_yticks(range(len(shown)), [each.name for each in reversed(shown)], parse_math=False)
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.grid(visible=False, axis="y")

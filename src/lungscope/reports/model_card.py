@@ -86,13 +86,7 @@ def table_markdown(table: Table) -> list[str]:
     """A table as lines of Markdown."""
     rows = [[_text(each) for each in row] for row in table.rows]
     body = ["| " + " | ".join(each.replace("|", "\\|") for each in row) + " |" for row in (list(table.header), *rows)]
-    return [
-        f"**{table.caption}.** {table.meaning}",
-        "",
-        body[0],
-        "|" + " --- |" * len(table.header),
-        *body[1:],
-    ]
+    return [f"**{table.caption}.** {table.meaning}", "", body[0], "|" + " --- |" * len(table.header), *body[1:]]
 
 
 def _text(shown: str | Cell) -> str:
@@ -115,10 +109,7 @@ def _by_class(audit: AuditReport) -> Table:
         "Radiographs and patients by class and part",
         ("Class", *(split or "no split" for split in audit.splits)),
         tuple(
-            (
-                name,
-                *(f"{n:,} ({p:,} patients)" for n, p in zip(audit.counts[i], audit.patients[i], strict=True)),
-            )
+            (name, *(f"{n:,} ({p:,} patients)" for n, p in zip(audit.counts[i], audit.patients[i], strict=True)))
             for i, name in enumerate(audit.classes)
         ),
         "Of the data that were given for this evaluation.",

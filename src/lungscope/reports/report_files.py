@@ -86,10 +86,5 @@ def write_estimates(out: Path, evaluation: Evaluation, document: Document) -> No
 def render_card(card: ModelCard, lists: tuple[Checklist, ...]) -> str:
     """Model card and checklists as one self-contained page."""
     return render_page(
-        "model_card.html",
-        card=card,
-        checklists=lists,
-        introduction=INTRODUCTION,
-        standing=standing,
-        wanted=wanted,
+        "model_card.html", card=card, checklists=lists, introduction=INTRODUCTION, standing=standing, wanted=wanted
     )

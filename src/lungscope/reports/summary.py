@@ -96,10 +96,7 @@ def dots(evaluation: Evaluation) -> tuple[Dots, ...]:
     if not evaluation.operating_points:
         return ()
     found = evaluation.operating_points[0].estimates
-    shares = (
-        found.sensitivity.value,
-        None if found.specificity.value is None else 1 - found.specificity.value,
-    )
+    shares = (found.sensitivity.value, None if found.specificity.value is None else 1 - found.specificity.value)
     groups = (disease(evaluation), evaluation.classes[0])
     return tuple(
         Dots(f"dots-{i}", group, _dots(share), f"{per_hundred(share)} of 100 labelled {group} are flagged")
@@ -115,9 +112,7 @@ def headlines(evaluation: Evaluation) -> tuple[Headline, ...]:
     coin = "" if many else ", 0.25 is to say 50% every time"
     return (
         Headline(
-            "AUROC",
-            cell(evaluation.auroc, decimal),
-            f"How often a diseased case scores above a healthy one; {ranked}.",
+            "AUROC", cell(evaluation.auroc, decimal), f"How often a diseased case scores above a healthy one; {ranked}."
         ),
         *_point_headlines(evaluation),
         Headline(
@@ -131,9 +126,7 @@ def headlines(evaluation: Evaluation) -> tuple[Headline, ...]:
             "Precision averaged over all thresholds; it depends on the prevalence.",
         ),
         Headline(
-            "Brier score",
-            cell(evaluation.brier, decimal),
-            f"Squared error of the probabilities; 0 is perfect{coin}.",
+            "Brier score", cell(evaluation.brier, decimal), f"Squared error of the probabilities; 0 is perfect{coin}."
         ),
         Headline(
             "Calibration error",
@@ -259,11 +252,7 @@ def _point_headlines(evaluation: Evaluation) -> tuple[Headline, ...]:
     at = f"at {point.point.name}, from a probability of {point.point.threshold:.3f} on"
     return (
         Headline("Sensitivity", cell(point.estimates.sensitivity), f"Share of the diseased that is flagged {at}."),
-        Headline(
-            "Specificity",
-            cell(point.estimates.specificity),
-            "Share of the healthy that is not flagged there.",
-        ),
+        Headline("Specificity", cell(point.estimates.specificity), "Share of the healthy that is not flagged there."),
     )
 
 

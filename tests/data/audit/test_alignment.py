@@ -6,15 +6,7 @@ from PIL import Image
 from scipy.fft import dctn
 from scipy.ndimage import gaussian_filter, zoom
 
-from lungscope.data.audit.alignment import (
-    agreement,
-    details,
-    low_frequencies,
-    register,
-    shrink,
-    tangents,
-    unit,
-)
+from lungscope.data.audit.alignment import agreement, details, low_frequencies, register, shrink, tangents, unit
 
 STEPS = ((2.0, 6.0), (2.0, 6.0), (1.0, 4.0), (0.7, 3.0), (0.7, 3.0))
 

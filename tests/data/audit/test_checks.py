@@ -205,12 +205,7 @@ def test_findings_come_by_gravity() -> None:
     cohort.errors[0], cohort.patients[1] = "empty", "file:1"
     cohort.pictures[2] = cohort.pictures[3]
     cohort.patients[-1] = cohort.patients[5]
-    assert [finding.severity for finding in cohort.audit().findings] == [
-        "leakage",
-        "error",
-        "warning",
-        "note",
-    ]
+    assert [finding.severity for finding in cohort.audit().findings] == ["leakage", "error", "warning", "note"]
 
 
 def test_the_kermany_training_folder_has_24_groups_of_identical_files(shared: Path, tmp_path: Path) -> None:

@@ -37,11 +37,7 @@ PATIENTS = ["person7"] * 3 + ["person8"] * 2 + ["IM-0001", "NORMAL2-IM-0001", "I
 def test_each_reading_is_counted() -> None:
     table = manifest(KAGGLE, PATIENTS)
     by_name = {each.name: each for each in readings(table, table.patients)}
-    assert {name: each.patients for name, each in by_name.items()} == {
-        AS_READ: 5,
-        NUMBER: 4,
-        NUMBER_AND_KIND: 6,
-    }
+    assert {name: each.patients for name, each in by_name.items()} == {AS_READ: 5, NUMBER: 4, NUMBER_AND_KIND: 6}
     told = {
         name: [(each.patients, each.images) for each in way.overlaps if {each.one, each.other} == {"train", "test"}]
         for name, way in by_name.items()

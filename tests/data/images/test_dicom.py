@@ -42,10 +42,7 @@ def radiograph(pixels=RAMP, *, syntax=ExplicitVRLittleEndian, **elements):
     meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
     meta.MediaStorageSOPInstanceUID = generate_uid()
     dataset = FileDataset("", {}, bytes(128), meta, syntax.is_implicit_VR, syntax.is_little_endian)
-    dataset.SOPClassUID, dataset.SOPInstanceUID = (
-        meta.MediaStorageSOPClassUID,
-        meta.MediaStorageSOPInstanceUID,
-    )
+    dataset.SOPClassUID, dataset.SOPInstanceUID = (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID)
     dataset.PatientName, dataset.PatientID, dataset.Modality = PATIENT, "MRN-4711", "DX"
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.Rows, dataset.Columns = pixels.shape[:2]
@@ -93,13 +90,7 @@ def test_what_is_known_of_a_radiograph():
 
 @pytest.mark.parametrize(
     "syntax",
-    [
-        ImplicitVRLittleEndian,
-        ExplicitVRBigEndian,
-        DeflatedExplicitVRLittleEndian,
-        RLELossless,
-        JPEG2000Lossless,
-    ],
+    [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian, RLELossless, JPEG2000Lossless],
 )
 def test_every_way_to_write_the_same_pixels_gives_the_same_picture(syntax):
     if syntax in (RLELossless, JPEG2000Lossless):
@@ -177,10 +168,7 @@ def test_a_data_set_without_preamble_and_file_meta_is_read(syntax):
     dataset = radiograph(syntax=syntax, **WINDOW)
     file = io.BytesIO()
     Dataset(dataset).save_as(
-        file,
-        implicit_vr=syntax.is_implicit_VR,
-        little_endian=syntax.is_little_endian,
-        enforce_file_format=False,
+        file, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian, enforce_file_format=False
     )
     assert file.getvalue()[128:132] != b"DICM"
     np.testing.assert_array_equal(read_radiograph(file.getvalue()).pixels, PLAIN.pixels)
@@ -205,10 +193,7 @@ def test_compressed_pixels_of_unknown_syntax_are_refused():
         ({"NumberOfFrames": 2}, "2 frames where one is read. Export the frame as a single image"),
         ({"PixelData": b""}, "has no pixels: a report, .* Send the image object itself"),
         ({"BitsAllocated": 32}, "32 bits per pixel allocated. Export it with 16"),
-        (
-            {"PhotometricInterpretation": "HSV"},
-            "'HSV'; expected MONOCHROME1 or MONOCHROME2. Export it as greyscale",
-        ),
+        ({"PhotometricInterpretation": "HSV"}, "'HSV'; expected MONOCHROME1 or MONOCHROME2. Export it as greyscale"),
         ({"VOILUTFunction": "CUBIC"}, "'CUBIC'; expected LINEAR, LINEAR_EXACT or SIGMOID. Export it with"),
     ],
 )

@@ -9,12 +9,7 @@ from lungscope.data.images.dicom_display import display
 def header(**elements):
     dataset = Dataset()
     dataset.update(
-        {
-            "PhotometricInterpretation": "MONOCHROME2",
-            "BitsStored": 12,
-            "BitsAllocated": 16,
-            "PixelRepresentation": 0,
-        }
+        {"PhotometricInterpretation": "MONOCHROME2", "BitsStored": 12, "BitsAllocated": 16, "PixelRepresentation": 0}
     )
     dataset.set_original_encoding(False, True)
     for keyword, value in elements.items():
@@ -138,10 +133,7 @@ def test_a_negative_first_value_written_as_unsigned_is_negative():
 def test_monochrome1_of_complemented_values_is_the_same_picture(window):
     two, notes_two = display(header(**window), RAMP)
     one, notes_one = display(
-        header(
-            PhotometricInterpretation="MONOCHROME1",
-            **{**window, **({"WindowCenter": 2096} if window else {})},
-        ),
+        header(PhotometricInterpretation="MONOCHROME1", **{**window, **({"WindowCenter": 2096} if window else {})}),
         4095 - RAMP,
     )
     np.testing.assert_array_equal(one, two)
@@ -202,11 +194,7 @@ def test_padding_is_black_and_plays_no_part_in_the_range(photometric):
 def test_padding_written_with_the_wrong_sign_is_still_found():
     pixels = np.array([[-2000, 0, 500, 1000]], np.int16)
     dataset = header(
-        PixelRepresentation=1,
-        BitsStored=16,
-        PixelPaddingValue=65536 - 2000,
-        WindowCenter=-500,
-        WindowWidth=3000,
+        PixelRepresentation=1, BitsStored=16, PixelPaddingValue=65536 - 2000, WindowCenter=-500, WindowWidth=3000
     )
     assert shown(dataset, pixels)[0, 0] == 0
     assert shown(dataset, pixels)[0, 1] > 150

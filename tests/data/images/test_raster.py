@@ -150,12 +150,7 @@ def test_bmp_is_read():
 def test_colour_becomes_luma_in_every_format():
     rgb = np.zeros((8, 32, 3), np.uint8)
     rgb[:, :8], rgb[:, 8:16], rgb[:, 16:24], rgb[:, 24:] = (255, 0, 0), (0, 255, 0), (0, 0, 255), (90, 90, 90)
-    for kind, options in (
-        ("PNG", {}),
-        ("TIFF", {}),
-        ("BMP", {}),
-        ("JPEG", {"quality": 100, "subsampling": 0}),
-    ):
+    for kind, options in (("PNG", {}), ("TIFF", {}), ("BMP", {}), ("JPEG", {"quality": 100, "subsampling": 0})):
         found = read_radiograph(encoded(rgb, kind, **options))
         assert np.abs(found.pixels[4, [3, 11, 19, 27]].astype(int) - [76, 150, 29, 90]).max() <= 2
         assert found.notes == ("colour to grey",)

@@ -357,8 +357,7 @@ def test_an_unknown_or_impossible_phantom_is_refused(wrong: dict[str, object], r
 
 
 @pytest.mark.parametrize(
-    ("wrong", "remedy"),
-    [({"kind": "nodule"}, "consolidation, interstitial"), ({"visibility": 0}, "from 0.05 to 3")],
+    ("wrong", "remedy"), [({"kind": "nodule"}, "consolidation, interstitial"), ({"visibility": 0}, "from 0.05 to 3")]
 )
 def test_an_unknown_or_invisible_disease_is_refused(wrong: dict[str, object], remedy: str) -> None:
     with pytest.raises(ConfigError, match=remedy):

@@ -10,14 +10,7 @@ from lungscope.evaluation.heatmaps.cases import HeatCases, draw, mean_estimate, 
 from lungscope.evaluation.heatmaps.deletion import ranks, stand_ins, trace_curves
 from lungscope.evaluation.heatmaps.pointing import energy, hits, point
 from lungscope.evaluation.heatmaps.randomised import spearman, structural_similarity
-from lungscope.evaluation.heatmaps.regions import (
-    border,
-    corners,
-    erase,
-    marks,
-    measure_regions,
-    single_corners,
-)
+from lungscope.evaluation.heatmaps.regions import border, corners, erase, marks, measure_regions, single_corners
 from lungscope.inference.predictions import Predictions
 
 Maps = NDArray[np.float32]

@@ -12,15 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lungscope.data.audit.alignment import (
-    Windows,
-    agreement,
-    details,
-    low_frequencies,
-    register,
-    shrink,
-    tangents,
-)
+from lungscope.data.audit.alignment import Windows, agreement, details, low_frequencies, register, shrink, tangents
 from lungscope.system.parallel import blockwise
 
 GRID, BLUR, BACKGROUND, COSINES = 24, 0.7, 2.5, 12

@@ -137,12 +137,7 @@ def _group_name(some: Sequence[Trait]) -> str:
 
 
 def _auroc(
-    manifest: Manifest,
-    target: _Target,
-    columns: NDArray[np.float32],
-    parts: list[NDArray[np.bool_]],
-    *,
-    alone: bool,
+    manifest: Manifest, target: _Target, columns: NDArray[np.float32], parts: list[NDArray[np.bool_]], *, alone: bool
 ) -> Estimate:
     known = np.flatnonzero(target.values >= 0)
     truth = _dense(target.values[known])

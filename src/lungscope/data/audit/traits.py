@@ -116,10 +116,7 @@ def _border(block: Columns) -> Columns:
     columns = []
     for turned in (block, block[:, ::-1], block.transpose(0, 2, 1), block[:, :, ::-1].transpose(0, 2, 1)):
         lines = turned.std(axis=2) < STILL
-        columns += [
-            np.logical_and.accumulate(lines, axis=1).mean(axis=1),
-            turned[:, :width].mean(axis=(1, 2)),
-        ]
+        columns += [np.logical_and.accumulate(lines, axis=1).mean(axis=1), turned[:, :width].mean(axis=(1, 2))]
     return np.stack(columns, axis=1).astype(np.float32)
 
 

@@ -281,12 +281,7 @@ def _vessels(view: View, rng: np.random.Generator) -> Map:
         total += _splat(view, xs, ys, volume, 0.6 * float(radius.mean()))
         spread = rng.uniform(0.1, 0.5, (2, len(x)))
         angle = np.concatenate([angles[-1] - spread[0], angles[-1] + spread[1]])
-        x, y, side, radius = (
-            np.tile(xs[-1], 2),
-            np.tile(ys[-1], 2),
-            np.tile(side, 2),
-            np.tile(radius, 2) * 0.78,
-        )
+        x, y, side, radius = (np.tile(xs[-1], 2), np.tile(ys[-1], 2), np.tile(side, 2), np.tile(radius, 2) * 0.78)
     return total
 
 

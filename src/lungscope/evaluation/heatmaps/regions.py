@@ -152,11 +152,7 @@ def _place_of_marks(cases: HeatCases) -> _Place:
 
 
 def _estimates(
-    cases: HeatCases,
-    rows: NDArray[np.int64],
-    heat: NDArray[np.float32],
-    place: _Place,
-    after: NDArray[np.float32],
+    cases: HeatCases, rows: NDArray[np.int64], heat: NDArray[np.float32], place: _Place, after: NDArray[np.float32]
 ) -> RegionEstimates:
     of = cases.called[rows]
     before, now = cases.probabilities[rows, of], after[rows, of]

@@ -50,10 +50,7 @@ def _table(curve: DecisionCurve) -> Table:
     rows = []
     for risk in SHOWN:
         i = int(np.flatnonzero(np.isclose(curve.risks, risk))[0])
-        cells = (
-            _cell(curve.model, curve.low, curve.high, i),
-            _cell(curve.gain, curve.gain_low, curve.gain_high, i),
-        )
+        cells = (_cell(curve.model, curve.low, curve.high, i), _cell(curve.gain, curve.gain_low, curve.gain_high, i))
         rows.append((f"{risk:.0%}", *cells, summary.decimal(curve.everybody[i])))
     return Table(
         "Net benefit by risk",

@@ -113,13 +113,7 @@ def _places(checks: HeatChecks) -> Table:
     counts = ", ".join(f"{found.images} called {found.name}" for found in checks.regions)
     return Table(
         "Border, corners and letters",
-        (
-            "Called, place",
-            "Share of picture",
-            "Share of heat",
-            "Calls changed without it",
-            "Fall of probability",
-        ),
+        ("Called, place", "Share of picture", "Share of heat", "Calls changed without it", "Fall of probability"),
         rows,
         f"A map that knows nothing has as much heat in a place as the place has of the picture; {counts}. "
         "The two last columns smooth the place away and predict again.",
@@ -166,21 +160,11 @@ def _plots(found: HeatCurves) -> list[Plot]:
 
 def _randomisation(found: Randomisation) -> Table:
     rows = [
-        (
-            f"{'shuffled: ' if i == 0 else ''}{each.name}",
-            cell(each.spearman, decimal),
-            cell(each.ssim, decimal),
-        )
+        (f"{'shuffled: ' if i == 0 else ''}{each.name}", cell(each.spearman, decimal), cell(each.ssim, decimal))
         for i, each in enumerate(found.stages)
     ]
     if found.other:
-        rows.append(
-            (
-                "same model, another image",
-                cell(found.other.spearman, decimal),
-                cell(found.other.ssim, decimal),
-            )
-        )
+        rows.append(("same model, another image", cell(found.other.spearman, decimal), cell(found.other.ssim, decimal)))
     return Table(
         "Shuffled weights",
         ("Compared with the map of", "Rank correlation", "Structural similarity"),
@@ -199,8 +183,7 @@ def _border_pictures(sample: HeatCases) -> Iterator[Picture]:
             drawn = _framed(_drawn(sample.pixels[row], heat[row]))
             called = sample.classes[sample.called[row]]
             yield Picture(
-                drawn,
-                f"Called {called}, {percent(share[row])} of the heat in the outer tenth (outside the frame).",
+                drawn, f"Called {called}, {percent(share[row])} of the heat in the outer tenth (outside the frame)."
             )
 
 
@@ -230,12 +213,7 @@ def _outlined(picture: Image.Image, regions: tuple[Region, ...]) -> NDArray[np.u
     for each in regions:
         place = tuple(
             SIDE * end
-            for end in (
-                each.x - each.radius_x,
-                each.y - each.radius_y,
-                each.x + each.radius_x,
-                each.y + each.radius_y,
-            )
+            for end in (each.x - each.radius_x, each.y - each.radius_y, each.x + each.radius_x, each.y + each.radius_y)
         )
         (pen.rectangle if each.box else pen.ellipse)(place, outline="white", width=2)
     return np.asarray(picture)

@@ -55,11 +55,7 @@ def _detection_table(input_check: InputCheckEstimates) -> Table:
     own, common = f"{input_check.coverage:.0%}", f"{COMMON:.0%}"
     header = ("what", "pictures", f"set to {own}", f"set to {common}", f"distance alone, {common}")
     rows: tuple[Row, ...] = tuple(
-        (
-            each.kind,
-            str(each.images),
-            *map(cell, (each.rejected, each.rejected_common, each.distance_common)),
-        )
+        (each.kind, str(each.images), *map(cell, (each.rejected, each.rejected_common, each.distance_common)))
         for each in input_check.detections
     )
     return Table(

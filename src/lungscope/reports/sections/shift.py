@@ -22,16 +22,9 @@ def shift_section(shift: Shift) -> Section:
         for each in shift.changes
     ]
     further: list[Row] = [
-        (
-            "Mean probability of disease, or of the likeliest class",
-            *(decimal(value) for value in shift.mean_score),
-        ),
+        ("Mean probability of disease, or of the likeliest class", *(decimal(value) for value in shift.mean_score)),
         ("Shift of the probabilities (stability index)", "0", decimal(shift.stability)),
-        (
-            f"Shift of what the network sees (by chance {shift.by_chance:.2f})",
-            "0",
-            decimal(shift.embedding),
-        ),
+        (f"Shift of what the network sees (by chance {shift.by_chance:.2f})", "0", decimal(shift.embedding)),
     ]
     return Section(
         SectionKey.SHIFT,
