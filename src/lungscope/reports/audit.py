@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -15,9 +14,9 @@ from lungscope.data.audit.near_duplicates import NearPair
 from lungscope.data.audit.shortcuts import Probe
 from lungscope.reports import summary
 from lungscope.reports.audit_json import inspection_json
+from lungscope.reports.forest_plot import Line, forest_plot
 from lungscope.reports.page import render_page
 from lungscope.reports.section import Picture, Plot, Row, Section, SectionKey, Table
-from lungscope.reports.svg import ACCENT, MUTED, PAPER, REFERENCE, Caption, dress, label, new_figure, render
 from lungscope.system.files import write_atomically
 
 LONGEST_SIDE = 200
@@ -25,7 +24,7 @@ LONGEST_SIDE = 200
 MOST_PICTURES = 60
 """Pairs, and groups, that are shown; all are in audit.json."""
 GAP = 4
-WIDTH, ROW = 460.0, 24.0
+WIDTH = 460.0
 
 
 def write_inspection(found: Inspection, out: Path) -> Path:
@@ -122,7 +121,9 @@ def _shortcuts(found: Inspection) -> Section:
     plots: tuple[Plot, ...] = ()
     if shown:
         meaning = "0.5 is chance, 1 is certainty. Bars are 95% intervals over patients."
-        plots = (Plot("What predicts the label", _probe_plot(shown), meaning),)
+        lines = [Line(each.name, each.auroc, each.strong) for each in shown]
+        drawn = forest_plot(lines, WIDTH, "probes", "AUROC of each property for the label", chance=True)
+        plots = (Plot("What predicts the label", drawn, meaning),)
     lead = (
         "Can the label, or the split, be predicted from properties that know nothing of anatomy? Each "
         "is given to a small decision tree, several together to many trees, and tested on patients left out."
@@ -144,26 +145,6 @@ def _probe_table(probes: Sequence[Probe], target: str) -> Table:
 def _auroc(probe: Probe) -> summary.Cell:
     # Beside it the verdict tells the reason already.
     return summary.cell(probe.auroc, summary.decimal) if probe.auroc.value is not None else summary.Cell("–", "", "")
-
-
-def _probe_plot(probes: Sequence[Probe]) -> Markup:
-    figure = new_figure(WIDTH, 60.0 + ROW * len(probes))
-    axes = figure.add_subplot()
-    dress(axes)
-    axes.axvline(0.5, color=MUTED, linewidth=0.9, dashes=(3, 3))
-    for place, each in enumerate(reversed(probes)):
-        colour = ACCENT if each.strong else REFERENCE
-        if each.auroc.low is not None and each.auroc.high is not None:
-            axes.plot([each.auroc.low, each.auroc.high], [place, place], color=colour, linewidth=3, alpha=0.5)
-        value = each.auroc.value or 0.0
-        axes.plot([value], [place], "o", color=colour, markersize=7, markeredgecolor=PAPER, zorder=3)
-    axes.set_yticks(range(len(probes)), [each.name for each in reversed(probes)], parse_math=False)
-    axes.set_ylim(-0.6, len(probes) - 0.4)
-    axes.set_xlim(right=1.02)
-    axes.grid(visible=False, axis="y")
-    label(axes, "AUROC", "")
-    description = "; ".join(f"{each.name} {each.auroc}" for each in probes)
-    return render(figure, Caption("probes", "AUROC of each property for the label", f"{description}."))
 
 
 def _patients(found: Inspection) -> Section:

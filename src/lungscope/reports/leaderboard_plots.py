@@ -6,20 +6,8 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from lungscope.evaluation.comparison import Standing
-from lungscope.reports.svg import (
-    ACCENT,
-    INK,
-    MUTED,
-    PAPER,
-    REFERENCE,
-    SMALL,
-    Caption,
-    dress,
-    label,
-    new_axes,
-    new_figure,
-    render,
-)
+from lungscope.reports.forest_plot import Line, forest_plot
+from lungscope.reports.svg import ACCENT, INK, MUTED, REFERENCE, SMALL, Caption, label, new_axes, render
 
 if TYPE_CHECKING:
     from lungscope.evaluation.learning_curve import LearningPoint
@@ -27,8 +15,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 420.0, 380.0
 COLOURS = (ACCENT, INK, REFERENCE)
 DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (1.5, 1.5), (7, 2, 1.5, 2))
-"""With the colours, so that a dozen curves can be description apart without telling colours apart."""
-ROW = 26.0
+"""With the colours, so that a dozen curves can be told apart without their colours."""
 TICKS = (0, 0.2, 0.4, 0.6, 0.8, 1)
 
 
@@ -61,26 +48,9 @@ def roc_plot(standings: Sequence[Standing]) -> Markup:
 
 def auroc_plot(standings: Sequence[Standing]) -> Markup:
     """AUROC of every method: a bar for its interval, a dot for its mean, a ring for every seed."""
-    figure = new_figure(WIDTH, 60.0 + ROW * len(standings))
-    axes = figure.add_subplot()
-    dress(axes)
     shown = [each for each in standings if each.auroc.value is not None]
-    for place, each in enumerate(reversed(shown)):
-        colour = ACCENT if each is shown[0] else REFERENCE
-        if each.auroc.low is not None and each.auroc.high is not None:
-            axes.plot([each.auroc.low, each.auroc.high], [place, place], color=colour, linewidth=3, alpha=0.5)
-        if len(each.auroc_by_seed) > 1:
-            axes.plot(
-                each.auroc_by_seed, [place] * len(each.auroc_by_seed), "o", color=INK, markersize=4,
-                markerfacecolor="none", markeredgewidth=0.9, zorder=4,
-            )  # fmt: skip
-        axes.plot([each.auroc.value or 0.0], [place], "o", color=colour, markersize=7, markeredgecolor=PAPER, zorder=3)
-    axes.set_yticks(range(len(shown)), [each.name for each in reversed(shown)], parse_math=False)
-    axes.set_ylim(-0.6, len(shown) - 0.4)
-    axes.grid(visible=False, axis="y")
-    label(axes, "AUROC", "")
-    description = "; ".join(f"{each.name} {each.auroc}" for each in shown)
-    return render(figure, Caption("all-auroc", "AUROC of all methods", f"{description}."))
+    lines = [Line(each.name, each.auroc, each is shown[0], each.auroc_by_seed) for each in shown]
+    return forest_plot(lines, WIDTH, "all-auroc", "AUROC of all methods")
 
 
 def learning_curve_plot(points: "Sequence[LearningPoint]") -> Markup:
