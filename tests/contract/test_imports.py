@@ -147,3 +147,15 @@ main()
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert found.stderr.splitlines()[-1] == "loaded:"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in modules() if layer(path) != "cli"], ids=lambda path: str(path.relative_to(SOURCE))
+)
+def test_functions_stay_short_and_take_few_arguments(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            n = len(given) - (given[:1] != [] and given[0].arg in ("self", "cls"))
+            assert node.end_lineno - node.lineno < 50, node.name
+            assert n <= 7, node.name

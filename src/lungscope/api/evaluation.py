@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lungscope.data.manifest import is_reference, order_classes
-from lungscope.data.score_table import read_scores
+from lungscope.data.score_table import ScoreTable, read_scores
 from lungscope.errors import ConfigError, DataError
 from lungscope.evaluation import evaluate as measure
-from lungscope.evaluation.cases import check_cases
+from lungscope.evaluation.cases import Cases, check_cases
 from lungscope.evaluation.decision_curve import decisions
 from lungscope.evaluation.evaluate import Evaluation
 from lungscope.evaluation.measurements import Measurements
-from lungscope.evaluation.subgroups import measure_subgroups
+from lungscope.evaluation.subgroups import Subgroups, measure_subgroups
 from lungscope.reports.evaluation_json import evaluation_json
 from lungscope.reports.html import write_report
 from lungscope.reports.report import Report
@@ -106,11 +106,7 @@ def evaluate(
     if isinstance(labels, str | os.PathLike):
         if any(each is not None for each in (probabilities, patients, classes, columns)):
             raise ConfigError("A CSV holds probabilities, patients, classes and columns. Leave these arguments out.")
-        table = read_scores(Path(labels))
-        return evaluate(
-            table.labels, table.probabilities, patients=table.patients, classes=table.classes,
-            thresholds=thresholds, prevalence=prevalence, columns=table.columns,
-        )  # fmt: skip
+        return _evaluate_table(read_scores(Path(labels)), thresholds, prevalence)
     if probabilities is None:
         raise ConfigError("Labels without probabilities. Give both, or the path of a CSV that holds them.")
     given = np.asarray(probabilities, np.float64)
@@ -120,16 +116,31 @@ def evaluate(
     owners = np.full(len(truth), "") if patients is None else np.asarray(patients, np.str_)
     cases = check_cases(truth, given, owners, names, has_reference=is_reference(names[0]))
     points = _points(thresholds) if cases.has_reference else ()
-    groups = {name: tuple(map(str, values)) for name, values in (columns or {}).items()}
-    if misfit := next((name for name, values in groups.items() if len(values) != len(truth)), ""):
-        raise DataError(f"Column {misfit!r} has {len(groups[misfit])} rows and the labels have {len(truth)}.")
     return ScoreEvaluation(
         Measurements(
             measure.evaluate(cases, points, prevalence=prevalence),
             decision_curve=decisions(cases) if cases.has_reference else None,
-            subgroups=measure_subgroups(cases, groups, points[0] if points else None) if groups else None,
+            subgroups=_subgroups(cases, columns or {}, points),
         )
     )
+
+
+def _evaluate_table(
+    table: ScoreTable, thresholds: float | Sequence[float], prevalence: float | None
+) -> ScoreEvaluation:
+    return evaluate(
+        table.labels, table.probabilities, patients=table.patients, classes=table.classes,
+        thresholds=thresholds, prevalence=prevalence, columns=table.columns,
+    )  # fmt: skip
+
+
+def _subgroups(
+    cases: Cases, columns: Mapping[str, Sequence[str]], points: Sequence[OperatingPoint]
+) -> Subgroups | None:
+    groups = {name: tuple(map(str, values)) for name, values in columns.items()}
+    if misfit := next((name for name, values in groups.items() if len(values) != len(cases.labels)), ""):
+        raise DataError(f"Column {misfit!r} has {len(groups[misfit])} rows and the labels have {len(cases.labels)}.")
+    return measure_subgroups(cases, groups, points[0] if points else None) if groups else None
 
 
 def _indexed(
