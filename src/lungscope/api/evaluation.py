@@ -91,10 +91,9 @@ def evaluate(
             columns label, one per class and, if wanted, patient and others for subgroups.
         probabilities: (N, K), rows sum to 1; or of two classes (N,), of the second one.
         patients: (N,), whose each row is; every row a patient of its own when not given.
-        classes: K names. When not given: the names among the labels, the reference first when a name says so, then
-            sorted; or the numbers of the indices.
-        thresholds: on the probability of not being of the first class, 0..1. With more than two classes they are used
-            only where the first class is a reference by its name, such as "normal".
+        classes: K names, the reference first; by default those among the labels, or the numbers of the indices.
+        thresholds: on the probability of not being of the first class, 0..1; of more than two classes only where the
+            first is a reference by its name, such as "normal".
         prevalence: share of diseased where the scores will be used, between 0 and 1.
         columns: per name N texts, empty where unknown; for subgroups.
 
