@@ -72,6 +72,9 @@ class AugmentSettings(Settings):
     brightness: Fraction = 0.15
     contrast: Fraction = 0.20
     gamma: Fraction = 0.20
+    crop: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the area that a random crop cuts away at most, at any place and any aspect from 3:4 to 4:3: 0.92 shows
+    8 to 100 % of an image (random resized crops, Szegedy et al. 2015)."""
     aspect: Fraction = 0.0
     """Width against height, as between pictures that were squashed from other shapes."""
     equalise: Fraction = 0.0

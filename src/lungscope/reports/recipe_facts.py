@@ -7,7 +7,8 @@ from lungscope.bundle.card import Card
 AUGMENTATIONS = {
     "rotation_deg": "rotation up to {:g}°", "zoom": "zoom up to {:.0%}", "shift": "shift up to {:.0%}",
     "flip": "left-right flip of {:.0%}", "brightness": "brightness up to {:.0%}", "contrast": "contrast up to {:.0%}",
-    "gamma": "gamma up to {:.0%}", "aspect": "aspect up to {:.0%}", "equalise": "histogram equalisation of {:.0%}",
+    "gamma": "gamma up to {:.0%}", "aspect": "aspect up to {:.0%}",
+    "crop": "crops that cut away up to {:.0%} of the area", "equalise": "histogram equalisation of {:.0%}",
     "blur": "blur up to {:g} px", "noise": "noise up to {:.0%}", "jpeg": "JPEG loss up to {:.0%}",
     "cutout": "cutout of {:.0%}", "style_transfer": "{:.0%} of the images in the style of another one",
     "p_identity": "{:.0%} of the images as they are",

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from lungscope.config.settings import AugmentSettings
@@ -61,6 +62,24 @@ def test_rotation_keeps_the_centre_and_stays_within_its_reach() -> None:
     assert 8 < angle.abs().max() <= 10.2
     assert (angle > 0).any()
     assert (angle < 0).any()
+
+
+def test_a_crop_shows_a_rectangle_of_the_image_and_nothing_beyond() -> None:
+    assert augment(torch.full((50, 40, 60), 130, dtype=torch.uint8), with_only(crop=0.9), generator()).unique() == 130
+    ramps = torch.stack(
+        [torch.arange(0, 240, 2).repeat(120, 1), torch.arange(0, 240, 2).view(-1, 1).repeat(1, 120)]
+    ).to(torch.uint8)
+    shown = augment(ramps.repeat(300, 1, 1), with_only(crop=0.9), generator()).float()
+    # Every image has a crop of its own, so the sides are those of the ramp across and of the ramp down apart.
+    wide = (shown[0::2, 60, -1] - shown[0::2, 60, 0]) / 238
+    high = (shown[1::2, -1, 60] - shown[1::2, 0, 60]) / 238
+    for side in (wide, high):
+        assert side.min() == pytest.approx((0.1 * 3 / 4) ** 0.5, abs=0.06)
+        assert side.max() > 0.97
+    middle = (shown[0::2, 60, 0] + shown[0::2, 60, -1]) / 2 / 238
+    assert (middle - 0.5).mean().abs() < 0.03
+    assert middle.min() < 0.25
+    assert middle.max() > 0.75
 
 
 def test_brightness_and_contrast_scale_by_at_most_their_reach() -> None:

@@ -10,6 +10,7 @@ from torch.nn import functional
 from lungscope.config.settings import AugmentSettings
 from lungscope.training.augment.filters import blur, compress, equalise
 
+CROP_ASPECT = math.log(4 / 3)
 TILES, CLIP = 8, 3.0
 """Of CLAHE: tiles per side, and the limit as a multiple of the mean."""
 
@@ -103,7 +104,19 @@ def _placements(n: int, settings: AugmentSettings, generator: torch.Generator) -
     if aspect:
         wider = torch.exp(_between(n, -aspect, aspect, generator) / 2)
     rows = torch.stack((cos * mirror * wider, -sin / wider, dx, sin * mirror * wider, cos / wider, dy), dim=1)
-    return rows.view(n, 2, 3)
+    return _crop(rows.view(n, 2, 3), settings.crop, generator) if settings.crop else rows.view(n, 2, 3)
+
+
+def _crop(placements: Tensor, crop: float, generator: torch.Generator) -> Tensor:
+    """The same placements (N, 2, 3) within a rectangle of the input, one for each image."""
+    n = len(placements)
+    area = _between(n, 1 - crop, 1, generator)
+    ratio = torch.exp(_between(n, -CROP_ASPECT, CROP_ASPECT, generator))
+    sides = torch.stack(((area * ratio).sqrt(), (area / ratio).sqrt()), dim=1).clamp_(max=1)
+    centre = (1 - sides) * (2 * torch.rand(n, 2, generator=generator) - 1)
+    cropped = placements * sides[:, :, None]
+    cropped[:, :, 2] += centre
+    return cropped
 
 
 def _filters(n: int, settings: AugmentSettings, generator: torch.Generator) -> tuple[Tensor, ...]:
