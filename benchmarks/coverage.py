@@ -18,7 +18,8 @@ from scipy.special import expit, logit, ndtr, ndtri
 from lungscope.evaluation.cases import check_cases
 from lungscope.evaluation.recalibration import recalibration_estimates
 from lungscope.stats.comparison import auroc_estimate, delong
-from lungscope.stats.metrics import Estimate, Ranked
+from lungscope.stats.estimate import Estimate
+from lungscope.stats.metrics import Ranked
 from lungscope.stats.resampling import count_metrics, estimates, with_counts
 
 SHARED = 0.5

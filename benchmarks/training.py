@@ -25,7 +25,7 @@ from lungscope.data.pack import pack
 from lungscope.data.split import assign_splits
 from lungscope.networks.network import Network, build_network
 from lungscope.networks.onnx_graph import build_graph, export_backbone
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 from lungscope.training.distributed import choose_device, open_fabric
 from lungscope.training.features import embedder, view_features

@@ -115,7 +115,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from lungscope.config.settings import ImageSettings, NetworkSettings
     from lungscope.networks.network import build_network
     from lungscope.networks.onnx_graph import build_graph, export_backbone
-    from lungscope.stats.metrics import Estimate
+    from lungscope.stats.estimate import Estimate
     from lungscope.stats.operating_points import OperatingPoint
 
     torch.manual_seed(0)
@@ -177,7 +177,7 @@ def checked_model(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]
     from lungscope.runtime.engine import choose_engine
     from lungscope.runtime.session import open_session
     from lungscope.stats.conformal import fit_conformal
-    from lungscope.stats.metrics import Estimate
+    from lungscope.stats.estimate import Estimate
     from lungscope.stats.operating_points import OperatingPoint
     from lungscope.training.features import embedder
     from lungscope.training.input_check import fit_input_check

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from lungscope.bundle.bundle import bundle_bytes, load_bundle
 from lungscope.bundle.card import Calibration, Card, Parity
 from lungscope.errors import BundleError
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
 CARD = Card(

@@ -25,7 +25,7 @@ from lungscope.networks.network import build_network
 from lungscope.networks.onnx_graph import build_graph, export_backbone
 from lungscope.reports.audit_json import inspection_json
 from lungscope.reports.evaluation_json import evaluation_json
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "evaluation.schema.json").read_text(encoding="utf-8"))

@@ -108,7 +108,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     from lungscope.networks.onnx_graph import build_graph, export_backbone
     from lungscope.runtime.engine import Engine
     from lungscope.runtime.session import open_session
-    from lungscope.stats.metrics import Estimate
+    from lungscope.stats.estimate import Estimate
     from lungscope.stats.operating_points import OperatingPoint
     from lungscope.training.features import embedder
     from lungscope.training.input_check import fit_input_check

@@ -15,7 +15,7 @@ from lungscope.evaluation.prevalence import adapt_to
 from lungscope.reports.sections.calibration import calibration_section
 from lungscope.reports.sections.prevalence import adaptation_section
 from lungscope.stats.candidate import CalibrationCandidate
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
 CLASSES = ("NORMAL", "PNEUMONIA")

@@ -12,7 +12,7 @@ from lungscope.evaluation.cases import check_cases
 from lungscope.evaluation.evaluate import Evaluation, ModelReference, evaluate
 from lungscope.evaluation.measurements import Measurements
 from lungscope.reports.evaluation_json import evaluation_json
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
 MODEL = ModelReference("ab" * 32, "default", "onnxruntime", "fp32")

@@ -15,7 +15,7 @@ from lungscope.inference.predictions import Predictions
 from lungscope.inference.predictor import Predictor
 from lungscope.inference.result import ImageResult
 from lungscope.reports.sections.input_check import input_check_section
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 

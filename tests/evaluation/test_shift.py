@@ -9,7 +9,7 @@ from lungscope.evaluation.evaluate import evaluate
 from lungscope.evaluation.shift import measure_shift
 from lungscope.evaluation.validation import validation_outcome
 from lungscope.reports.sections.shift import shift_section, shift_warnings
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
 CLASSES = ("NORMAL", "PNEUMONIA")

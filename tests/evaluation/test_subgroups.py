@@ -10,7 +10,7 @@ from lungscope.evaluation.cases import check_cases
 from lungscope.evaluation.subgroups import measure_subgroups
 from lungscope.reports.evaluation_json import subgroups_json
 from lungscope.reports.sections.subgroups import subgroups_section
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
 POINT = OperatingPoint("half", "0.5", 0.5, Estimate(0.9), Estimate(0.9))

@@ -8,7 +8,7 @@ import pytest
 
 from lungscope.reports import plots
 from lungscope.reports.history import TrainingEpoch
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 
 
 def description(svg: str) -> str:

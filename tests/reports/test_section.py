@@ -10,7 +10,7 @@ from lungscope.reports.html import render_report
 from lungscope.reports.report import Report
 from lungscope.reports.section import Picture, Plot, Section, SectionKey, Table, data_uri
 from lungscope.reports.summary import cell
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from lungscope.evaluation.cases import check_cases
 from lungscope.evaluation.evaluate import Evaluation, evaluate
 from lungscope.reports import summary
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
 HALF = OperatingPoint("half", "0.5", 0.5, Estimate(0.9), Estimate(0.8))

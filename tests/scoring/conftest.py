@@ -25,7 +25,7 @@ def write_tiny(path: Path, *, seed: int, points: tuple[float, ...] = (0.5, 0.999
     from lungscope.config.settings import ImageSettings, NetworkSettings
     from lungscope.networks.network import build_network
     from lungscope.networks.onnx_graph import build_graph, export_backbone
-    from lungscope.stats.metrics import Estimate
+    from lungscope.stats.estimate import Estimate
     from lungscope.stats.operating_points import OperatingPoint
 
     torch.manual_seed(seed)

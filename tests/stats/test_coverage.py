@@ -11,7 +11,7 @@ import pytest
 
 from lungscope.evaluation.cases import check_cases
 from lungscope.evaluation.evaluate import evaluate
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "coverage.py"

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.group_gap import largest_gap
-from lungscope.stats.metrics import Estimate
 from lungscope.stats.proportion import wilson
 
 

@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as hnp
 from sklearn import metrics as reference
 
 from lungscope.errors import DataError, UndefinedEstimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.metrics import (
     Counts,
-    Estimate,
     auroc,
     average_precision,
     confusion_matrix,

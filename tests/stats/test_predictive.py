@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lungscope.errors import ConfigError
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.predictive import predictive_estimates
 from lungscope.stats.proportion import proportion
 

@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 
 from lungscope.errors import DataError, UndefinedEstimate
-from lungscope.stats.metrics import Estimate, auroc, average_precision, count
+from lungscope.stats.estimate import Estimate
+from lungscope.stats.metrics import auroc, average_precision, count
 from lungscope.stats.proportion import proportion
 from lungscope.stats.resampling import bootstrap_weights, count_estimates, estimate, estimates, interval
 

@@ -22,7 +22,7 @@ from lungscope.reports.html import write_report
 from lungscope.reports.report import Report
 from lungscope.reports.report_files import linked, write_estimates
 from lungscope.reports.sections.every import report_sections
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 
 GIVEN = Estimate(None, reason="the threshold was given, not chosen")

@@ -16,7 +16,7 @@ from lungscope.bundle.validation_summary import Validation
 from lungscope.errors import BundleError, ConfigError
 from lungscope.stats.candidate import CalibrationCandidate
 from lungscope.stats.conformal import Conformal
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.operating_points import OperatingPoint, parse_goal
 from lungscope.stats.reference_class import Float, p_abnormal, ranking_score
 

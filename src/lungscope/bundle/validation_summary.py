@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.errors import ConfigError
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.operating_points import Goal, OperatingPoint, best_entry, extreme_note
 from lungscope.stats.patients import Patients, index_of_rows
 from lungscope.stats.proportion import wilson

@@ -5,7 +5,7 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 
 stdout = Console(highlight=False, markup=False, soft_wrap=True)
 """Prints text as it is, a sentence on one line."""

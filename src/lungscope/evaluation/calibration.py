@@ -10,7 +10,8 @@ from lungscope.evaluation.cases import Cases
 from lungscope.evaluation.evaluate import recalibrated
 from lungscope.evaluation.recalibration import RecalibrationEstimates
 from lungscope.stats.calibration import ReliabilityCurve, reliability_curve
-from lungscope.stats.metrics import Estimate, Ratio, Weights
+from lungscope.stats.estimate import Estimate, Ratio
+from lungscope.stats.metrics import Weights
 from lungscope.stats.resampling import RESAMPLES, Metric, estimates
 
 ROWS = (

@@ -12,7 +12,8 @@ from lungscope.evaluation.curves import require_spread
 from lungscope.stats.calibration import brier, expected_calibration_error
 from lungscope.stats.columns import class_indices, same_rows
 from lungscope.stats.comparison import auroc_estimate
-from lungscope.stats.metrics import Array, Estimate, Ranked, Ratio, Weights, count
+from lungscope.stats.estimate import Array, Estimate, Ratio
+from lungscope.stats.metrics import Ranked, Weights, count
 from lungscope.stats.operating_points import predictive_values
 from lungscope.stats.patients import Patients
 from lungscope.stats.prior_correction import as_probabilities

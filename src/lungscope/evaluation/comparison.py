@@ -10,7 +10,8 @@ from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.evaluation.cases import Cases, check_cases, mean
 from lungscope.evaluation.curves import require_spread
 from lungscope.evaluation.paired import PairedDifference, auroc_metric, correct, paired_difference
-from lungscope.stats.metrics import Array, Counts, Estimate, Ratio, Weights, count, roc_curve
+from lungscope.stats.estimate import Array, Estimate, Ratio
+from lungscope.stats.metrics import Counts, Weights, count, roc_curve
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.resampling import RESAMPLES, Metric, estimates
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from lungscope.errors import UndefinedEstimate
 from lungscope.stats.calibration import ReliabilityCurve, reliability_curve
-from lungscope.stats.metrics import Array, PrecisionRecallCurve, Ranked, RocCurve, precision_recall_curve, roc_curve
+from lungscope.stats.estimate import Array
+from lungscope.stats.metrics import PrecisionRecallCurve, Ranked, RocCurve, precision_recall_curve, roc_curve
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS
 from lungscope.stats.resampling import RESAMPLES, bootstrap_weights, interval

@@ -9,7 +9,7 @@ from lungscope.errors import UndefinedEstimate
 from lungscope.evaluation.cases import Cases
 from lungscope.evaluation.skipped import Skipped
 from lungscope.stats.columns import as_binary, numbers, same_rows
-from lungscope.stats.metrics import Array
+from lungscope.stats.estimate import Array
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS
 from lungscope.stats.resampling import RESAMPLES, bootstrap_weights

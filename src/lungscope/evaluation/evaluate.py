@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from lungscope.evaluation.cases import Cases, mean
 from lungscope.evaluation.curves import Curves, trace
 from lungscope.evaluation.recalibration import RecalibrationEstimates, recalibration_estimates
-from lungscope.stats.metrics import Estimate, confusion_matrix
+from lungscope.stats.estimate import Estimate
+from lungscope.stats.metrics import confusion_matrix
 from lungscope.stats.operating_points import OperatingPoint, predictive_values
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import proportion

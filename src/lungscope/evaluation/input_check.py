@@ -21,7 +21,7 @@ from lungscope.evaluation.out_of_distribution import (
 from lungscope.inference.predictions import Predictions
 from lungscope.inference.predictor import Predictor
 from lungscope.inference.result import ImageResult
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.proportion import proportion
 
 COMMON = 0.95

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from lungscope.evaluation.cases import check_cases, mean
 from lungscope.evaluation.comparison import Candidate
 from lungscope.evaluation.paired import auroc_metric
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.patients import Patients
 from lungscope.stats.resampling import RESAMPLES, estimate
 

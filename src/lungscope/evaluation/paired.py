@@ -9,7 +9,7 @@ from scipy.special import ndtr
 from lungscope.errors import UndefinedEstimate
 from lungscope.evaluation.cases import Cases, mean
 from lungscope.stats.comparison import delong, holm, mcnemar, twice_median
-from lungscope.stats.metrics import Array, Estimate
+from lungscope.stats.estimate import Array, Estimate
 from lungscope.stats.patients import patient_index
 from lungscope.stats.proportion import FEW_PATIENTS
 from lungscope.stats.resampling import Metric, bootstrap_weights, estimates

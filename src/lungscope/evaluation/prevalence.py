@@ -7,7 +7,7 @@ import numpy as np
 from lungscope.bundle.card import Card
 from lungscope.evaluation.calibration import CalibrationEstimates, measure_calibration
 from lungscope.evaluation.cases import Cases
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 from lungscope.stats.prevalence_shift import LabelShift, examine
 from lungscope.stats.proportion import proportion

@@ -8,7 +8,7 @@ from scipy.special import expit, stdtrit
 
 from lungscope.errors import UndefinedEstimate
 from lungscope.stats.calibration import SATURATED, Recalibration, calibration_slope_intercept
-from lungscope.stats.metrics import Array, Estimate
+from lungscope.stats.estimate import Array, Estimate
 from lungscope.stats.patients import Patients, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lungscope.bundle.validation_summary import BINS, Outcome, Reference, Validation, sketch
 from lungscope.evaluation.evaluate import Evaluation
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.proportion import wilson
 
 NOT_KEPT = Estimate(None, reason="the model does not keep it")

@@ -11,7 +11,8 @@ from lungscope.bundle.card import Card
 from lungscope.data.manifest import Manifest
 from lungscope.data.strata import Stratum, find_strata
 from lungscope.stats.calibration import expected_calibration_error
-from lungscope.stats.metrics import Estimate, Weights, auroc
+from lungscope.stats.estimate import Estimate
+from lungscope.stats.metrics import Weights, auroc
 from lungscope.stats.proportion import proportion
 from lungscope.stats.reference_class import p_abnormal
 from lungscope.stats.resampling import estimates

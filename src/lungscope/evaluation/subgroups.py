@@ -10,8 +10,8 @@ from lungscope.evaluation.cases import Cases, check_cases
 from lungscope.evaluation.evaluate import NO_REFERENCE
 from lungscope.stats.bands import Bands, into_bands
 from lungscope.stats.comparison import holm
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.group_gap import Gap, largest_gap
-from lungscope.stats.metrics import Estimate
 from lungscope.stats.operating_points import OperatingPoint
 from lungscope.stats.patients import patient_index
 from lungscope.stats.proportion import proportion

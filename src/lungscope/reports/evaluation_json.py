@@ -14,7 +14,7 @@ from lungscope.evaluation.strata import Robustness
 from lungscope.evaluation.subgroups import Grouping, Subgroups
 from lungscope.reports.plain import Document, named, plain
 from lungscope.reports.sections.shift import shift_warnings
-from lungscope.stats.metrics import rounded
+from lungscope.stats.estimate import rounded
 
 VERSION = 1
 OVERALL = (

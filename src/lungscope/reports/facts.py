@@ -12,7 +12,7 @@ from lungscope.bundle.card import Card
 from lungscope.reports import recipe_facts, summary
 from lungscope.reports.report import Origin, Relation, Report
 from lungscope.reports.section import SectionKey
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 
 Facts = Mapping[str, str]
 """A sentence or two by topic; `templates/` names the topics."""

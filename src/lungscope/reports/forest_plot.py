@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lungscope.reports.svg import ACCENT, INK, MUTED, PAPER, REFERENCE, Caption, dress, label, new_figure, render
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 
 ROW = 26.0
 

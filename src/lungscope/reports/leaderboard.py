@@ -10,7 +10,7 @@ from lungscope.evaluation.paired import LEVEL, Test
 from lungscope.reports import leaderboard_plots, summary
 from lungscope.reports.page import render_page
 from lungscope.reports.section import Section
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.system.files import write_atomically
 
 ESTIMATES = ("auroc", "accuracy", "sensitivity", "specificity", "f1")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lungscope.stats.metrics import Estimate, rounded
+from lungscope.stats.estimate import Estimate, rounded
 
 Document = dict[str, Any]
 

@@ -29,7 +29,8 @@ from lungscope.reports.svg import (
     render,
 )
 from lungscope.stats.calibration import ReliabilityCurve
-from lungscope.stats.metrics import Array, PrecisionRecallCurve, RocCurve
+from lungscope.stats.estimate import Array
+from lungscope.stats.metrics import PrecisionRecallCurve, RocCurve
 
 WIDTH, HEIGHT = 330.0, 300.0
 LINE = 1.8

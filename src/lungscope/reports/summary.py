@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lungscope.evaluation.evaluate import Evaluation, PointEstimates
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 
 Format = Callable[[float], str]
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
         reliability_curve,
     )
     from lungscope.stats.comparison import auroc_estimate, delong, holm, mcnemar
+    from lungscope.stats.estimate import Estimate
     from lungscope.stats.metrics import (
-        Estimate,
         auroc,
         average_precision,
         confusion_matrix,
@@ -39,7 +39,8 @@ __all__ = [
     "shift_prior", "wilson",
 ]  # fmt: skip
 _MODULES = (
-    "metrics", "proportion", "operating_points", "prior_correction", "calibration", "comparison", "resampling",
+    "estimate", "metrics", "proportion", "operating_points", "prior_correction", "calibration", "comparison",
+    "resampling",
 )  # fmt: skip
 """Where to look for a name, those that load SciPy last."""
 

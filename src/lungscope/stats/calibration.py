@@ -13,7 +13,8 @@ from scipy.special import expit, log_softmax, softmax
 
 from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.stats.columns import class_indices, same_rows
-from lungscope.stats.metrics import Array, Ratio, Weights, float_kind, ratio
+from lungscope.stats.estimate import Array, Ratio, ratio
+from lungscope.stats.metrics import Weights, float_kind
 from lungscope.stats.prior_correction import as_probabilities
 from lungscope.stats.proportion import wilson
 

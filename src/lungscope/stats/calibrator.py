@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 from lungscope.stats.calibration import Platt, fit_platt, fit_temperature
 from lungscope.stats.candidate import CalibrationCandidate
 from lungscope.stats.columns import class_indices
-from lungscope.stats.metrics import Array
+from lungscope.stats.estimate import Array
 from lungscope.stats.patients import Patients, patient_index
 
 METHODS = ("none", "temperature", "platt")

@@ -9,7 +9,7 @@ from scipy.special import ndtr
 
 from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.stats.columns import as_binary, numbers, same_rows
-from lungscope.stats.metrics import Array, Estimate
+from lungscope.stats.estimate import Array, Estimate
 from lungscope.stats.patients import Patients, index_of_rows
 from lungscope.stats.proportion import FEW_PATIENTS, Z95
 from lungscope.stats.resampling import share_interval

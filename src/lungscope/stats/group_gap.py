@@ -6,7 +6,7 @@ from math import sqrt
 
 from scipy.special import chdtrc
 
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.proportion import Z95
 
 

@@ -13,42 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from lungscope.errors import UndefinedEstimate
 from lungscope.stats.columns import as_binary, class_indices, numbers, same_rows
+from lungscope.stats.estimate import Array, Ratio, ratio
 
-Array = NDArray[np.float64]
 Weights = NDArray[Any]
-Ratio = float | Array
-"""One value, or one per resample; NaN where it is undefined."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % interval, or the reason why one of them is missing."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    reason: str = ""
-    """Why there is no value, or no interval, in plain words; empty when both are there."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The one form of an estimate in every JSON file: `value`, `ci95` and, where one is missing, the `reason`."""
-        given = self.low is not None and self.high is not None
-        return {
-            "value": rounded(self.value),
-            "ci95": [rounded(self.low), rounded(self.high)] if given else None,
-            **({"reason": self.reason} if self.reason else {}),
-        }
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return f"undefined ({self.reason})"
-        interval = "" if self.low is None else f" ({self.low:.3f} to {self.high:.3f})"
-        return f"{self.value:.3f}{interval}"
-
-
-def rounded(value: float | None) -> float | None:
-    """Six decimals, as JSON files hold; never a negative zero."""
-    return None if value is None else round(float(value), 6) + 0.0
 
 
 @dataclass(frozen=True)
@@ -300,11 +267,3 @@ def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int) ->
 def float_kind(weights: Weights) -> np.dtype[Any]:
     """What sums over weights are computed in: products of two kinds of number, or of whole ones, are far slower."""
     return weights.dtype if weights.dtype.kind == "f" else np.dtype(np.float64)
-
-
-def ratio(part: ArrayLike, whole: ArrayLike) -> Ratio:
-    """`part / whole`, NaN where the whole is empty."""
-    over, under = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    empty = np.full(np.broadcast_shapes(over.shape, under.shape), np.nan)
-    result: Ratio = np.divide(over, under, out=empty, where=under > 0)[()]
-    return result

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lungscope.errors import ConfigError, DataError, UndefinedEstimate
 from lungscope.stats.columns import as_binary, numbers, same_rows
-from lungscope.stats.metrics import Array, Estimate, Ratio, ratio
+from lungscope.stats.estimate import Array, Estimate, Ratio, ratio
 from lungscope.stats.patients import Patients, index_of_rows
 from lungscope.stats.proportion import proportion
 

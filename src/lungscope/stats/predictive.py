@@ -2,7 +2,7 @@
 
 import math
 
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.operating_points import predictive_values
 
 

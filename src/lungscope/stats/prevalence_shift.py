@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc
 
 from lungscope.errors import UndefinedEstimate
-from lungscope.stats.metrics import Array, Estimate
+from lungscope.stats.estimate import Array, Estimate
 from lungscope.stats.patients import Patients, count_patients, patient_index
 from lungscope.stats.prior_correction import Adapted, adapt, as_probabilities
 from lungscope.stats.reference_class import p_abnormal

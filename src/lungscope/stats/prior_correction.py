@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from lungscope.errors import DataError, UndefinedEstimate
 from lungscope.stats.columns import numbers
-from lungscope.stats.metrics import Array
+from lungscope.stats.estimate import Array
 
 ROUNDING = 1e-3
 """How far probabilities of one case may be from summing to 1, as half precision leaves them."""

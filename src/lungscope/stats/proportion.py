@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lungscope.stats.columns import as_binary
-from lungscope.stats.metrics import Array, Estimate
+from lungscope.stats.estimate import Array, Estimate
 from lungscope.stats.patients import Patients, index_of_rows
 
 Z95 = 1.959963984540054

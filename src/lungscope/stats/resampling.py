@@ -14,7 +14,8 @@ from scipy.special import expit, logit, stdtrit
 
 from lungscope.errors import ConfigError, UndefinedEstimate
 from lungscope.stats.columns import as_binary, same_rows
-from lungscope.stats.metrics import Array, Counts, Estimate, Ratio, Weights, count
+from lungscope.stats.estimate import Array, Estimate, Ratio
+from lungscope.stats.metrics import Counts, Weights, count
 from lungscope.stats.patients import Patients, count_patients, index_of_rows, patient_index
 from lungscope.stats.proportion import FEW_PATIENTS, proportion
 

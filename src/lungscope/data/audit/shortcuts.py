@@ -18,7 +18,8 @@ from lungscope.data.manifest import Manifest
 from lungscope.data.split import folds
 from lungscope.errors import ManifestError
 from lungscope.stats.comparison import auroc_estimate
-from lungscope.stats.metrics import Estimate, macro_auroc
+from lungscope.stats.estimate import Estimate
+from lungscope.stats.metrics import macro_auroc
 from lungscope.stats.resampling import estimate
 from lungscope.system.progress import Bar
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.inference.overlay import enlarge
-from lungscope.stats.metrics import Array, Estimate, Ratio, Weights
+from lungscope.stats.estimate import Array, Estimate, Ratio
+from lungscope.stats.metrics import Weights
 from lungscope.stats.resampling import estimate
 
 GRID = 100

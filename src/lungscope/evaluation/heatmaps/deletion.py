@@ -14,7 +14,7 @@ from PIL import Image
 from lungscope.evaluation.heatmaps.cases import HeatCases, mean_estimate
 from lungscope.inference.overlay import enlarge
 from lungscope.inference.predictor import Predictor
-from lungscope.stats.metrics import Array, Estimate
+from lungscope.stats.estimate import Array, Estimate
 
 STEPS = 8
 THUMB = 16

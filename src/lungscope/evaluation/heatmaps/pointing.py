@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lungscope.data.lesions import Lesions, mask
 from lungscope.evaluation.heatmaps.cases import GRID, HeatCases, mean_estimate, shares
-from lungscope.stats.metrics import Array, Estimate
+from lungscope.stats.estimate import Array, Estimate
 from lungscope.stats.proportion import proportion
 
 ONE_PATIENT = "the marked images are of one patient"

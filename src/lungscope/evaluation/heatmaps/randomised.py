@@ -11,7 +11,7 @@ from lungscope.evaluation.heatmaps.cases import HeatCases, mean_estimate
 from lungscope.evaluation.heatmaps.shuffle import shuffle_weights
 from lungscope.inference.overlay import enlarge
 from lungscope.inference.predictor import Predictor
-from lungscope.stats.metrics import Array, Estimate
+from lungscope.stats.estimate import Array, Estimate
 
 STAGES = ((0.0, "the head"), (0.25, "and the last quarter of the layers"), (1.0, "and all layers"))
 """Share of the layers below the head, and its name."""

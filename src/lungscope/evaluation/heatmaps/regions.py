@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from lungscope.evaluation.heatmaps.cases import GRID, HeatCases, mean_estimate, shares
 from lungscope.inference.predictor import Predictor
-from lungscope.stats.metrics import Array, Estimate
+from lungscope.stats.estimate import Array, Estimate
 from lungscope.stats.proportion import proportion
 
 BORDER, CORNER = 0.1, 0.2

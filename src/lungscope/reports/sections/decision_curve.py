@@ -7,7 +7,7 @@ from lungscope.evaluation.skipped import Skipped
 from lungscope.reports import summary
 from lungscope.reports.plots import decision_plot
 from lungscope.reports.section import Plot, Section, SectionKey, Table
-from lungscope.stats.metrics import Array, Estimate
+from lungscope.stats.estimate import Array, Estimate
 
 SHOWN = (0.05, 0.1, 0.2, 0.3, 0.5)
 

@@ -14,7 +14,7 @@ from lungscope.evaluation.heatmaps.regions import (
     ClassRegions,
 )
 from lungscope.reports.summary import joined
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 from lungscope.stats.proportion import FEW_PATIENTS
 
 TOO_MUCH = {BORDER_NAME: 1.0, CORNERS_NAME: 1.0, MARKS_NAME: 2.0}

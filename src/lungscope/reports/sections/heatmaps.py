@@ -19,7 +19,7 @@ from lungscope.reports.heatmap_plots import deletion_plot, insertion_plot
 from lungscope.reports.section import Picture, Plot, Row, Section, SectionKey, Table
 from lungscope.reports.sections.heatmap_warnings import heat_warnings
 from lungscope.reports.summary import cell, decimal, percent
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 
 SHOWN = 4
 """Pictures of each kind."""

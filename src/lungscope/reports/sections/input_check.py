@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lungscope.evaluation.input_check import COMMON, InputCheckEstimates, SetEstimates
 from lungscope.reports.section import Row, Section, SectionKey, Table
 from lungscope.reports.summary import cell, percent
-from lungscope.stats.metrics import Estimate
+from lungscope.stats.estimate import Estimate
 
 
 def input_check_section(
