@@ -80,4 +80,4 @@ def test_the_section_has_a_row_for_each_part_and_no_identifiers(cases) -> None:
 
 
 def test_nothing_to_judge_is_said() -> None:
-    assert "No part is large enough" in worst_stratum(Robustness(()))
+    assert "No stratum is large enough" in worst_stratum(Robustness(()))

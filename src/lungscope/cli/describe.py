@@ -88,7 +88,7 @@ def _print_points(card: "Card", prevalence: float | None) -> None:
     """The operating points of a model, with predictive values where a prevalence is given."""
     from lungscope.stats.predictive import predictive_estimates
 
-    table = plain_table("name", "goal", "cut-off", "sensitivity", "specificity")
+    table = plain_table("name", "goal", "threshold", "sensitivity", "specificity")
     for point in card.operating_points:
         estimates = (estimate_cell(point.sensitivity), estimate_cell(point.specificity))
         table.add_row(point.name, point.goal, f"{point.threshold:.3f}", *estimates)

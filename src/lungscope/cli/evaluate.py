@@ -150,7 +150,7 @@ def _print_measurements(measured: "Measurements") -> None:
 
 
 def _print_operating_points(found: "Evaluation") -> None:
-    table = plain_table("operating point", "cut-off", "sensitivity", "specificity", "PPV", "NPV")
+    table = plain_table("operating point", "threshold", "sensitivity", "specificity", "PPV", "NPV")
     for each in found.operating_points:
         point, estimates = each.point, each.estimates
         shown = (estimate_cell(estimates.sensitivity), estimate_cell(estimates.specificity))

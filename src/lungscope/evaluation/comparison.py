@@ -12,7 +12,7 @@ from lungscope.evaluation.curves import require_spread
 from lungscope.evaluation.paired import PairedDifference, auroc_metric, correct, paired_difference
 from lungscope.stats.estimate import Array, Estimate, Ratio
 from lungscope.stats.metrics import Counts, Weights, count, roc_curve
-from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.patients import Patients, count_patients
 from lungscope.stats.resampling import RESAMPLES, Metric, estimates
 
 FEWEST_SEEDS = 3
@@ -156,7 +156,7 @@ def compare(
     first, *others = sorted(range(len(cases)), key=lambda i: _merit(standings[i]), reverse=True)
     differences = correct([paired_difference(cases[first], cases[i], resamples) for i in others])
     ranked = [replace(standings[i], difference=each) for i, each in zip(others, differences, strict=True)]
-    n_patients = len(np.unique(patient_index(patients)))
+    n_patients = count_patients(patients)
     return Comparison(
         len(cases[first][0].labels), n_patients, tuple(classes), (standings[first], *ranked), tuple(failures)
     )

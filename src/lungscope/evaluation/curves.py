@@ -10,7 +10,7 @@ from lungscope.errors import UndefinedEstimate
 from lungscope.stats.calibration import ReliabilityCurve, reliability_curve
 from lungscope.stats.estimate import Array
 from lungscope.stats.metrics import PrecisionRecallCurve, Ranked, RocCurve, precision_recall_curve, roc_curve
-from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.patients import Patients, count_patients
 from lungscope.stats.proportion import FEW_PATIENTS
 from lungscope.stats.resampling import RESAMPLES, bootstrap_weights, interval
 
@@ -114,7 +114,7 @@ def roc_band(
     Raises:
         UndefinedEstimate: one class is empty, or there are too few patients for an interval.
     """
-    if len(np.unique(patient_index(patients))) < FEW_PATIENTS:
+    if count_patients(patients) < FEW_PATIENTS:
         raise UndefinedEstimate(f"fewer than {FEW_PATIENTS} patients")
     rates, ranked = np.linspace(0.0, 1.0, points), Ranked(positive, scores)
     drawn = np.concatenate(

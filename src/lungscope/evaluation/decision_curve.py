@@ -10,7 +10,7 @@ from lungscope.evaluation.cases import Cases
 from lungscope.evaluation.skipped import Skipped
 from lungscope.stats.columns import as_binary, numbers, same_rows
 from lungscope.stats.estimate import Array
-from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.patients import Patients, count_patients
 from lungscope.stats.proportion import FEW_PATIENTS
 from lungscope.stats.resampling import RESAMPLES, bootstrap_weights
 
@@ -68,7 +68,7 @@ def decision_curve(
     called = scores.astype(np.float32)[:, None] >= RISKS.astype(np.float32)
     columns = np.concatenate([benefits * called, benefits], axis=1)
     model, everybody = np.split(columns.mean(axis=0), 2)
-    if len(np.unique(patient_index(patients))) < FEW_PATIENTS:
+    if count_patients(patients) < FEW_PATIENTS:
         return DecisionCurve(RISKS, model, None, None, everybody, None, None)
     drawn, all_drawn = np.split(_drawn(columns.astype(np.float32), patients, resamples, seed), 2, axis=1)
     low, high = np.percentile(drawn, (2.5, 97.5), axis=0)

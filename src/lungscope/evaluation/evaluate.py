@@ -12,7 +12,7 @@ from lungscope.evaluation.recalibration import RecalibrationEstimates, recalibra
 from lungscope.stats.estimate import Estimate
 from lungscope.stats.metrics import confusion_matrix
 from lungscope.stats.operating_points import OperatingPoint, predictive_values
-from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.patients import Patients, count_patients
 from lungscope.stats.proportion import proportion
 from lungscope.stats.resampling import RESAMPLES, CountEstimates, Metric, count_metrics, estimates, with_counts
 
@@ -122,7 +122,7 @@ def evaluate(
     found = _drawn(_metrics(cases, calls, prevalence), cases.patients, resamples, seed)
     return Evaluation(
         n=len(cases.labels),
-        patients=len(np.unique(patient_index(cases.patients))),
+        patients=count_patients(cases.patients),
         classes=cases.classes,
         prevalence=proportion(cases.diseased, cases.patients) if cases.has_reference else NO_REFERENCE,
         expected_prevalence=prevalence,

@@ -10,7 +10,7 @@ from lungscope.errors import UndefinedEstimate
 from lungscope.evaluation.cases import Cases, mean
 from lungscope.stats.comparison import delong, holm, mcnemar, twice_median
 from lungscope.stats.estimate import Array, Estimate
-from lungscope.stats.patients import patient_index
+from lungscope.stats.patients import count_patients
 from lungscope.stats.proportion import FEW_PATIENTS
 from lungscope.stats.resampling import Metric, bootstrap_weights, estimates
 
@@ -96,7 +96,7 @@ def _auroc_p(a: Cases, b: Cases, resamples: int) -> float:
         return delong(a.diseased, a.p_abnormal, b.p_abnormal, a.patients).p_value
     gap = _minus(auroc_metric(a), auroc_metric(b))
     difference = float(gap(None))
-    if len(np.unique(patient_index(a.patients))) < FEW_PATIENTS:
+    if count_patients(a.patients) < FEW_PATIENTS:
         raise UndefinedEstimate(f"fewer than {FEW_PATIENTS} patients")
     draws = bootstrap_weights(a.patients, resamples=resamples)
     error = float(np.nanstd(np.concatenate([np.atleast_1d(gap(weights)) for weights in draws]), ddof=1))

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from lungscope.bundle.validation_summary import Outcome
 from lungscope.evaluation.cases import check_cases, mean
 from lungscope.evaluation.evaluate import recalibrated
-from lungscope.stats.patients import Patients, patient_index
+from lungscope.stats.patients import Patients, count_patients
 from lungscope.stats.resampling import estimate
 
 
@@ -32,7 +32,7 @@ def validation_outcome(
     fit = recalibrated(cases)
     return Outcome(
         shares=tuple(round(float(share), 9) for share in shares),
-        patients=len(np.unique(patient_index(cases.patients))),
+        patients=count_patients(cases.patients),
         auroc=cases.p_abnormal_area() if cases.has_reference else estimate(mean(cases.areas()), cases.patients),
         slope=fit.slope,
         in_the_large=fit.in_the_large,
