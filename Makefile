@@ -12,7 +12,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 $(VENV)/.train: pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (PyTorch is large; this takes some minutes once) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) --editable '.[train]'
+	@$(PIP) --editable '.[train,pandas]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.train
