@@ -10,7 +10,7 @@ from lungscope.config.settings import DataSettings
 from lungscope.data.decode import Record
 from lungscope.data.manifest import Manifest, read_manifest
 from lungscope.data.pack import Pack
-from lungscope.data.split import assign_splits, folds, link_patients
+from lungscope.data.split import assign_splits, folds, leave_out, link_patients
 from lungscope.errors import ConfigError, ManifestError
 
 
@@ -247,3 +247,31 @@ def test_the_kermany_set_gets_a_test_part_by_patient(shared: Path) -> None:
     for name, share in [("train", 0.70), ("validation", 0.15), ("test", 0.15)]:
         np.testing.assert_allclose(shares(split, name), share, atol=0.002)
     assert not patients_in(split, "train") & (patients_in(split, "validation") | patients_in(split, "test"))
+
+
+def with_column(values: list[str]) -> Manifest:
+    """Two classes of two patients of two images each."""
+    manifest = cohort({"normal": [2, 2], "sick": [2, 2]})
+    return Manifest(
+        manifest.paths, manifest.labels, manifest.patients, manifest.splits, manifest.classes,
+        extra={"site": tuple(values)},
+    )  # fmt: skip
+
+
+def test_values_of_a_column_are_held_out_in_turn_with_all_of_their_patients() -> None:
+    first, second = leave_out(with_column(["a", "", "b", "b", "a", "a", "b", ""]), "site")
+    assert first.splits == ("test", "", "train", "train", "test", "test", "train", "train")
+    assert second.splits == ("train", "train", "test", "test", "train", "train", "test", "")
+
+
+@pytest.mark.parametrize(
+    ("values", "column", "message"),
+    [
+        (["a"] * 8, "site", "names 1 strata"),
+        (["a"] * 8, "hospital", "Columns of this table beside those of every table: site"),
+        (["a"] * 4 + ["b"] * 4, "site", "site 'a' has no image of sick"),
+    ],
+)
+def test_what_cannot_be_held_out_in_turn_is_refused(values: list[str], column: str, message: str) -> None:
+    with pytest.raises(ManifestError, match=message):
+        leave_out(with_column(values), column)

@@ -30,6 +30,12 @@ def compare(
     recipes: Annotated[str, typer.Option(help="Recipes to train, separated by commas.")] = "",
     seeds: Annotated[int, typer.Option(help="Training runs per recipe; 3 to call one better.")] = 1,
     folds: Annotated[int, typer.Option(help="Cross-validation by patient instead of one split.")] = 0,
+    leave_out: Annotated[
+        str,
+        typer.Option(
+            "--leave-out", metavar="COLUMN", help="Hold out each value of a CSV column in turn, such as stratum."
+        ),
+    ] = "",
     fractions: Annotated[
         str, typer.Option(help="Parts of the training patients for a learning curve: 0.1,0.25,0.5,1.")
     ] = "1",
@@ -57,7 +63,7 @@ def compare(
     names = check_inputs(runs, recipes)
     if names:
         chosen = tuple(settings(overrides, patient_pattern, label_pattern))
-        protocol = Protocol(chosen, seeds, folds, parse_fractions(fractions), weights, device)
+        protocol = Protocol(chosen, seeds, folds, leave_out, parse_fractions(fractions), weights, device)
         board = compare_recipes(data, names, out, protocol, force=force)
     else:
         board = compare_runs(runs, data_source(data, patient_pattern, label_pattern), out, split=split)
@@ -77,7 +83,11 @@ def _print(board: "Leaderboard", out: Path) -> None:
             print_table(rows)
     for failure in found.failures:
         stdout.print(f"{failure.name} failed: {failure.reason}", style="red")
-    for sentence in (*verdicts(found), *(f"Note: {note}" for note in board.notes)):
+    for sentence in (
+        *verdicts(found),
+        *(each.lead for each in board.sections),
+        *(f"Note: {note}" for note in board.notes),
+    ):
         stdout.print(sentence)
     stdout.print(f"Leaderboard: {out / 'leaderboard.html'}\n{RESEARCH_USE}")
 

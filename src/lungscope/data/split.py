@@ -12,6 +12,7 @@ from lungscope.config.settings import DataSettings
 from lungscope.data.manifest import OWN_PATIENT, Manifest
 from lungscope.data.pack import Pack
 from lungscope.errors import ConfigError, ManifestError
+from lungscope.stats.patients import patient_index
 
 FEWEST_VALIDATION = 30
 """Images of a class below which a threshold is guesswork: one image moves the sensitivity by 3 points or more."""
@@ -94,6 +95,37 @@ def folds(manifest: Manifest, k: int, seed: int) -> list[Manifest]:
     _check_patients(manifest, k, f"{k} folds")
     number = _deal(manifest, np.full(k, 1 / k), seed)
     return [replace(manifest, splits=tuple(np.where(number == i, "validation", "train").tolist())) for i in range(k)]
+
+
+def leave_out(manifest: Manifest, column: str) -> list[Manifest]:
+    """Tables in which the values of a column are the test split in turn, in their order; an empty value is none.
+
+    What remains is in the training split; other images of the patients that are held out have no split.
+
+    Raises:
+        ManifestError: there is no such column, it has fewer than two values, or images of a value lack a class.
+    """
+    values = np.array(manifest.extra.get(column, ()), dtype=object)
+    names = sorted(set(values.tolist()) - {""})
+    if len(names) < 2:
+        known = ", ".join(sorted(manifest.extra)) or "none"
+        raise ManifestError(
+            f"Column {column!r} names {len(names)} strata, and at least 2 are held out in turn. Columns of this table "
+            f"beside those of every table: {known}. 'lungscope strata DATA --style 2' writes one."
+        )
+    patients, tables = patient_index(manifest.patients), []
+    for name in names:
+        inside = values == name
+        absent = set(range(len(manifest.classes))) - set(manifest.labels[inside].tolist())
+        if absent:
+            raise ManifestError(
+                f"{column} {name!r} has no image of {manifest.classes[min(absent)]}, so no AUROC can be measured "
+                "there. Join it with another value, or leave its cells empty to have it in training always."
+            )
+        elsewhere = np.isin(patients, patients[inside])
+        splits = np.where(inside, "test", np.where(elsewhere, "", "train"))
+        tables.append(replace(manifest, splits=tuple(splits.tolist())))
+    return tables
 
 
 def _own(patient: str) -> bool:

@@ -14,15 +14,17 @@ from lungscope.config.recipe import Recipe, load_recipe
 from lungscope.config.settings import DataSettings
 from lungscope.data.dataset import prepare
 from lungscope.data.manifest import Manifest, write_csv
-from lungscope.data.split import assign_splits, folds
+from lungscope.data.split import assign_splits, folds, leave_out
 from lungscope.data.subset import part_of_training
 from lungscope.errors import ConfigError, LungscopeError
 from lungscope.evaluation.comparison import Candidate, Cost, Failure, compare
 from lungscope.evaluation.cost import parameters
+from lungscope.evaluation.held_out_strata import held_out_strata
 from lungscope.evaluation.learning_curve import learning_point
 from lungscope.experiments.training_run import TrainingRun, run_training, weights_for
 from lungscope.reports.leaderboard import Leaderboard, write_leaderboard
 from lungscope.reports.section import Section
+from lungscope.reports.sections.held_out_strata import held_out_strata_csv, held_out_strata_section
 from lungscope.reports.sections.learning_curve import learning_csv, learning_section
 from lungscope.runtime.engine import usable_cores
 from lungscope.stats.patients import count_patients
@@ -42,6 +44,8 @@ class Protocol:
     """Training runs per recipe and fold; the first has the recipe's own seed, the next count up."""
     folds: int = 0
     """Parts of a cross-validation in which every patient is tested once; 0 for one split."""
+    leave_out: str = ""
+    """A column of the table, such as `stratum` or `site`, whose values are held out in turn instead."""
     fractions: tuple[float, ...] = (1.0,)
     """Of the training patients, ascending, each a part of the larger ones. Methods are compared at the last; more than
     one give a learning curve."""
@@ -59,6 +63,11 @@ class Protocol:
     def describe(self, splits: Sequence[Manifest]) -> str:
         """How training and tested images were kept apart, for the leaderboard."""
         seeds = f"{self.seeds} seed{'s' if self.seeds > 1 else ''} per recipe"
+        if self.leave_out:
+            return (
+                f"Each {self.leave_out} is held out in turn and tested by a model that saw neither its images nor "
+                f"their patients; the predictions of all {len(splits)} are put together. {seeds}."
+            )
         if self.folds:
             return (
                 f"{self.folds} folds by patient, every image tested once by a model that saw neither it nor its "
@@ -96,7 +105,7 @@ class _Job:
         folder = self.out / name / (f"fraction-{fraction:g}" if fraction < 1 else "") / f"seed-{recipe.seed}"
         weights = weights_for(recipe.network.backbone, self.protocol.weights)
         for i in range(len(self.splits)):
-            place = folder / f"fold-{i + 1}" if self.protocol.folds else folder
+            place = folder / f"fold-{i + 1}" if len(self.splits) > 1 else folder
             yield TrainingRun(recipe, self.table(i, fraction), place, weights, self.protocol.device)
 
 
@@ -138,7 +147,7 @@ def compare_recipes(
             has_reference=common.has_reference,
         ),
         protocol.describe(job.splits), common.fingerprint(), machine(), data.notes,
-        _learning(found, job) if len(protocol.fractions) > 1 else (),
+        (*_strata(candidates, job), *_learning(found, job)),
     )  # fmt: skip
     write_leaderboard(out, board)
     return board
@@ -171,27 +180,29 @@ def _name(recipe: str) -> str:
 def _check(protocol: Protocol) -> None:
     if protocol.seeds < 1:
         raise ConfigError(f"--seeds {protocol.seeds}: at least one run is needed. Use 3 to tell methods apart.")
-    if protocol.folds and protocol.data.split in ("random", "predefined"):
-        raise ConfigError(
-            f"--folds {protocol.folds} and data.split = {protocol.data.split!r} are two ways of splitting. "
-            "Leave one out."
-        )
+    ways = {
+        f"--folds {protocol.folds}": protocol.folds, f"--leave-out {protocol.leave_out}": protocol.leave_out,
+        f"data.split = {protocol.data.split!r}": protocol.data.split in ("random", "predefined"),
+    }  # fmt: skip
+    if len(given := [way for way, asked in ways.items() if asked]) > 1:
+        raise ConfigError(f"{given[0]} and {given[1]} are two ways of splitting. Leave one out.")
 
 
 def _splits(manifest: Manifest, protocol: Protocol) -> tuple[Manifest, ...]:
-    if not protocol.folds:
+    if not protocol.folds and not protocol.leave_out:
         return (manifest,)
     inner = protocol.data.model_copy(update={"split": "patients", "test": 0.0})
-    return tuple(_with_validation(fold, inner) for fold in folds(manifest, protocol.folds, 0))
+    turns = leave_out(manifest, protocol.leave_out) if protocol.leave_out else folds(manifest, protocol.folds, 0)
+    return tuple(_with_validation(turn, inner) for turn in turns)
 
 
-def _with_validation(fold: Manifest, inner: DataSettings) -> Manifest:
-    """A fold whose held-out part is the test, with validation drawn by patient out of the rest."""
-    tested = np.array(fold.splits) == "validation"
-    rest, _ = assign_splits(fold.select(~tested), inner, 0)
-    splits = np.full(len(fold), "test", dtype=object)
-    splits[~tested] = rest.splits
-    return replace(fold, splits=tuple(splits.tolist()))
+def _with_validation(turn: Manifest, inner: DataSettings) -> Manifest:
+    """A table whose held-out part is the test, with validation drawn by patient out of the training rows."""
+    splits = np.array(turn.splits, dtype=object)
+    learned = splits == "train"
+    splits[splits == turn.held_out] = "test"
+    splits[learned] = assign_splits(turn.select(learned), inner, 0)[0].splits
+    return replace(turn, splits=tuple(splits.tolist()))
 
 
 def _claim(job: _Job, *, force: bool) -> None:
@@ -201,7 +212,9 @@ def _claim(job: _Job, *, force: bool) -> None:
         ConfigError: it holds a comparison on other data or another split.
         OutputError: it holds something else.
     """
-    text = json.dumps({"data": job.manifest.fingerprint(), "folds": job.protocol.folds})
+    protocol = job.protocol
+    told = {"data": job.manifest.fingerprint(), "folds": protocol.folds, "leave_out": protocol.leave_out}
+    text = json.dumps(told)
     marker = job.out / MARKER
     if not marker.exists() or force:
         claim_folder(job.out, marker=MARKER, force=force)
@@ -212,7 +225,7 @@ def _claim(job: _Job, *, force: bool) -> None:
             "Choose another --out or pass --force."
         )
     for i, split in enumerate(job.splits):
-        for fraction in job.protocol.fractions:
+        for fraction in protocol.fractions:
             write_csv(part_of_training(split, fraction), job.table(i, fraction))
 
 
@@ -250,8 +263,20 @@ def _candidate(name: str, recipe: Recipe, job: _Job, fraction: float) -> Candida
     return Candidate(name, tuple(seeds), tuple(probabilities), cost)
 
 
+def _strata(candidates: Sequence[Candidate], job: _Job) -> tuple[Section, ...]:
+    """What each method does on each stratum that was held out, and its table beside the leaderboard."""
+    if not job.protocol.leave_out:
+        return ()
+    common = job.common
+    found = [held_out_strata(each, common, job.protocol.leave_out) for each in candidates]
+    write_atomically(job.out / "strata.csv", held_out_strata_csv(found))
+    return (held_out_strata_section(found),)
+
+
 def _learning(found: Sequence[dict[float, Candidate]], job: _Job) -> tuple[Section, ...]:
     """The learning curve, and its table beside the leaderboard."""
+    if len(job.protocol.fractions) == 1:
+        return ()
     common, sizes = job.common, {each: _learned_from(job.splits, each) for each in job.protocol.fractions}
     points = [
         learning_point(candidate, each, sizes[each], common.labels, common.patients, common.classes)

@@ -6,12 +6,17 @@ twice" (Liu et al. 2021); the first training is a linear head on the features of
 by patient, so that no image is predicted by a head that learned it by heart.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from lungscope.config.recipe import Recipe
 from lungscope.errors import DataError
 from lungscope.system.progress import note
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 FOLDS = 5
 PENALTY = 1e-3
@@ -32,10 +37,7 @@ def cross_fitted(
     Raises:
         DataError: a class has fewer patients than folds.
     """
-    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     for label in np.unique(labels):
         if (n := len(set(patients[labels == label]))) < FOLDS:
@@ -44,10 +46,18 @@ def cross_fitted(
                 "Add patients, or train without with --set hard_examples=0."
             )
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    head = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=2000))
-    found = cross_val_predict(head, features, labels, groups=patients, cv=folds, method="predict_proba")
+    found = cross_val_predict(linear_head(), features, labels, groups=patients, cv=folds, method="predict_proba")
     own: NDArray[np.float64] = found[np.arange(len(labels)), np.searchsorted(np.unique(labels), labels)]
     return own
+
+
+def linear_head() -> "Pipeline":
+    """A logistic regression on standardised features, for classes of any size."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=2000))
 
 
 def copies(own: NDArray[np.float64], times: float, seed: int) -> NDArray[np.int64]:
