@@ -1,5 +1,6 @@
 """Splits: stratified, patient by patient, the same everywhere; what predefined parts are kept or completed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -275,3 +276,18 @@ def test_values_of_a_column_are_held_out_in_turn_with_all_of_their_patients() ->
 def test_what_cannot_be_held_out_in_turn_is_refused(values: list[str], column: str, message: str) -> None:
     with pytest.raises(ManifestError, match=message):
         leave_out(with_column(values), column)
+
+
+def test_a_split_by_patient_is_stratified_by_site_too() -> None:
+    manifest = cohort({"normal": [1] * 200, "sick": [1] * 200})
+    sites = tuple("far" if i % 20 == 0 else "near" for i in range(400))
+    known = replace(manifest, extra={"site": sites})
+    found, _ = assign_splits(known, DataSettings(), 0)
+    for label in (0, 1):
+        for split, share in (("train", 0.7), ("validation", 0.15), ("test", 0.15)):
+            inside = [
+                s == split
+                for s, site, k in zip(found.splits, sites, found.labels, strict=True)
+                if site == "far" and k == label
+            ]
+            assert abs(sum(inside) - share * 10) <= 1

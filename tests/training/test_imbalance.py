@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from lungscope.config.recipe import Recipe
 from lungscope.config.settings import HeadSettings, NetworkSettings
-from lungscope.errors import DataError
+from lungscope.errors import ConfigError, DataError
 from lungscope.networks.network import Head, Network
 from lungscope.training.head import HeadData, train_head
 from lungscope.training.imbalance import batches, plan, smote, undo_balance
@@ -128,3 +128,19 @@ def test_probabilities_refer_to_the_classes_as_they_occur(kind: str, output: str
     else:
         assert np.abs(found - wanted).max() < 0.05
         assert abs(found.mean() - y.mean()) < 0.02
+
+
+def test_oversampling_by_site_makes_every_class_of_every_site_as_large_as_the_largest() -> None:
+    sites = np.array(["a"] * 100 + ["b"] * 80, dtype=object)  # b has no image of class 0
+    found = plan(LABELS, 3, recipe("oversample-sites"), sites)
+    shown = Counter(zip(sites[found.rows].tolist(), LABELS[found.rows].tolist(), strict=True))
+    assert set(shown.values()) == {70}
+    assert set(shown) == {("a", 0), ("a", 1), ("b", 1), ("b", 2)}
+    # Classes are shown 70, 140 and 70 times and occur 30, 90 and 60 times.
+    relative = found.factor / found.factor[0]
+    np.testing.assert_allclose(relative, [1, (140 / 90) / (70 / 30), (70 / 60) / (70 / 30)], rtol=1e-6)
+
+
+def test_oversampling_by_site_without_sites_is_refused() -> None:
+    with pytest.raises(ConfigError, match="Add a column 'site'"):
+        plan(LABELS, 3, recipe("oversample-sites"))

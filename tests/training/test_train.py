@@ -18,14 +18,17 @@ def images() -> tuple[LabelledImages, LabelledImages]:
     pixels = rng.integers(0, 120, (90, 32, 32), dtype=np.uint8)
     pixels[classes == 1, 8:20, 8:20] += 110
     every = np.arange(90)
-    return LabelledImages(pixels, classes, every[:60]), LabelledImages(pixels, classes, every[60:])
+    places = np.array(["alder", "birch", "birch"] * 30, dtype=object)[::-1]
+    return tuple(LabelledImages(pixels, classes, rows, places=places) for rows in (every[:60], every[60:]))
 
 
 def small(*overrides: str) -> Recipe:
     return load_recipe("default", [*SMALL, *overrides])
 
 
-@pytest.mark.parametrize("imbalance", ["none", "class-weights", "oversample", "balanced-batches", "focal", "smote"])
+@pytest.mark.parametrize(
+    "imbalance", ["none", "class-weights", "oversample", "oversample-sites", "balanced-batches", "focal", "smote"]
+)
 def test_every_way_with_imbalance_trains(images, imbalance: str) -> None:
     trained = train(*images, 2, small(f"imbalance={imbalance}"), device="cpu")
     assert [row.phase for row in trained.history] == ["head"] * 3

@@ -47,7 +47,9 @@ class Recipe(Settings):
     """Where the protocol was published."""
     claimed_parameters: Count = 0
     """Size of the network as its source states it; 0 when it does not."""
-    imbalance: Literal["none", "class-weights", "oversample", "balanced-batches", "focal", "smote"] = "class-weights"
+    imbalance: Literal[
+        "none", "class-weights", "oversample", "oversample-sites", "balanced-batches", "focal", "smote"
+    ] = "class-weights"
     """What is done about classes of unequal size; see `training/imbalance.py`."""
     hard_examples: NotNegative = 0.0
     """Copies to add of an image that a simple head gets wrong for sure when it has not seen its patient, fewer

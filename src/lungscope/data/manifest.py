@@ -58,6 +58,11 @@ class Manifest:
         return f"Manifest({len(self)} images, classes={self.classes}, splits={dict(Counter(self.splits))})"
 
     @property
+    def sites(self) -> tuple[str, ...] | None:
+        """N names, from the column `site`; None where there is none. An empty name is a site too."""
+        return self.extra.get("site")
+
+    @property
     def has_reference(self) -> bool:
         """Whether the first class is one that all others are told from, such as "normal"."""
         return is_reference(self.classes[0])

@@ -24,7 +24,8 @@ Splits = NDArray[np.object_]
 def assign_splits(manifest: Manifest, settings: DataSettings, seed: int) -> tuple[Manifest, tuple[str, ...]]:
     """Give every row a split, and say in plain words what was decided.
 
-    `patients` and `random` deal all rows anew, by the fractions of the settings and stratified by class;
+    `patients` and `random` deal all rows anew, by the fractions of the settings and stratified by class, `patients` by
+    the column `site` too where there is one;
     `random` does so by image, as many published protocols do, and so lets patients leak. `predefined`
     keeps what folders or CSV say. `auto` deals by patient where nothing is predefined, else keeps it,
     except that
@@ -193,16 +194,26 @@ def _deal(manifest: Manifest, shares: NDArray[np.float64], seed: int) -> NDArray
     # The idea of scikit-learn's StratifiedGroupKFold (largest patients first, each to where it is missed most),
     # which for uneven shares needs 20 folds, 3 s for 2,846 patients, and may leave a part without a class.
     _, patient = np.unique(np.array(manifest.patients, dtype=object), return_inverse=True)
-    images = np.zeros((patient.max() + 1, len(manifest.classes)))
-    np.add.at(images, (patient, manifest.labels), 1)
-    weights = images / np.maximum(images.sum(axis=0), 1)  # of all images of the class
-    missing = np.ones((len(shares), len(manifest.classes)))  # of what is due to a part
+    group = _class_of_site(manifest)
+    images = np.zeros((patient.max() + 1, group.max() + 1))
+    np.add.at(images, (patient, group), 1)
+    weights = images / np.maximum(images.sum(axis=0), 1)  # of all images of the group
+    missing = np.ones((len(shares), images.shape[1]))  # of what is due to a part
     part = np.empty(len(images), dtype=np.int64)
     order = np.random.default_rng(seed).permutation(len(images))
     for i in order[np.argsort(-images[order].sum(axis=1), kind="stable")]:
         part[i] = np.argmax(missing @ weights[i])
         missing[part[i]] -= weights[i] / shares[part[i]]
     return part[patient]
+
+
+def _class_of_site(manifest: Manifest) -> NDArray[np.int64]:
+    """(N,), the class of each image; where sites are known each class of each site by itself."""
+    if manifest.sites is None:
+        return manifest.labels
+    site = np.unique(np.array(manifest.sites), return_inverse=True)[1]
+    group: NDArray[np.int64] = site * len(manifest.classes) + manifest.labels
+    return group
 
 
 def _by_image(manifest: Manifest, validation: float, test: float, seed: int) -> Splits:

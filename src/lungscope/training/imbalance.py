@@ -5,6 +5,7 @@
 | `none`             | nothing                                                                          |
 | `class-weights`    | every class counts the same in the loss                                          |
 | `oversample`       | augmented copies of the smaller classes, until all are as large as the largest   |
+| `oversample-sites` | the same of every class of every site: the site no longer tells the class        |
 | `balanced-batches` | every batch draws the same number of each class                                  |
 | `focal`            | easy examples count less (Lin et al. 2017)                                       |
 | `smote`            | synthetic feature vectors between neighbours of the same class (Chawla et al. 2002) |
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lungscope.config.recipe import Recipe
-from lungscope.errors import DataError, RuntimeUnavailable
+from lungscope.errors import ConfigError, DataError, RuntimeUnavailable
 from lungscope.networks.network import Network
 from lungscope.training.loss import Loss
 
@@ -48,14 +49,23 @@ class Plan:
     smote: bool = False
 
 
-def plan(labels: NDArray[np.int64], n_classes: int, recipe: Recipe) -> Plan:
-    """Decide what `recipe.imbalance` means for training labels (N,)."""
+def plan(labels: NDArray[np.int64], n_classes: int, recipe: Recipe, sites: NDArray[np.object_] | None = None) -> Plan:
+    """Decide what `recipe.imbalance` means for training labels (N,) of images from sites (N,).
+
+    Raises:
+        ConfigError: it is about sites, and none are known.
+    """
     kind, settings = recipe.imbalance, recipe.loss
     ones, balanced = torch.ones(n_classes), balanced_weights(labels, n_classes)
     factor = ones if kind in ("none", "focal") else balanced
     gamma = settings.focal_gamma if kind == "focal" else 0.0
     rows = np.arange(len(labels))
-    copies = _copies(labels, recipe.seed) if kind == "oversample" else rows[:0]
+    copies = rows[:0]
+    if kind.startswith("oversample"):
+        copies = _copies(labels if kind == "oversample" else _site_and_class(labels, sites), recipe.seed)
+    if kind == "oversample-sites":  # a class that fewer sites have is shown less often
+        shown = np.bincount(labels[copies], minlength=n_classes) + np.bincount(labels, minlength=n_classes)
+        factor = balanced * torch.from_numpy(shown / shown.mean()).float()
     return Plan(
         np.concatenate((rows, copies)),
         len(rows),
@@ -125,6 +135,18 @@ def undo_balance(network: Network, factor: Tensor) -> None:
     bias = network.head.output.bias
     with torch.no_grad():
         bias.sub_(shift[1:] - shift[:1] if network.head.sigmoid else shift)
+
+
+def _site_and_class(labels: NDArray[np.int64], sites: NDArray[np.object_] | None) -> NDArray[np.int64]:
+    """(N,), one number for each class of each site."""
+    if sites is None:
+        raise ConfigError(
+            "imbalance = 'oversample-sites', and the data name no site. Add a column 'site' to the CSV, or set "
+            "imbalance = 'oversample'."
+        )
+    site = np.unique(sites.astype(str), return_inverse=True)[1]
+    groups: NDArray[np.int64] = np.unique(site * (1 + labels.max()) + labels, return_inverse=True)[1]
+    return groups
 
 
 def _copies(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

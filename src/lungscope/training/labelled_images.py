@@ -20,11 +20,15 @@ class LabelledImages:
     """(N,), which of them these are."""
     owners: NDArray[np.object_] | None = None
     """(M,), patient of every row of the pack; None: each image is its own."""
+    places: NDArray[np.object_] | None = None
+    """(M,), site of every row of the pack; None: not known."""
 
     @classmethod
     def of(cls, data: Dataset, rows: NDArray[np.int64]) -> "LabelledImages":
         """Rows of a data set."""
-        return cls(data.pixels, data.manifest.labels, rows, np.array(data.manifest.patients, dtype=object))
+        manifest = data.manifest
+        places = None if manifest.sites is None else np.array(manifest.sites, dtype=object)
+        return cls(data.pixels, manifest.labels, rows, np.array(manifest.patients, dtype=object), places)
 
     def select(self, positions: NDArray[np.int64]) -> "LabelledImages":
         """Those at some positions in 0..N-1, repeated where a position is."""
@@ -42,6 +46,11 @@ class LabelledImages:
     def patients(self) -> NDArray[np.object_]:
         """(N,)."""
         return self.rows.astype(str).astype(object) if self.owners is None else self.owners[self.rows]
+
+    @property
+    def sites(self) -> NDArray[np.object_] | None:
+        """(N,), where each was taken; None where that is not known."""
+        return None if self.places is None else self.places[self.rows]
 
     def batch(self, index: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
         """(n, H, W), a copy of the images at `index`, positions in 0..N-1."""

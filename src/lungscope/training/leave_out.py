@@ -51,7 +51,12 @@ def compute_features(
         ConfigError: the recipe trains the backbone too, or has no cached views.
     """
     head = recipe.head
-    if recipe.finetune.epochs or not head.epochs or not head.augmented_views or recipe.imbalance == "oversample":
+    if (
+        recipe.finetune.epochs
+        or not head.epochs
+        or not head.augmented_views
+        or recipe.imbalance.startswith("oversample")
+    ):
         raise ConfigError(
             f"Leaving strata out needs a frozen backbone with cached views, and this recipe has "
             f"finetune.epochs = {recipe.finetune.epochs}, head.epochs = {head.epochs}, head.augmented_views = "

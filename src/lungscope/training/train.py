@@ -67,7 +67,7 @@ def train(
     fabric = open_fabric(place)
     torch.manual_seed(recipe.seed)
     network = build_network(recipe.network, recipe.image, n_classes, weights)
-    task = Task(training, validation, recipe, plan(training.labels, n_classes, recipe))
+    task = Task(training, validation, recipe, plan(training.labels, n_classes, recipe, training.sites))
     history: tuple[Epoch, ...] = ()
     backbone, embeddings = b"", None
     with Logger(folder if is_first() else None, recipe) as logger:

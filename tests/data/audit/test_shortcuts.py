@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from lungscope.data.audit.shortcuts import Probe, probe
+from lungscope.data.audit.table_columns import column_traits
 from lungscope.data.audit.traits import Trait
 from lungscope.data.manifest import Manifest
 
@@ -160,3 +161,27 @@ def test_a_split_that_cannot_be_told_says_why(splits: tuple[str, ...], reason: s
     found = probe(replace(manifest(LABELS), splits=splits), [trait(RNG.normal(size=300))])
     (one,) = [each for each in found if each.target == "split"]
     assert (one.auroc.value, one.auroc.reason) == (None, reason)
+
+
+def with_columns(labels: np.ndarray, **columns: list[str]) -> Manifest:
+    return replace(manifest(labels), extra={name: tuple(values) for name, values in columns.items()})
+
+
+def test_a_column_that_tells_the_label_is_found_and_one_that_does_not_is_not() -> None:
+    sites = ["alder" if label or i % 10 == 0 else "birch" for i, label in enumerate(LABELS)]
+    table = with_columns(LABELS, site=sites, sex=["F", "M"] * 150, age=[str(i % 90) for i in range(300)])
+    found = {each.name: each for each in probe(table, column_traits(table)) if each.target == "label"}
+    assert set(found) == {"column site", "column sex", "column age"}  # and not all of them together
+    expected = roc_auc_score(LABELS, [site == "alder" for site in sites])
+    assert found["column site"].auroc.value == pytest.approx(expected, abs=0.01)
+    assert "a model may learn it in place of the disease. A model sees the picture" in found["column site"].verdict
+    assert found["column sex"].verdict == "No better than chance."
+
+
+def test_columns_that_say_what_was_found_or_who_it_is_are_no_shortcuts() -> None:
+    boxes = ["1"] * 300
+    table = with_columns(
+        LABELS, stratum=["style 1", ""] * 150, x=boxes, y=boxes, width=boxes, height=boxes,
+        patient_id=[f"DOE{i}" for i in range(300)], room=["7"] * 300,
+    )  # fmt: skip
+    assert column_traits(table) == ()

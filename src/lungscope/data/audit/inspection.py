@@ -12,6 +12,7 @@ from lungscope.data.audit.checks import SEVERITIES, AuditReport, Finding, audit
 from lungscope.data.audit.near_duplicates import NearPair, near_duplicates
 from lungscope.data.audit.patient_names import NUMBER, NUMBER_AND_KIND, Overlap, Reading, readings
 from lungscope.data.audit.shortcuts import CLEAR, Probe, probe
+from lungscope.data.audit.table_columns import column_traits
 from lungscope.data.audit.traits import measure
 from lungscope.data.dataset import DataSource
 from lungscope.data.manifest import Manifest
@@ -91,7 +92,8 @@ def examine(manifest: Manifest, packed: Pack) -> Inspection:
     surplus = {row for rows in packed.identical() for row in rows[1:]}
     near = near_duplicates(packed.pixels, [row for row in readable.tolist() if row not in surplus])
     ways = readings(manifest, linked.patients)
-    probes = probe(linked.select(readable), measure(packed, readable.tolist()))
+    shown = linked.select(readable)
+    probes = probe(shown, (*measure(packed, readable.tolist()), *column_traits(shown)))
     report = audit(linked, packed)
     further = [*_near_findings(linked, near), *_reading_findings(ways), *_shortcut_findings(probes)]
     listed = [each for each in report.findings if each.kind != "patient-number-across-splits"]

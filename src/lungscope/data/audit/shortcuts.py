@@ -83,8 +83,9 @@ def probe(manifest: Manifest, traits: Sequence[Trait]) -> tuple[Probe, ...]:
 
 def _together(traits: Sequence[Trait]) -> list[tuple[Trait, ...]]:
     by_group = [tuple(trait for trait in traits if trait.group == group) for group in ("file", "picture")]
+    of_image = tuple(trait for trait in traits if trait.group != "table")
     # Two at least, and the whole only where it is more than one of its groups.
-    return [some for some in dict.fromkeys([*by_group, tuple(traits)]) if len(some) > 1]
+    return [some for some in dict.fromkeys([*by_group, of_image]) if len(some) > 1]
 
 
 def _splits(manifest: Manifest) -> _Target:
@@ -188,6 +189,8 @@ def _rounded(value: float) -> str:
 
 
 def _degree(value: float, some: tuple[Trait, ...]) -> str:
+    if some[0].group == "table":
+        return "a model may learn it in place of the disease"
     if all(trait.group == "file" for trait in some):
         return "this set lets a model cheat" if value >= STRONG else "this set invites a model to cheat"
     # Disease changes brightness and texture too, so what shows in the picture is suspicious, not guilty.

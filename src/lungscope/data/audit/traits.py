@@ -34,7 +34,7 @@ class Trait:
 
     name: str
     group: str
-    """"file" for what only the file tells, "picture" for what can be seen in the pixels."""
+    """"file" for what only the file tells, "picture" for what the pixels show, "table" for a column of the CSV."""
     values: Columns
     """One column, or several that are measured together."""
     loader: str
